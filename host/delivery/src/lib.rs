@@ -1,0 +1,1 @@
+//! The delivery protocol as a state machine: events in, actions out. Pure.

@@ -1,0 +1,1 @@
+//! Loads, links, runs and limits a plugin. The only crate that names wasmtime.

@@ -1,0 +1,1 @@
+//! The words of the house as types: ids, manifest, grant, pipeline file, schema, batch, fault, limits, ports. Pure.

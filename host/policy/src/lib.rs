@@ -1,0 +1,1 @@
+//! Every access decision, and every report about access. Pure.

@@ -1,0 +1,1 @@
+//! Composes the others: loads a deployment, checks it, runs its pipelines.

@@ -1,0 +1,1 @@
+//! What must survive: checkpoints, dead letters, metadata. The only crate that names sled.

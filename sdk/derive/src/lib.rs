@@ -1,0 +1,1 @@
+//! Derives `Record` for a plugin's own struct.

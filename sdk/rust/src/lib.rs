@@ -1,0 +1,1 @@
+//! What a plugin author writes against: a small trait for each kind of plugin and one macro line.
