@@ -1,0 +1,94 @@
+//! Every bound of the house that is not a setting, by name, with the attack it stops. Units last.
+
+use std::time::Duration;
+
+/// Fields of one schema. Stops a source that names a new field in each record from growing every batch for ever.
+pub const FIELDS_MAX: usize = 2_000;
+
+/// Rows of one batch on its way through the stages. Keeps the columns a stage touches inside the cache.
+pub const BATCH_ROWS_MAX: usize = 1_024;
+
+/// What one read is asked for. Large enough that a call's fixed cost is nothing, small enough that pages in flight
+/// stay a few megabytes.
+pub const PAGE_BYTES: u32 = 1 << 20;
+/// Rows one read is asked for.
+pub const PAGE_ROWS: u32 = 8_192;
+/// What one page may hold whatever was asked: a source that ignores its limit cannot fill the host's memory.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+/// Rows one page may hold whatever was asked.
+pub const PAGE_ROWS_MAX: usize = 1 << 20;
+
+/// One record's bytes in a text document. Stops a file without line ends from becoming one record in memory.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// A cursor. Stops a source from filling the state store through its checkpoints.
+pub const CURSOR_BYTES_MAX: usize = 64 << 10;
+
+/// Splits of one pipeline. Stops a source from opening an instance for each of a million names.
+pub const SPLITS_MAX: usize = 100_000;
+
+/// A dead letter's record as it is kept. Larger ones are cut and marked.
+pub const DEAD_LETTER_RECORD_BYTES_MAX: usize = 256 << 10;
+/// A rejection's code and message. Stops a plugin from writing novels into the DLQ.
+pub const REJECTION_CODE_BYTES_MAX: usize = 64;
+/// See [`REJECTION_CODE_BYTES_MAX`].
+pub const REJECTION_MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Nesting of a JSON value. Stops `[[[[…` from ending the host's stack.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// A component file. Stops a download from filling memory before it is even parsed.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+/// A manifest, and the config schema beside it.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+
+/// Linear memory of one instance where the manifest names none, and the ceiling of what it may name.
+pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
+/// See [`MEMORY_BYTES_DEFAULT`].
+pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// Table entries of one instance. Stops a table bomb; the largest guest seen (Python) uses about 20,000.
+pub const TABLE_ENTRIES_MAX: usize = 100_000;
+/// Core instances, memories and tables inside one component. JS and Python components have about 20.
+pub const CORE_INSTANCES_MAX: usize = 100;
+/// Resource handles one instance may hold. Stops a handle leak from filling the host's table.
+pub const HANDLES_MAX: usize = 256;
+/// What one host call may copy out of a guest. Stops a 1 GiB string from being allocated in the host.
+pub const HOSTCALL_BYTES_MAX: usize = 64 << 20;
+/// One call of a plugin where the manifest names none, and the ceiling of what it may name. Stops a loop.
+pub const CALL_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// See [`CALL_TIME_DEFAULT`].
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(300);
+/// Log lines a plugin may write in a run before the rest are only counted. Stops a log flood.
+pub const LOG_LINES_MAX: u64 = 1_000;
+/// One log line, fields included.
+pub const LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// What is kept of a guest's standard error: the last of it, where a panic's message stands.
+pub const STDERR_BYTES_MAX: usize = 4 << 10;
+
+/// Entries of one directory listing.
+pub const DIR_ENTRIES_MAX: usize = 100_000;
+/// A path inside a granted directory.
+pub const DIR_PATH_BYTES_MAX: usize = 1_024;
+/// What one read of a file may return.
+pub const DIR_READ_BYTES_MAX: u32 = 8 << 20;
+
+/// A request's or an answer's headers, together and by number. Stops header floods from either side.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// See [`HTTP_HEADERS_MAX`].
+pub const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
+/// A request body. Stops a plugin from sending without end.
+pub const HTTP_REQUEST_BYTES_MAX: u64 = 64 << 20;
+/// An answer's body. Stops a server from sending without end.
+pub const HTTP_RESPONSE_BYTES_MAX: u64 = 64 << 20;
+/// Requests one instance may have open at once.
+pub const HTTP_REQUESTS_IN_FLIGHT_MAX: usize = 16;
+/// Looking a name up. Stops a resolver that never answers.
+pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
+/// Addresses a name may have.
+pub const DNS_ADDRESSES_MAX: usize = 32;
+/// Opening a connection, TLS included.
+pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// From the request to the answer's headers.
+pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Between two pieces of an answer's body. Stops a slow trickle from holding a connection.
+pub const HTTP_BETWEEN_BYTES_TIME_MAX: Duration = Duration::from_secs(30);

@@ -1,0 +1,227 @@
+//! The traits through which the house acts on the world, implemented by one crate each: `state` keeps, `egress`
+//! sends, and whoever runs a pipeline observes.
+
+use crate::fault::Fault;
+use crate::ids::StageId;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// A streamed HTTP body.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Where a plugin's HTTP requests go: made for one stage of one pipeline, with its effective grant and its secrets.
+/// Implemented by `egress`.
+#[async_trait]
+pub trait HttpDoor: Send + Sync {
+    /// Decides, resolves, checks, dials and sends; follows no redirect. The answer's body is bounded.
+    async fn send(&self, request: http::Request<Body>, timeouts: HttpTimeouts) -> Result<http::Response<Body>, HttpError>;
+}
+
+/// What the plugin asked for, already capped by `limits`.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpTimeouts {
+    /// Opening the connection.
+    pub connect: Duration,
+    /// From the request to the answer's headers.
+    pub first_byte: Duration,
+    /// Between two pieces of the body.
+    pub between_bytes: Duration,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HttpError {
+    /// Not granted; already observed.
+    #[error("{0}")]
+    Denied(Refusal),
+    /// The name does not resolve.
+    #[error("cannot resolve `{host}`: {reason}")]
+    Dns {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No connection.
+    #[error("cannot connect to `{host}`: {reason}")]
+    Connect {
+        /// The name and port.
+        host: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The TLS handshake failed.
+    #[error("tls with `{host}` failed: {reason}")]
+    Tls {
+        /// The name and port.
+        host: String,
+        /// What rustls said.
+        reason: String,
+    },
+    /// Too slow.
+    #[error("`{host}` did not answer within {after:?}")]
+    Timeout {
+        /// The name and port.
+        host: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// A limit of the host.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Anything else the protocol did.
+    #[error("`{host}`: {reason}")]
+    Protocol {
+        /// The name and port.
+        host: String,
+        /// What hyper said.
+        reason: String,
+    },
+}
+
+/// One thing a plugin asked for and did not get.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// What was asked, in the words of the manifest: `http`, `dir`, `data.reads`, `data.writes`, `secret`.
+    pub capability: &'static str,
+    /// What exactly: a request's method and URL without its query, a path, a column.
+    pub asked: String,
+    /// Why not.
+    pub reason: String,
+    /// The line that would permit it, and the file it belongs in.
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` refused: {}", self.asked, self.reason)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A plugin's log line, bounded and escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The stage that wrote it.
+    pub stage: StageId,
+    /// How loud.
+    pub level: LogLevel,
+    /// The text, its fields appended as `name=value`.
+    pub text: String,
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Trace,
+    /// For whoever debugs.
+    Debug,
+    /// For the record.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// Who is told what plugins do. Called on the data path: must not block.
+pub trait Observer: Send + Sync {
+    /// A plugin asked for what it was not granted.
+    fn refused(&self, stage: StageId, refusal: &Refusal);
+    /// A plugin wrote a log line.
+    fn logged(&self, line: LogLine);
+}
+
+/// The namespaces of the state store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Namespace {
+    /// Where each split of each pipeline is.
+    Checkpoint,
+    /// Dead letters.
+    DeadLetter,
+    /// Schemas, counters, the store's own marks.
+    Meta,
+}
+
+/// One write of a [`StateBatch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateWrite {
+    /// Sets a value.
+    Put(Namespace, Vec<u8>, Vec<u8>),
+    /// Removes a value.
+    Delete(Namespace, Vec<u8>),
+}
+
+/// Writes that happen together or not at all, if what they assume still holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateBatch {
+    /// Guards: each key must hold exactly this value (none: must be absent), or nothing is written. A checkpoint's
+    /// guard fences an older owner.
+    pub expect: Vec<(Namespace, Vec<u8>, Option<Vec<u8>>)>,
+    /// The writes, in order.
+    pub writes: Vec<StateWrite>,
+}
+
+/// The number of a durable commit: grows by one with each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct CommitNumber(pub u64);
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A guard did not hold: another owner wrote. Nothing was written.
+    #[error("the state changed under this run: another owner holds it")]
+    Fenced,
+    /// Another process has the directory open.
+    #[error("the state directory `{0}` is in use by another process")]
+    Locked(String),
+    /// The batch breaks a limit. Nothing was written.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The engine failed: the outcome of a write is unknown until the store is opened again.
+    #[error("the state store failed: {0}")]
+    Failed(String),
+    /// It will not open. Nothing was changed.
+    #[error("the state store will not open: {0}")]
+    Unopenable(String),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::new(crate::fault::FaultKind::Host, error.to_string())
+    }
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StateStats {
+    /// On disk.
+    pub bytes: u64,
+    /// The last durable commit.
+    pub last_commit: CommitNumber,
+    /// Whether it refuses work until reopened.
+    pub poisoned: bool,
+}
+
+/// Keys and values, as a scan returns them.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The state store: below any encryption, above any engine. Blocking; call it off the async threads.
+/// Implemented by `state`, on sled and in memory; one conformance suite runs on both.
+pub trait StateStore: Send + Sync {
+    /// `Ok`: durable, atomic over all namespaces, visible. Any `Err` but `Fenced` and `TooLarge`: unknown until
+    /// reopened. Values may be of any size up to 16 MiB: the store cuts them as its engine needs.
+    fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError>;
+    /// One value.
+    fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Up to `limit` pairs whose key begins with `prefix` and is greater than `after` (the empty key: from the
+    /// first), in order.
+    fn scan(&self, namespace: Namespace, prefix: &[u8], after: &[u8], limit: usize) -> Result<Pairs, StoreError>;
+    /// Its size and health.
+    fn stats(&self) -> StateStats;
+}
