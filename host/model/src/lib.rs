@@ -2,18 +2,19 @@
 //! ports that other crates implement. Pure: no clock, no disk, no network, no wasmtime, no tokio.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod contract;
-// pub mod deployment;
+pub mod deployment;
 pub mod digest;
 pub mod fault;
-// pub mod grant;
+pub mod grant;
 pub mod ids;
 pub mod limits;
-// pub mod manifest;
-// pub mod pipeline;
+pub mod manifest;
+pub mod pipeline;
 pub mod ports;
 pub mod rejection;
 pub mod schema;
 pub mod secret;
 pub mod sizes;
-// pub mod tomlfile;
+pub mod tomlfile;

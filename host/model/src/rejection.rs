@@ -59,7 +59,7 @@ pub struct Rejection {
 }
 
 /// Bytes as a JSON string where they are UTF-8, else as `{"hex": "…"}`: readable in an export, and exact.
-mod bytes_as_text {
+pub(crate) mod bytes_as_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::fmt::Write as _;
 

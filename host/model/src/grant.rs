@@ -1,0 +1,181 @@
+//! The grant: what the deployment allows one exact plugin in one pipeline, written by the security team. Shapes
+//! only: what it permits together with a manifest is decided in `policy`.
+
+use crate::digest::Digest;
+use crate::ids::{PipelineName, PluginName, Role, SecretName};
+use crate::manifest::{Data, DirMode, Limits, Scheme, SecretPlace};
+use crate::tomlfile::{self, FileError};
+use ipnet_text::Network;
+use serde::{Deserialize, Serialize};
+
+/// A whole grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Whom it is for.
+    pub grant: About,
+    /// Requests it may send.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<Http>,
+    /// Directories it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dir: Vec<Dir>,
+    /// Secrets that may be used for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<SecretUse>,
+    /// Columns it may see and write.
+    #[serde(default)]
+    pub data: Data,
+    /// Ceilings below those of the manifest.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// `[grant]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// For people; the digest decides.
+    pub plugin: PluginName,
+    /// For people; the digest decides.
+    pub version: semver::Version,
+    /// The one component this grant is for.
+    pub digest: Digest,
+    /// The one pipeline it may do this in.
+    pub pipeline: PipelineName,
+}
+
+/// `[[http]]`: as in a manifest, with every setting filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// A name, `*.suffix` or an IP address.
+    pub host: String,
+    /// `https` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// The scheme's own unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// None named: none permitted.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// None named: none permitted.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Networks outside the public internet that the name may resolve into: `10.1.0.0/16`, `127.0.0.1/32`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// Only where the plugin plays this part.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+/// `[[dir]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dir {
+    /// A path; relative ones stand beside the deployment's `sluice.toml`.
+    pub path: String,
+    /// What it may do there.
+    pub mode: DirMode,
+    /// Only where the plugin plays this part.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+/// `[[secret]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUse {
+    /// The plugin's word for it.
+    pub name: SecretName,
+    /// Where the host may put it.
+    #[serde(rename = "use")]
+    pub place: SecretPlace,
+}
+
+impl Grant {
+    /// Reads a grant.
+    pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
+        tomlfile::parse(file, text)
+    }
+}
+
+/// A network as text that has been checked; `policy` does the arithmetic.
+pub mod ipnet_text {
+    use serde::{Deserialize, Serialize};
+    use std::net::IpAddr;
+
+    /// `ADDRESS/BITS`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(try_from = "String", into = "String")]
+    pub struct Network {
+        /// The address, host bits as written.
+        pub address: IpAddr,
+        /// How many of its first bits count.
+        pub bits: u8,
+    }
+
+    /// Not a network.
+    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+    #[error("`{0}` is not a network: `ADDRESS/BITS`, such as `10.1.0.0/16`")]
+    pub struct NetworkError(String);
+
+    impl TryFrom<String> for Network {
+        type Error = NetworkError;
+        fn try_from(text: String) -> Result<Self, NetworkError> {
+            let parsed = text.split_once('/').and_then(|(address, bits)| {
+                let address: IpAddr = address.parse().ok()?;
+                let bits: u8 = bits.parse().ok()?;
+                (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some(Network { address, bits })
+            });
+            parsed.ok_or(NetworkError(text))
+        }
+    }
+
+    impl From<Network> for String {
+        fn from(network: Network) -> String {
+            format!("{}/{}", network.address, network.bits)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+[grant]
+plugin = "acme/crm-source"
+version = "1.4.0"
+digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+pipeline = "crm"
+
+[[http]]
+host = "api.acme.example"
+methods = ["GET"]
+paths = ["/v2/**"]
+networks = ["10.1.0.0/16"]
+"#;
+
+    #[test]
+    fn read_and_written_back() {
+        let grant = Grant::parse("g", WHOLE).expect("a grant");
+        let text = toml::to_string(&grant).expect("text");
+        assert_eq!(Grant::parse("g", &text), Ok(grant));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (from, to, expected) in [
+            ("10.1.0.0/16", "10.1.0.0/33", "`10.1.0.0/33` is not a network"),
+            ("ba7816", "ba781", "is not a digest"),
+            ("paths", "path", "did you mean `paths`?"),
+            ("pipeline = \"crm\"", "", "missing field `pipeline`"),
+        ] {
+            let error = Grant::parse("g", &WHOLE.replacen(from, to, 1)).expect_err("a mistake").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

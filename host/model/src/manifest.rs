@@ -1,0 +1,403 @@
+//! The manifest: what a plugin asks for, written by its vendor and embedded in the component. Shapes only: what
+//! it permits together with a grant is decided in `policy`.
+
+use crate::ids::{PluginName, Role, SecretName};
+use crate::sizes::{ByteSize, Span};
+use crate::tomlfile::{self, FileError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The interface this host speaks, as a manifest names it.
+pub const INTERFACE: &str = "sluice:plugin@0.1";
+
+/// A whole manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Who it is.
+    pub plugin: About,
+    /// Requests it may send.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<Http>,
+    /// Directories it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dir: Vec<Dir>,
+    /// Secrets that are used for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<SecretUse>,
+    /// Columns it may see and write.
+    #[serde(default)]
+    pub data: Data,
+    /// How a sink wants to be fed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkShape>,
+    /// What it needs to run.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Its settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Config>,
+}
+
+/// `[plugin]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// `vendor/name`.
+    pub name: PluginName,
+    /// Semantic version.
+    pub version: semver::Version,
+    /// The contract it was built against: `sluice:plugin@0.1`.
+    pub interface: String,
+    /// One sentence, for whoever grants it.
+    pub description: String,
+}
+
+/// `[[http]]`: requests it may send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// A name, `*.suffix` (one label or more before it, never the suffix itself), an IP address, or
+    /// `{config.KEY}`: where that setting is a URL, its scheme, host and port are taken together.
+    pub host: String,
+    /// `https` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// The scheme's own unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// None named: none permitted.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// `/v2/items`, `/v2/*` (one segment), `/v2/**` (any below). None named: none permitted.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// The secret the host attaches to each such request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<SecretName>,
+    /// Only where the plugin plays this part.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Why, for whoever grants it.
+    pub reason: String,
+}
+
+/// How a request travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// 80 or 443.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        })
+    }
+}
+
+/// `[[dir]]`: a directory it may open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dir {
+    /// A path, or `{config.KEY}`. Relative ones stand beside the deployment's `sluice.toml`.
+    pub path: String,
+    /// What it does there.
+    pub mode: DirMode,
+    /// Only where the plugin plays this part.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Why, for whoever grants it.
+    pub reason: String,
+}
+
+/// What a plugin does with a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DirMode {
+    /// Lists and reads.
+    Read,
+    /// Lists, reads, creates, renames and removes.
+    Write,
+}
+
+impl fmt::Display for DirMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DirMode::Read => "read",
+            DirMode::Write => "write",
+        })
+    }
+}
+
+/// `[[secret]]`: a secret that is used for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUse {
+    /// The plugin's own word for it; the pipeline says which of the deployment's secrets it is.
+    pub name: SecretName,
+    /// Where the host puts it.
+    #[serde(rename = "use")]
+    pub place: SecretPlace,
+    /// Why, for whoever grants it.
+    pub reason: String,
+}
+
+/// Where the host puts a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SecretPlace {
+    /// `Authorization: Bearer VALUE`.
+    Bearer,
+    /// `Authorization: Basic` of the value, which is `user:password`.
+    Basic,
+    /// A header of this name.
+    Header(String),
+    /// A query parameter of this name.
+    Query(String),
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretPlace::Bearer => f.write_str("bearer"),
+            SecretPlace::Basic => f.write_str("basic"),
+            SecretPlace::Header(name) => write!(f, "header:{name}"),
+            SecretPlace::Query(name) => write!(f, "query:{name}"),
+        }
+    }
+}
+
+/// Not a place for a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME` or `query:NAME`")]
+pub struct SecretPlaceError(String);
+
+impl FromStr for SecretPlace {
+    type Err = SecretPlaceError;
+    fn from_str(text: &str) -> Result<Self, SecretPlaceError> {
+        let bad = || SecretPlaceError(text.to_owned());
+        match text.split_once(':') {
+            None if text == "bearer" => Ok(SecretPlace::Bearer),
+            None if text == "basic" => Ok(SecretPlace::Basic),
+            Some(("header", name)) => http::HeaderName::from_str(name)
+                .map(|name| SecretPlace::Header(name.as_str().to_owned()))
+                .map_err(|_| bad()),
+            Some(("query", name)) if !name.is_empty() && !name.chars().any(char::is_control) => {
+                Ok(SecretPlace::Query(name.to_owned()))
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl TryFrom<String> for SecretPlace {
+    type Error = SecretPlaceError;
+    fn try_from(text: String) -> Result<Self, SecretPlaceError> {
+        text.parse()
+    }
+}
+
+impl From<SecretPlace> for String {
+    fn from(place: SecretPlace) -> String {
+        place.to_string()
+    }
+}
+
+/// `[data]`: columns it may see and write. `["*"]` is every column.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Columns a transform or sink may copy in. Names, `*`, or `{config.KEY}` for a setting that is a name or a
+    /// list of names.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// Columns a transform may put, rename or drop.
+    #[serde(default)]
+    pub writes: Vec<String>,
+}
+
+/// `[sink]`: how a sink wants to be fed, and what it promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkShape {
+    /// How much the host gathers before one write.
+    #[serde(default)]
+    pub unit: Unit,
+    /// Whether it stores the commit with the records, in one step: `write` prepares, `publish` makes visible.
+    #[serde(default)]
+    pub transactional: bool,
+    /// Whether it sends each record's stable identity, so that the other side drops what it has.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+/// How much makes one write: whichever of these is reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unit {
+    /// Of records, as they stand in the host's memory.
+    pub bytes: ByteSize,
+    /// Records.
+    pub rows: u64,
+    /// The longest a record waits for others.
+    pub linger: Span,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self {
+            bytes: ByteSize(1 << 20),
+            rows: 100_000,
+            linger: Span(std::time::Duration::from_secs(1)),
+        }
+    }
+}
+
+/// `[limits]`: what it needs to run, under the ceilings of `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory of one instance: 64MiB unless said, 512MiB at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// One call, the waiting for files and answers included: 10s unless said, 300s at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_time: Option<Span>,
+}
+
+/// `[config]`: its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The JSON Schema of its settings, a file beside the manifest; embedded with it.
+    pub schema: String,
+}
+
+impl Manifest {
+    /// Reads a manifest and checks what needs no grant: the interface, names that must exist, limits.
+    pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
+        let manifest: Self = tomlfile::parse(file, text)?;
+        manifest.check(file, text)?;
+        Ok(manifest)
+    }
+
+    fn check(&self, file: &str, text: &str) -> Result<(), FileError> {
+        let wrong = |message: String, needles: &[&str]| Err(FileError::new(file, message).near(text, needles));
+        if self.plugin.interface != INTERFACE {
+            return wrong(
+                format!("this host speaks `{INTERFACE}`, not `{}`", self.plugin.interface),
+                &["interface"],
+            );
+        }
+        for http in &self.http {
+            let Some(auth) = &http.auth else { continue };
+            if !self.secret.iter().any(|secret| &secret.name == auth) {
+                return Err(FileError::new(file, format!("`auth = \"{auth}\"` names no `[[secret]]`"))
+                    .near(text, &[&format!("auth = \"{auth}\"")])
+                    .hint(format!("[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\"")));
+            }
+        }
+        for (at, secret) in self.secret.iter().enumerate() {
+            if self.secret[..at].iter().any(|other| other.name == secret.name) {
+                return wrong(format!("secret `{}` stands twice", secret.name), &["[[secret]]"]);
+            }
+        }
+        if let Some(memory) = self.limits.memory.filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX) {
+            return wrong(
+                format!("`memory = \"{memory}\"` is above the ceiling of {}", ByteSize(crate::limits::MEMORY_BYTES_MAX)),
+                &["memory"],
+            );
+        }
+        if let Some(time) = self.limits.call_time.filter(|time| time.0 > crate::limits::CALL_TIME_MAX) {
+            return wrong(
+                format!("`call_time = \"{time}\"` is above the ceiling of {}", Span(crate::limits::CALL_TIME_MAX)),
+                &["call_time"],
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+[plugin]
+name = "acme/crm-source"
+version = "1.4.0"
+interface = "sluice:plugin@0.1"
+description = "Reads contacts."
+
+[[http]]
+host = "api.acme.example"
+methods = ["GET"]
+paths = ["/v2/**"]
+auth = "crm-token"
+reason = "List contacts."
+
+[[secret]]
+name = "crm-token"
+use = "bearer"
+reason = "API token."
+
+[[dir]]
+path = "{config.dir}"
+mode = "read"
+as = "source"
+reason = "Where the exports land."
+
+[data]
+reads = ["email"]
+
+[sink]
+unit = { bytes = "8MiB", linger = "5s" }
+
+[limits]
+memory = "64MiB"
+call_time = "10s"
+"#;
+
+    #[test]
+    fn a_whole_manifest_is_read() {
+        let manifest = Manifest::parse("manifest.toml", WHOLE).expect("a manifest");
+        assert_eq!(manifest.http[0].auth.as_ref().map(SecretName::as_str), Some("crm-token"));
+        assert_eq!(manifest.dir[0].role, Some(Role::Source));
+        assert_eq!(manifest.sink.map(|sink| sink.unit.bytes.0), Some(8 << 20));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let check = |from: &str, to: &str, expected: &str| {
+            let text = WHOLE.replacen(from, to, 1);
+            assert_ne!(text, WHOLE, "the test must change something");
+            let error = Manifest::parse("m", &text).expect_err("a mistake").to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check("methods", "method", "m:10:1: unknown key `method`\n  hint: did you mean `methods`?");
+        check("[limits]", "[limit]", "m:31:2: unknown key `limit`\n  hint: did you mean `limits`?");
+        check("plugin@0.1", "plugin@0.9", "m:5:1: this host speaks `sluice:plugin@0.1`");
+        check("auth = \"crm-token\"", "auth = \"other\"", "m:12:1: `auth = \"other\"` names no `[[secret]]`");
+        check("\"64MiB\"", "\"64GiB\"", "above the ceiling of 512MiB");
+        check("\"10s\"", "\"10h\"", "above the ceiling of 5m");
+        check("\"bearer\"", "\"cookie\"", "`cookie` is not a use of a secret");
+        check("reason = \"API token.\"", "", "missing field `reason`");
+    }
+}
