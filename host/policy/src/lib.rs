@@ -1,1 +1,5 @@
-//! Every access decision, and every report about access. Pure.
+//! Every access decision, and every report about access. Pure: it decides, others act.
+
+pub mod effective;
+
+pub use effective::Effective;
