@@ -43,9 +43,22 @@ impl Batch {
         places: Places,
     ) -> Self {
         let changes = changes.map(Arc::new);
-        let entered =
-            Arc::new(Entered { schema: Arc::clone(&schema), data: data.clone(), changes: changes.clone(), places });
-        Self { stream, schema, data, changes, origin: Provenance { entered, rows: None } }
+        let entered = Arc::new(Entered {
+            schema: Arc::clone(&schema),
+            data: data.clone(),
+            changes: changes.clone(),
+            places,
+        });
+        Self {
+            stream,
+            schema,
+            data,
+            changes,
+            origin: Provenance {
+                entered,
+                rows: None,
+            },
+        }
     }
 
     /// How many records.
@@ -55,7 +68,10 @@ impl Batch {
 
     /// The row of [`Entered`] that this row came from.
     pub fn entered_row(&self, row: usize) -> usize {
-        self.origin.rows.as_ref().map_or(row, |rows| rows[row] as usize)
+        self.origin
+            .rows
+            .as_ref()
+            .map_or(row, |rows| rows[row] as usize)
     }
 
     /// Where this row stood in the source.
@@ -111,7 +127,11 @@ pub enum PlaceUnit {
 impl Places {
     /// For records without a document.
     pub fn none() -> Self {
-        Self { document: "".into(), numbers: Vec::new(), unit: PlaceUnit::Item }
+        Self {
+            document: "".into(),
+            numbers: Vec::new(),
+            unit: PlaceUnit::Item,
+        }
     }
 
     /// The place of one row.

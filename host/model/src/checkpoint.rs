@@ -170,15 +170,41 @@ mod tests {
 
     #[test]
     fn a_checkpoint_survives_json_and_promotion() {
-        let mark = Mark { epoch: 2, sequence: 7 };
-        let totals = Totals { read: 3, written: 1, filtered: 1, dead_lettered: 1 };
+        let mark = Mark {
+            epoch: 2,
+            sequence: 7,
+        };
+        let totals = Totals {
+            read: 3,
+            written: 1,
+            filtered: 1,
+            dead_lettered: 1,
+        };
         let dead_letters = Some(Numbers { first: 4, last: 5 });
-        let intent = Intent { mark, place: Cursor::from(vec![0xff, 0]), ended: true, totals, dead_letters };
-        let checkpoint = Checkpoint { epoch: 2, sequence: 7, intent: Some(intent), ..Checkpoint::default() };
+        let intent = Intent {
+            mark,
+            place: Cursor::from(vec![0xff, 0]),
+            ended: true,
+            totals,
+            dead_letters,
+        };
+        let checkpoint = Checkpoint {
+            epoch: 2,
+            sequence: 7,
+            intent: Some(intent),
+            ..Checkpoint::default()
+        };
         let json = serde_json::to_string(&checkpoint).expect("json");
-        assert_eq!(serde_json::from_str::<Checkpoint>(&json).expect("back"), checkpoint, "{json}");
+        assert_eq!(
+            serde_json::from_str::<Checkpoint>(&json).expect("back"),
+            checkpoint,
+            "{json}"
+        );
         let promoted = checkpoint.promoted();
-        assert_eq!((promoted.mark, promoted.totals, promoted.ended), (Some(mark), totals, true));
+        assert_eq!(
+            (promoted.mark, promoted.totals, promoted.ended),
+            (Some(mark), totals, true)
+        );
         assert_eq!(promoted.intent, None);
     }
 }

@@ -31,7 +31,9 @@ pub struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { dir: ".sluice".into() }
+        Self {
+            dir: ".sluice".into(),
+        }
     }
 }
 
@@ -45,7 +47,9 @@ pub struct Plugins {
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { dir: "plugins".into() }
+        Self {
+            dir: "plugins".into(),
+        }
     }
 }
 
@@ -59,7 +63,9 @@ pub struct Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        Self { dir: "grants".into() }
+        Self {
+            dir: "grants".into(),
+        }
     }
 }
 
@@ -79,7 +85,9 @@ pub enum Secrets {
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self::Dir { dir: "secrets".into() }
+        Self::Dir {
+            dir: "secrets".into(),
+        }
     }
 }
 
@@ -101,7 +109,9 @@ mod tests {
         let deployment = Deployment::parse("s", text).expect("a deployment");
         assert_eq!(deployment.secrets, Secrets::Env);
         assert_eq!(deployment.state.dir, PathBuf::from("/var/lib/sluice"));
-        let error = Deployment::parse("s", "[stat]\n").expect_err("a typo").to_string();
+        let error = Deployment::parse("s", "[stat]\n")
+            .expect_err("a typo")
+            .to_string();
         assert!(error.contains("did you mean `state`?"), "{error}");
     }
 }

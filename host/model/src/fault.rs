@@ -66,7 +66,11 @@ pub struct Fault {
 impl Fault {
     /// A fault of this kind.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// With the next step.
@@ -83,14 +87,24 @@ impl Fault {
 
     /// Whether the instance that raised it must be thrown away and never entered again.
     pub fn poisons_instance(&self) -> bool {
-        matches!(self.kind, FaultKind::Trapped | FaultKind::TimedOut | FaultKind::LimitExceeded | FaultKind::Malformed)
+        matches!(
+            self.kind,
+            FaultKind::Trapped
+                | FaultKind::TimedOut
+                | FaultKind::LimitExceeded
+                | FaultKind::Malformed
+        )
     }
 
     /// Who can mend it.
     pub fn mender(&self) -> Mender {
         match self.kind {
-            FaultKind::Transient { .. } | FaultKind::CursorLost | FaultKind::Drift => Mender::Upstream,
-            FaultKind::Unauthorized | FaultKind::Misconfigured | FaultKind::Denied => Mender::Operator,
+            FaultKind::Transient { .. } | FaultKind::CursorLost | FaultKind::Drift => {
+                Mender::Upstream
+            }
+            FaultKind::Unauthorized | FaultKind::Misconfigured | FaultKind::Denied => {
+                Mender::Operator
+            }
             FaultKind::Broken
             | FaultKind::Malformed
             | FaultKind::Trapped

@@ -128,7 +128,8 @@ pub mod ipnet_text {
             let parsed = text.split_once('/').and_then(|(address, bits)| {
                 let address: IpAddr = address.parse().ok()?;
                 let bits: u8 = bits.parse().ok()?;
-                (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some(Network { address, bits })
+                (bits <= if address.is_ipv4() { 32 } else { 128 })
+                    .then_some(Network { address, bits })
             });
             parsed.ok_or(NetworkError(text))
         }
@@ -169,12 +170,18 @@ networks = ["10.1.0.0/16"]
     #[test]
     fn mistakes_are_told() {
         for (from, to, expected) in [
-            ("10.1.0.0/16", "10.1.0.0/33", "`10.1.0.0/33` is not a network"),
+            (
+                "10.1.0.0/16",
+                "10.1.0.0/33",
+                "`10.1.0.0/33` is not a network",
+            ),
             ("ba7816", "ba781", "is not a digest"),
             ("paths", "path", "did you mean `paths`?"),
             ("pipeline = \"crm\"", "", "missing field `pipeline`"),
         ] {
-            let error = Grant::parse("g", &WHOLE.replacen(from, to, 1)).expect_err("a mistake").to_string();
+            let error = Grant::parse("g", &WHOLE.replacen(from, to, 1))
+                .expect_err("a mistake")
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -23,7 +23,9 @@ const NAME_BYTES_MAX: usize = 128;
 fn plain(value: &str, extra: &[char]) -> bool {
     !value.is_empty()
         && value.len() <= NAME_BYTES_MAX
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
         && value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
 }
 

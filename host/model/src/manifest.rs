@@ -155,6 +155,9 @@ pub struct SecretUse {
     /// Where the host puts it.
     #[serde(rename = "use")]
     pub place: SecretPlace,
+    /// Whether it works without: a pipeline that names no secret for it sends its requests bare.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Why, for whoever grants it.
     pub reason: String,
 }
@@ -299,35 +302,65 @@ impl Manifest {
     }
 
     fn check(&self, file: &str, text: &str) -> Result<(), FileError> {
-        let wrong = |message: String, needles: &[&str]| Err(FileError::new(file, message).near(text, needles));
+        let wrong = |message: String, needles: &[&str]| {
+            Err(FileError::new(file, message).near(text, needles))
+        };
         if self.plugin.interface != INTERFACE {
             return wrong(
-                format!("this host speaks `{INTERFACE}`, not `{}`", self.plugin.interface),
+                format!(
+                    "this host speaks `{INTERFACE}`, not `{}`",
+                    self.plugin.interface
+                ),
                 &["interface"],
             );
         }
         for http in &self.http {
             let Some(auth) = &http.auth else { continue };
             if !self.secret.iter().any(|secret| &secret.name == auth) {
-                return Err(FileError::new(file, format!("`auth = \"{auth}\"` names no `[[secret]]`"))
-                    .near(text, &[&format!("auth = \"{auth}\"")])
-                    .hint(format!("[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\"")));
+                return Err(FileError::new(
+                    file,
+                    format!("`auth = \"{auth}\"` names no `[[secret]]`"),
+                )
+                .near(text, &[&format!("auth = \"{auth}\"")])
+                .hint(format!(
+                    "[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\""
+                )));
             }
         }
         for (at, secret) in self.secret.iter().enumerate() {
-            if self.secret[..at].iter().any(|other| other.name == secret.name) {
-                return wrong(format!("secret `{}` stands twice", secret.name), &["[[secret]]"]);
+            if self.secret[..at]
+                .iter()
+                .any(|other| other.name == secret.name)
+            {
+                return wrong(
+                    format!("secret `{}` stands twice", secret.name),
+                    &["[[secret]]"],
+                );
             }
         }
-        if let Some(memory) = self.limits.memory.filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX) {
+        if let Some(memory) = self
+            .limits
+            .memory
+            .filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX)
+        {
             return wrong(
-                format!("`memory = \"{memory}\"` is above the ceiling of {}", ByteSize(crate::limits::MEMORY_BYTES_MAX)),
+                format!(
+                    "`memory = \"{memory}\"` is above the ceiling of {}",
+                    ByteSize(crate::limits::MEMORY_BYTES_MAX)
+                ),
                 &["memory"],
             );
         }
-        if let Some(time) = self.limits.call_time.filter(|time| time.0 > crate::limits::CALL_TIME_MAX) {
+        if let Some(time) = self
+            .limits
+            .call_time
+            .filter(|time| time.0 > crate::limits::CALL_TIME_MAX)
+        {
             return wrong(
-                format!("`call_time = \"{time}\"` is above the ceiling of {}", Span(crate::limits::CALL_TIME_MAX)),
+                format!(
+                    "`call_time = \"{time}\"` is above the ceiling of {}",
+                    Span(crate::limits::CALL_TIME_MAX)
+                ),
                 &["call_time"],
             );
         }
@@ -378,7 +411,10 @@ call_time = "10s"
     #[test]
     fn a_whole_manifest_is_read() {
         let manifest = Manifest::parse("manifest.toml", WHOLE).expect("a manifest");
-        assert_eq!(manifest.http[0].auth.as_ref().map(SecretName::as_str), Some("crm-token"));
+        assert_eq!(
+            manifest.http[0].auth.as_ref().map(SecretName::as_str),
+            Some("crm-token")
+        );
         assert_eq!(manifest.dir[0].role, Some(Role::Source));
         assert_eq!(manifest.sink.map(|sink| sink.unit.bytes.0), Some(8 << 20));
     }
@@ -388,16 +424,38 @@ call_time = "10s"
         let check = |from: &str, to: &str, expected: &str| {
             let text = WHOLE.replacen(from, to, 1);
             assert_ne!(text, WHOLE, "the test must change something");
-            let error = Manifest::parse("m", &text).expect_err("a mistake").to_string();
+            let error = Manifest::parse("m", &text)
+                .expect_err("a mistake")
+                .to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check("methods", "method", "m:10:1: unknown key `method`\n  hint: did you mean `methods`?");
-        check("[limits]", "[limit]", "m:31:2: unknown key `limit`\n  hint: did you mean `limits`?");
-        check("plugin@0.1", "plugin@0.9", "m:5:1: this host speaks `sluice:plugin@0.1`");
-        check("auth = \"crm-token\"", "auth = \"other\"", "m:12:1: `auth = \"other\"` names no `[[secret]]`");
+        check(
+            "methods",
+            "method",
+            "m:10:1: unknown key `method`\n  hint: did you mean `methods`?",
+        );
+        check(
+            "[limits]",
+            "[limit]",
+            "m:32:2: unknown key `limit`\n  hint: did you mean `limits`?",
+        );
+        check(
+            "plugin@0.1",
+            "plugin@0.9",
+            "m:5:1: this host speaks `sluice:plugin@0.1`",
+        );
+        check(
+            "auth = \"crm-token\"",
+            "auth = \"other\"",
+            "m:12:1: `auth = \"other\"` names no `[[secret]]`",
+        );
         check("\"64MiB\"", "\"64GiB\"", "above the ceiling of 512MiB");
         check("\"10s\"", "\"10h\"", "above the ceiling of 5m");
-        check("\"bearer\"", "\"cookie\"", "`cookie` is not a use of a secret");
+        check(
+            "\"bearer\"",
+            "\"cookie\"",
+            "`cookie` is not a use of a secret",
+        );
         check("reason = \"API token.\"", "", "missing field `reason`");
     }
 }

@@ -140,10 +140,21 @@ impl<'de> Deserialize<'de> for Fields {
 impl Declared {
     /// The schema it promises.
     pub fn schema(&self) -> Result<Schema, String> {
-        let known: Vec<&str> = self.fields.0.iter().map(|(name, _)| name.as_str()).collect();
-        if let Some(missing) = self.required.iter().find(|name| !known.contains(&name.as_str())) {
+        let known: Vec<&str> = self
+            .fields
+            .0
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if let Some(missing) = self
+            .required
+            .iter()
+            .find(|name| !known.contains(&name.as_str()))
+        {
             return Err(match tomlfile::nearest(missing, &known) {
-                Some(near) => format!("required `{missing}` is not a field; did you mean `{near}`?"),
+                Some(near) => {
+                    format!("required `{missing}` is not a field; did you mean `{near}`?")
+                }
                 None => format!("required `{missing}` is not a field"),
             });
         }
@@ -216,7 +227,10 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { budget: Span(Duration::from_secs(600)), max_delay: Span(Duration::from_secs(60)) }
+        Self {
+            budget: Span(Duration::from_secs(600)),
+            max_delay: Span(Duration::from_secs(60)),
+        }
     }
 }
 
@@ -225,7 +239,8 @@ impl Pipeline {
     pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
         let pipeline: Self = tomlfile::parse(file, text)?;
         if pipeline.sink.is_empty() {
-            return Err(FileError::new(file, "no `[[sink]]`").hint("[[sink]]\nplugin = \"sluice/files@0.1\""));
+            return Err(FileError::new(file, "no `[[sink]]`")
+                .hint("[[sink]]\nplugin = \"sluice/files@0.1\""));
         }
         Ok(pipeline)
     }
@@ -266,8 +281,18 @@ retry = { for = "6h", max_delay = "5m" }
     #[test]
     fn a_whole_pipeline_is_read() {
         let pipeline = Pipeline::parse("p", WHOLE).expect("a pipeline");
-        let schema = pipeline.schema.values().next().expect("one").schema().expect("a schema");
-        let names: Vec<_> = schema.fields().iter().map(|field| (field.name.as_str(), field.nullable)).collect();
+        let schema = pipeline
+            .schema
+            .values()
+            .next()
+            .expect("one")
+            .schema()
+            .expect("a schema");
+        let names: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| (field.name.as_str(), field.nullable))
+            .collect();
         assert_eq!(names, [("id", false), ("zip", true), ("amount", true)]);
         assert_eq!(pipeline.delivery.guarantee, Some(Guarantee::ExactlyOnce));
         assert_eq!(pipeline.contract.drift, Drift::DiscardValue);
@@ -276,12 +301,22 @@ retry = { for = "6h", max_delay = "5m" }
     #[test]
     fn mistakes_are_told() {
         for (from, to, expected) in [
-            ("[[transform]]", "[[transforms]]", "p:14:3: unknown key `transforms`"),
-            ("\"decimal(10,2)\"", "\"money\"", "`money` is not a field type"),
+            (
+                "[[transform]]",
+                "[[transforms]]",
+                "p:14:3: unknown key `transforms`",
+            ),
+            (
+                "\"decimal(10,2)\"",
+                "\"money\"",
+                "`money` is not a field type",
+            ),
             ("discard-value", "ignore", "unknown variant `ignore`"),
             ("\"6h\"", "\"6 hours\"", "`6 hours` is not a length of time"),
         ] {
-            let error = Pipeline::parse("p", &WHOLE.replacen(from, to, 1)).expect_err("a mistake").to_string();
+            let error = Pipeline::parse("p", &WHOLE.replacen(from, to, 1))
+                .expect_err("a mistake")
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

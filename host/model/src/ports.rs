@@ -8,14 +8,19 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// A streamed HTTP body.
-pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub type Body =
+    http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where a plugin's HTTP requests go: made for one stage of one pipeline, with its effective grant and its secrets.
 /// Implemented by `egress`.
 #[async_trait]
 pub trait HttpDoor: Send + Sync {
     /// Decides, resolves, checks, dials and sends; follows no redirect. The answer's body is bounded.
-    async fn send(&self, request: http::Request<Body>, timeouts: HttpTimeouts) -> Result<http::Response<Body>, HttpError>;
+    async fn send(
+        &self,
+        request: http::Request<Body>,
+        timeouts: HttpTimeouts,
+    ) -> Result<http::Response<Body>, HttpError>;
 }
 
 /// What the plugin asked for, already capped by `limits`.
@@ -221,7 +226,13 @@ pub trait StateStore: Send + Sync {
     fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Up to `limit` pairs whose key begins with `prefix` and is greater than `after` (the empty key: from the
     /// first), in order.
-    fn scan(&self, namespace: Namespace, prefix: &[u8], after: &[u8], limit: usize) -> Result<Pairs, StoreError>;
+    fn scan(
+        &self,
+        namespace: Namespace,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Pairs, StoreError>;
     /// Its size and health.
     fn stats(&self) -> StateStats;
 }

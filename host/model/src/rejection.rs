@@ -88,7 +88,10 @@ pub(crate) mod bytes_as_text {
             Shape::Text(text) => Ok(text.into_bytes()),
             Shape::Hex { hex } => (0..hex.len())
                 .step_by(2)
-                .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+                .map(|at| {
+                    hex.get(at..at + 2)
+                        .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                })
                 .collect::<Option<_>>()
                 .ok_or_else(|| serde::de::Error::custom("not hexadecimal")),
         }
@@ -104,7 +107,11 @@ mod tests {
         for bytes in [&b"plain"[..], b"\xff\xfe broken", b""] {
             let record = Record::Raw(bytes.to_vec());
             let json = serde_json::to_string(&record).expect("json");
-            assert_eq!(serde_json::from_str::<Record>(&json).expect("back"), record, "{json}");
+            assert_eq!(
+                serde_json::from_str::<Record>(&json).expect("back"),
+                record,
+                "{json}"
+            );
         }
     }
 }

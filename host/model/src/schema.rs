@@ -99,7 +99,10 @@ impl FromStr for FieldType {
 }
 
 fn decimal(text: &str) -> Option<FieldType> {
-    let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = text
+        .strip_prefix("decimal(")?
+        .strip_suffix(')')?
+        .split_once(',')?;
     let (precision, scale): (u8, i8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
     let fits = (1..=38).contains(&precision) && scale >= 0 && scale.unsigned_abs() <= precision;
     fits.then_some(FieldType::Decimal { precision, scale })
@@ -139,7 +142,11 @@ fn yes() -> bool {
 impl Field {
     /// A field of this name and type.
     pub fn new(name: impl Into<String>, kind: FieldType, nullable: bool) -> Self {
-        Self { name: name.into(), kind, nullable }
+        Self {
+            name: name.into(),
+            kind,
+            nullable,
+        }
     }
 
     fn arrow(&self) -> ArrowField {
@@ -191,14 +198,18 @@ impl Schema {
             return Err(SchemaError::TooMany(fields.len()));
         }
         let mut seen = std::collections::HashSet::new();
-        if let Some(twice) = fields.iter().find(|field| !seen.insert(field.name.as_str())) {
+        if let Some(twice) = fields
+            .iter()
+            .find(|field| !seen.insert(field.name.as_str()))
+        {
             return Err(SchemaError::Twice(twice.name.clone()));
         }
         if let Some(missing) = key.iter().find(|name| !seen.contains(name.as_str())) {
             return Err(SchemaError::NoSuchKey(missing.clone()));
         }
-        let arrow =
-            Arc::new(ArrowSchema::new(fields.iter().map(Field::arrow).collect::<Vec<_>>()));
+        let arrow = Arc::new(ArrowSchema::new(
+            fields.iter().map(Field::arrow).collect::<Vec<_>>(),
+        ));
         Ok(Self { fields, key, arrow })
     }
 
@@ -230,7 +241,10 @@ impl Schema {
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema").field("fields", &self.fields).field("key", &self.key).finish()
+        f.debug_struct("Schema")
+            .field("fields", &self.fields)
+            .field("key", &self.key)
+            .finish()
     }
 }
 
@@ -243,7 +257,10 @@ impl TryFrom<Plain> for Schema {
 
 impl From<Schema> for Plain {
     fn from(schema: Schema) -> Plain {
-        Plain { fields: schema.fields, key: schema.key }
+        Plain {
+            fields: schema.fields,
+            key: schema.key,
+        }
     }
 }
 
@@ -253,10 +270,31 @@ mod tests {
 
     #[test]
     fn types_have_names() {
-        for text in ["boolean", "int64", "float64", "decimal(38,9)", "text", "binary", "date", "timestamp", "json"] {
-            assert_eq!(text.parse::<FieldType>().map(|kind| kind.to_string()), Ok(text.to_owned()));
+        for text in [
+            "boolean",
+            "int64",
+            "float64",
+            "decimal(38,9)",
+            "text",
+            "binary",
+            "date",
+            "timestamp",
+            "json",
+        ] {
+            assert_eq!(
+                text.parse::<FieldType>().map(|kind| kind.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        for text in ["", "string", "decimal(0,0)", "decimal(39,1)", "decimal(3,4)", "decimal(3,-1)", "decimal(3)"] {
+        for text in [
+            "",
+            "string",
+            "decimal(0,0)",
+            "decimal(39,1)",
+            "decimal(3,4)",
+            "decimal(3,-1)",
+            "decimal(3)",
+        ] {
             assert!(text.parse::<FieldType>().is_err(), "{text}");
         }
     }
@@ -264,12 +302,16 @@ mod tests {
     #[test]
     fn a_schema_is_checked() {
         let field = |name: &str| Field::new(name, FieldType::Text, true);
-        assert_eq!(Schema::new(vec![field("a"), field("a")], vec![]), Err(SchemaError::Twice("a".into())));
+        assert_eq!(
+            Schema::new(vec![field("a"), field("a")], vec![]),
+            Err(SchemaError::Twice("a".into()))
+        );
         assert_eq!(
             Schema::new(vec![field("a")], vec!["b".into()]),
             Err(SchemaError::NoSuchKey("b".into()))
         );
-        let schema = Schema::new(vec![Field::new("j", FieldType::Json, true)], vec![]).expect("a schema");
+        let schema =
+            Schema::new(vec![Field::new("j", FieldType::Json, true)], vec![]).expect("a schema");
         assert_eq!(schema.arrow().field(0).metadata()[KIND], "json");
     }
 }

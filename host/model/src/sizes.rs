@@ -23,11 +23,24 @@ pub struct SizeError {
     what: &'static str,
 }
 
-const BYTE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
-const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const BYTE_UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("", 1),
+];
+const TIME_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     Some((text[..end].parse().ok()?, &text[end..]))
 }
 
@@ -50,9 +63,10 @@ macro_rules! text_form {
         impl FromStr for $type {
             type Err = SizeError;
             fn from_str(text: &str) -> Result<Self, SizeError> {
-                parse(text, &$units)
-                    .map($to)
-                    .ok_or_else(|| SizeError { value: text.to_owned(), what: $what })
+                parse(text, &$units).map($to).ok_or_else(|| SizeError {
+                    value: text.to_owned(),
+                    what: $what,
+                })
             }
         }
         impl TryFrom<String> for $type {
@@ -74,7 +88,13 @@ macro_rules! text_form {
     };
 }
 
-text_form!(ByteSize, "size (`512`, `64KiB`, `8MiB`, `1GiB`)", BYTE_UNITS, ByteSize, |size: &ByteSize| size.0);
+text_form!(
+    ByteSize,
+    "size (`512`, `64KiB`, `8MiB`, `1GiB`)",
+    BYTE_UNITS,
+    ByteSize,
+    |size: &ByteSize| size.0
+);
 text_form!(
     Span,
     "length of time (`250ms`, `10s`, `5m`, `6h`, `30d`)",
@@ -89,15 +109,35 @@ mod tests {
 
     #[test]
     fn sizes_and_spans() {
-        for (text, value) in [("0", 0), ("512", 512), ("64KiB", 65_536), ("8MiB", 8 << 20), ("1GiB", 1 << 30)] {
+        for (text, value) in [
+            ("0", 0),
+            ("512", 512),
+            ("64KiB", 65_536),
+            ("8MiB", 8 << 20),
+            ("1GiB", 1 << 30),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(value)));
             assert_eq!(ByteSize(value).to_string(), text);
         }
-        for (text, ms) in [("250ms", 250), ("10s", 10_000), ("5m", 300_000), ("6h", 21_600_000), ("30d", 2_592_000_000)] {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("6h", 21_600_000),
+            ("30d", 2_592_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))));
             assert_eq!(Span(Duration::from_millis(ms)).to_string(), text);
         }
-        for bad in ["", "MiB", "8MB", "-1", "1.5s", "99999999999999999999", "18446744073709551615GiB"] {
+        for bad in [
+            "",
+            "MiB",
+            "8MB",
+            "-1",
+            "1.5s",
+            "99999999999999999999",
+            "18446744073709551615GiB",
+        ] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }

@@ -42,7 +42,13 @@ impl std::error::Error for FileError {}
 impl FileError {
     /// A mistake in this file, without a place.
     pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, column: None, message: message.into(), hint: None }
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// With the next step.
@@ -57,8 +63,23 @@ impl FileError {
     pub fn at(mut self, text: &str, byte: usize) -> Self {
         let before = &text[..text.floor_char_boundary(byte.min(text.len()))];
         self.line = Some(before.matches('\n').count() + 1);
-        self.column = Some(before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1);
+        self.column = Some(
+            before
+                .rsplit('\n')
+                .next()
+                .map_or(0, |line| line.chars().count())
+                + 1,
+        );
         self
+    }
+
+    /// At the value of this JSON pointer; see [`locate`].
+    #[must_use]
+    pub fn at_pointer(self, text: &str, pointer: &str) -> Self {
+        match locate(text, pointer) {
+            Some(byte) => self.at(text, byte),
+            None => self,
+        }
     }
 
     /// At the line where this table or key stands: the first that begins with any of `needles`, tried in order.
@@ -99,6 +120,44 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError
     })
 }
 
+/// Where the value at this JSON pointer (`/sink/0/config/dir`) stands in a TOML text, as a byte; that of its nearest
+/// ancestor where it does not exist.
+pub fn locate(text: &str, pointer: &str) -> Option<usize> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let mut found = None;
+    let mut here = Here::Table(table.get_ref());
+    for step in pointer.split('/').skip(1) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        let (place, value) = match here {
+            Here::Table(table) => {
+                let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == &step)
+                else {
+                    break;
+                };
+                (key.span().start, value)
+            }
+            Here::Value(toml::de::DeValue::Array(items)) => {
+                let Some(value) = step.parse().ok().and_then(|at: usize| items.get(at)) else {
+                    break;
+                };
+                (value.span().start, value)
+            }
+            Here::Value(_) => break,
+        };
+        found = Some(place);
+        here = match value.get_ref() {
+            toml::de::DeValue::Table(table) => Here::Table(table),
+            other => Here::Value(other),
+        };
+    }
+    found
+}
+
+enum Here<'a> {
+    Table(&'a toml::de::DeTable<'a>),
+    Value(&'a toml::de::DeValue<'a>),
+}
+
 /// `unknown field `x`, expected one of `a`, `b``: serde's words, taken apart.
 fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
@@ -117,7 +176,11 @@ pub fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 fn list(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn decapitalised(message: &str) -> String {
@@ -141,9 +204,30 @@ mod tests {
     }
 
     #[test]
+    fn values_are_found_by_pointer() {
+        let text = "[a]\nb = { c = 1 }\n[[d]]\ne = 1\n[[d]]\ne = [1, 22]\n";
+        for (pointer, line) in [
+            ("/a", 1),
+            ("/a/b", 2),
+            ("/a/b/c", 2),
+            ("/a/x", 1),
+            ("/d/0/e", 4),
+            ("/d/1", 5),
+            ("/d/1/e/1", 6),
+        ] {
+            let error = FileError::new("f", "m").at_pointer(text, pointer);
+            assert_eq!(error.line, Some(line), "{pointer}");
+        }
+        assert_eq!(locate(text, "/zzz"), None);
+    }
+
+    #[test]
     fn mistakes_have_a_place_and_a_hint() {
         let error = parse::<Shape>("x.toml", "host = \"a\"\nprot = 1\n").expect_err("a typo");
-        assert_eq!(error.to_string(), "x.toml:2:1: unknown key `prot`\n  hint: did you mean `port`?");
+        assert_eq!(
+            error.to_string(),
+            "x.toml:2:1: unknown key `prot`\n  hint: did you mean `port`?"
+        );
         let error = parse::<Shape>("x.toml", "host = \"a\"\nzzzzzz = 1\n").expect_err("a typo");
         assert_eq!(error.hint.as_deref(), Some("known here: `host`, `port`"));
         let error = parse::<Shape>("x.toml", "host = 1\n").expect_err("a type");
