@@ -20,6 +20,13 @@ pub const PAGE_ROWS_MAX: usize = 1 << 20;
 
 /// One record's bytes in a text document. Stops a file without line ends from becoming one record in memory.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
+/// A field's name where records may bring new ones. Stops a file from writing megabytes into every batch's schema.
+pub const FIELD_NAME_BYTES_MAX: usize = 256;
+/// Records refused of one document. Stops a file of a million broken lines from becoming a million dead letters in
+/// memory at once.
+pub const DOCUMENT_REJECTIONS_MAX: usize = 128 << 10;
+/// Rows times columns of one document. Stops a file of a million `{}` from being filled up with nulls in memory.
+pub const DOCUMENT_CELLS_MAX: usize = 32 << 20;
 
 /// A cursor. Stops a source from filling the state store through its checkpoints.
 pub const CURSOR_BYTES_MAX: usize = 64 << 10;
