@@ -1,9 +1,26 @@
 //! What one stage may do: manifest ∩ grant, with the pipeline's settings filled in.
+//!
+//! Invariant: what is permitted here, the manifest asks for and the grant allows, each on its own
+//! (test: `nothing_outside_either_file_is_permitted`).
 
+use crate::address;
+use crate::asked::{self, Asked};
+use crate::columns::Columns;
+use crate::headers;
+use crate::refuse::{self, File, Lines};
+use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
+use crate::target::Target;
+use http::{HeaderName, Method, Uri};
+use serde_json::Value;
+use sluice_model::grant::{self, Grant};
 use sluice_model::ids::{PipelineName, PluginName, StageId};
-use sluice_model::manifest::{DirMode, Unit};
+use sluice_model::limits::{
+    CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
+};
+use sluice_model::manifest::{Data, DirMode, Manifest, Unit};
 use sluice_model::ports::Refusal;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// What one stage of one pipeline may do. Made once, before the plugin is instantiated; every guest call that
@@ -22,24 +39,385 @@ pub struct Effective {
     pub call_time_max: Duration,
     /// How a sink wants to be fed.
     pub unit: Unit,
+    asks: Vec<Ask>,
+    allowances: Vec<Allowance>,
+    asked_dirs: Vec<(PathBuf, DirMode)>,
+    granted_dirs: Vec<(PathBuf, DirMode)>,
+    asked_data: Reach,
+    granted_data: Reach,
+    base: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+struct Reach {
+    reads: Columns,
+    writes: Columns,
+}
+
+/// Something the manifest asks for that the grant does not cover at all, or that neither could.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct NotGranted {
+    /// What, and why not.
+    pub refusal: Refusal,
+    /// The lines that the grant file needs; empty where no line there could help.
+    pub lines: String,
 }
 
 impl Effective {
+    /// Puts a manifest and a grant together. A grant may be narrower than the manifest: that is enforced when it
+    /// is used. What it does not touch at all keeps the stage from starting.
+    ///
+    /// `base` is the folder that relative directories stand in. Errors: everything missing, not only the first.
+    pub fn build(
+        manifest: &Manifest,
+        grant: &Grant,
+        stage: StageId,
+        config: &Value,
+        pipeline: &PipelineName,
+        base: &Path,
+    ) -> Result<Self, Vec<NotGranted>> {
+        let unhelpable = |refusals: Vec<Refusal>| -> Vec<NotGranted> {
+            refusals
+                .into_iter()
+                .map(|refusal| NotGranted {
+                    refusal,
+                    lines: String::new(),
+                })
+                .collect()
+        };
+        let asked = Asked::of(manifest, stage.role, config).map_err(unhelpable)?;
+        let allowances = asked::allowances(grant, stage.role).map_err(unhelpable)?;
+        let dirs = grant
+            .dir
+            .iter()
+            .filter(|dir| dir.role.is_none_or(|only| only == stage.role));
+        let memory = [manifest.limits.memory, grant.limits.memory];
+        let call_time = [manifest.limits.call_time, grant.limits.call_time];
+        let effective = Self {
+            plugin: manifest.plugin.name.clone(),
+            pipeline: pipeline.clone(),
+            stage,
+            memory_bytes_max: lowest(
+                memory.map(|size| size.map(|size| size.0)),
+                MEMORY_BYTES_DEFAULT,
+            )
+            .min(MEMORY_BYTES_MAX),
+            call_time_max: lowest(
+                call_time.map(|span| span.map(|span| span.0)),
+                CALL_TIME_DEFAULT,
+            )
+            .min(CALL_TIME_MAX),
+            unit: manifest.sink.map(|sink| sink.unit).unwrap_or_default(),
+            asked_dirs: asked
+                .dirs
+                .iter()
+                .map(|(path, mode)| (plain(base, path), *mode))
+                .collect(),
+            granted_dirs: dirs.map(|dir| (plain(base, &dir.path), dir.mode)).collect(),
+            asked_data: Reach {
+                reads: asked.reads.clone(),
+                writes: asked.writes.clone(),
+            },
+            granted_data: Reach {
+                reads: Columns::of(grant.data.reads.iter().cloned()),
+                writes: Columns::of(grant.data.writes.iter().cloned()),
+            },
+            asks: asked.http.clone(),
+            allowances,
+            base: base.to_owned(),
+        };
+        let missing = effective.missing(&asked, grant);
+        if missing.is_empty() {
+            Ok(effective)
+        } else {
+            Err(missing)
+        }
+    }
+
+    /// Whatever of `asked` the grant does not touch.
+    fn missing(&self, asked: &Asked, grant: &Grant) -> Vec<NotGranted> {
+        let mut missing = Vec::new();
+        let mut lacks = |capability, asked: String, reason: String, lines: &Lines| {
+            let refusal = Refusal {
+                capability,
+                asked: refuse::bounded(&asked),
+                reason,
+                hint: Some(format!(
+                    "add to the grant of `{}` for pipeline `{}`:\n{}",
+                    self.plugin,
+                    self.pipeline,
+                    lines.text()
+                )),
+            };
+            missing.push(NotGranted {
+                refusal,
+                lines: lines.text(),
+            });
+        };
+        if grant.grant.pipeline != self.pipeline {
+            lacks(
+                "grant",
+                self.pipeline.to_string(),
+                format!("the grant is for pipeline `{}`", grant.grant.pipeline),
+                &Lines::default(),
+            );
+        }
+        for ask in &asked.http {
+            if !self
+                .allowances
+                .iter()
+                .any(|allowance| allowance.rule.meets(&ask.rule))
+            {
+                let rule = &ask.rule;
+                let asked = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
+                let lines = Lines {
+                    http: vec![refuse::http_entry(rule)],
+                    ..Lines::default()
+                };
+                lacks(
+                    "http",
+                    asked,
+                    "the grant allows no request to it".to_owned(),
+                    &lines,
+                );
+            }
+        }
+        for (path, mode) in &asked.dirs {
+            if !covers(&self.granted_dirs, &plain(&self.base, path), *mode) {
+                let entry = grant::Dir {
+                    path: path.clone(),
+                    mode: *mode,
+                    role: None,
+                };
+                let lines = Lines {
+                    dir: vec![entry],
+                    ..Lines::default()
+                };
+                let reason =
+                    format!("the grant allows no directory of this name with `mode = \"{mode}\"`");
+                lacks("dir", path.clone(), reason, &lines);
+            }
+        }
+        for secret in &asked.secrets {
+            let granted: Vec<_> = grant
+                .secret
+                .iter()
+                .filter(|entry| entry.name == secret.name)
+                .collect();
+            if !granted.iter().any(|entry| entry.place == secret.place) {
+                let reason = match granted.first() {
+                    Some(entry) => format!(
+                        "the grant allows it as `{}`, not as `{}`",
+                        entry.place, secret.place
+                    ),
+                    None => "the grant allows no secret of this name".to_owned(),
+                };
+                let entry = grant::SecretUse {
+                    name: secret.name.clone(),
+                    place: secret.place.clone(),
+                };
+                let lines = Lines {
+                    secret: vec![entry],
+                    ..Lines::default()
+                };
+                lacks("secret", secret.name.to_string(), reason, &lines);
+            }
+        }
+        let data = [
+            ("data.reads", &asked.reads, &self.granted_data.reads),
+            ("data.writes", &asked.writes, &self.granted_data.writes),
+        ];
+        for (capability, asked, granted) in data {
+            if !asked.is_empty() && !asked.meets(granted) {
+                let names = asked.names();
+                let shown = names.join(", ");
+                let data = match capability {
+                    "data.reads" => Data {
+                        reads: names,
+                        writes: self.granted_data.writes.names(),
+                    },
+                    _ => Data {
+                        reads: self.granted_data.reads.names(),
+                        writes: names,
+                    },
+                };
+                let lines = Lines {
+                    data: Some(data),
+                    ..Lines::default()
+                };
+                lacks(
+                    capability,
+                    shown,
+                    "the grant allows none of these columns".to_owned(),
+                    &lines,
+                );
+            }
+        }
+        missing
+    }
+
     /// May it copy in this column?
     pub fn may_read(&self, column: &str) -> Result<(), Refusal> {
-        let _ = column;
-        Ok(())
+        self.may(
+            "data.reads",
+            &self.asked_data.reads,
+            &self.granted_data.reads,
+            column,
+        )
     }
 
     /// May it put, rename or drop this column?
     pub fn may_write(&self, column: &str) -> Result<(), Refusal> {
-        let _ = column;
+        self.may(
+            "data.writes",
+            &self.asked_data.writes,
+            &self.granted_data.writes,
+            column,
+        )
+    }
+
+    fn may(
+        &self,
+        capability: &'static str,
+        asked: &Columns,
+        granted: &Columns,
+        column: &str,
+    ) -> Result<(), Refusal> {
+        if !asked.has(column) {
+            return Err(refuse::column(self.manifest(), capability, asked, column));
+        }
+        if !granted.has(column) {
+            return Err(refuse::column(self.grant(), capability, granted, column));
+        }
         Ok(())
     }
 
-    /// May it open this directory so? The directory as the deployment has it.
+    /// May it open this directory so? The directory as the deployment has it, below `base` where it is relative.
+    /// Where writing is permitted, reading is.
     pub fn may_open(&self, dir: &str, mode: DirMode) -> Result<PathBuf, Refusal> {
-        let _ = mode;
-        Ok(PathBuf::from(dir))
+        let path = plain(&self.base, dir);
+        let nameless = dir.is_empty() || dir.chars().any(char::is_control);
+        if nameless || !covers(&self.asked_dirs, &path, mode) {
+            return Err(refuse::dir(self.manifest(), dir, mode));
+        }
+        if !covers(&self.granted_dirs, &path, mode) {
+            return Err(refuse::dir(self.grant(), dir, mode));
+        }
+        Ok(path)
     }
+
+    /// May it send this request? Where several entries of the manifest fit, the first one's secret is attached.
+    pub fn may_send(&self, method: &Method, uri: &Uri) -> Result<Sending, Refusal> {
+        let method = method.as_str();
+        let target =
+            Target::parse(uri).map_err(|error| refuse::target(method, uri, error.to_string()))?;
+        let Some(ask) = self
+            .asks
+            .iter()
+            .find(|ask| ask.rule.permits(method, &target))
+        else {
+            let rules: Vec<&HttpRule> = self.asks.iter().map(|ask| &ask.rule).collect();
+            return Err(refuse::http(self.manifest(), &rules, method, &target));
+        };
+        let fits = |allowance: &&Allowance| allowance.rule.permits(method, &target);
+        let granted: Vec<&Allowance> = self.allowances.iter().filter(fits).collect();
+        if granted.is_empty() {
+            let rules: Vec<&HttpRule> = self
+                .allowances
+                .iter()
+                .map(|allowance| &allowance.rule)
+                .collect();
+            return Err(refuse::http(self.grant(), &rules, method, &target));
+        }
+        Ok(Sending {
+            asked: refuse::request(method, &target),
+            networks: granted
+                .iter()
+                .flat_map(|allowance| allowance.networks.iter().copied())
+                .collect(),
+            auth: ask.auth.clone(),
+            target,
+        })
+    }
+
+    /// May these addresses, all that the request's host resolved to, be dialled? One bad one refuses them all:
+    /// a name that leads to both is an attack or a mistake.
+    pub fn may_dial(&self, sending: &Sending, addresses: &[IpAddr]) -> Result<(), Refusal> {
+        addresses
+            .iter()
+            .try_for_each(|address| address::check(*address, &sending.networks))
+            .map_err(|barred| refuse::address(self.grant(), sending, &barred))
+    }
+
+    /// May the plugin set this header on this request?
+    pub fn may_set_header(&self, sending: &Sending, name: &HeaderName) -> Result<(), Refusal> {
+        if headers::forbidden(name) {
+            return Err(refuse::owned(
+                sending,
+                "header",
+                name.as_str(),
+                "the host's to set",
+            ));
+        }
+        match &sending.auth {
+            Some(Credential {
+                name: secret,
+                place,
+            }) if headers::injected(place).as_ref() == Some(name) => Err(refuse::owned(
+                sending,
+                "header",
+                name.as_str(),
+                &format!("where the host puts secret `{secret}`"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// May the plugin send this query? It may not have the parameter that the host puts a secret in.
+    pub fn may_set_query(&self, sending: &Sending, query: &str) -> Result<(), Refusal> {
+        use sluice_model::manifest::SecretPlace::Query;
+        match &sending.auth {
+            Some(Credential {
+                name: secret,
+                place: Query(name),
+            }) if headers::query_has(query, name) => Err(refuse::owned(
+                sending,
+                "query parameter",
+                name,
+                &format!("where the host puts secret `{secret}`"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn manifest(&self) -> File<'_> {
+        File::Manifest(&self.plugin)
+    }
+
+    fn grant(&self) -> File<'_> {
+        File::Grant(&self.plugin, &self.pipeline)
+    }
+}
+
+/// The manifest's wish or what goes without saying, under the grant's ceiling.
+fn lowest<T: Ord>([manifest, grant]: [Option<T>; 2], default: T) -> T {
+    let wish = manifest.unwrap_or(default);
+    match grant {
+        Some(ceiling) => wish.min(ceiling),
+        None => wish,
+    }
+}
+
+fn covers(dirs: &[(PathBuf, DirMode)], path: &Path, mode: DirMode) -> bool {
+    dirs.iter()
+        .any(|(ours, has)| ours == path && (*has == mode || *has == DirMode::Write))
+}
+
+/// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is
+/// written, for what it means depends on links.
+fn plain(base: &Path, dir: &str) -> PathBuf {
+    base.join(dir)
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .collect()
 }

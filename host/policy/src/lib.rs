@@ -1,5 +1,21 @@
 //! Every access decision, and every report about access. Pure: it decides, others act.
 
+pub mod address;
+mod asked;
+mod columns;
 pub mod effective;
+pub mod headers;
+pub mod host;
+pub mod imports;
+pub mod path;
+mod propose;
+mod refuse;
+mod rules;
+mod settings;
+mod target;
 
-pub use effective::Effective;
+pub use effective::{Effective, NotGranted};
+pub use propose::propose;
+pub use refuse::missing_secret;
+pub use rules::{Credential, Sending};
+pub use target::{Target, TargetError};

@@ -1,0 +1,274 @@
+//! What a manifest asks for in one role, with the settings filled in: the left side of manifest ∩ grant. Reads
+//! both files' rules into comparable types; decides nothing.
+
+use crate::columns::Columns;
+use crate::headers;
+use crate::host::HostPattern;
+use crate::path::PathPattern;
+use crate::rules::{Allowance, Ask, Credential, HttpRule};
+use crate::settings::{expand, is_template};
+use crate::target::{self, TargetError};
+use serde_json::Value;
+use sluice_model::grant;
+use sluice_model::ids::{Role, SecretName};
+use sluice_model::manifest::{DirMode, Http, Manifest, Scheme};
+use sluice_model::ports::Refusal;
+
+/// Everything one stage asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) http: Vec<Ask>,
+    /// As the settings spell them.
+    pub(crate) dirs: Vec<(String, DirMode)>,
+    /// Those that some request of this role uses.
+    pub(crate) secrets: Vec<Credential>,
+    pub(crate) reads: Columns,
+    pub(crate) writes: Columns,
+}
+
+impl Asked {
+    /// Reads it out of a manifest, or says all that is wrong with the manifest or the settings.
+    pub(crate) fn of(
+        manifest: &Manifest,
+        role: Role,
+        config: &Value,
+    ) -> Result<Self, Vec<Refusal>> {
+        let mut wrong = Vec::new();
+        let mut http = Vec::new();
+        for entry in manifest
+            .http
+            .iter()
+            .filter(|entry| entry.role.is_none_or(|only| only == role))
+        {
+            match asks(manifest, entry, config) {
+                Ok(asks) => http.extend(asks),
+                Err(reason) => wrong.push(malformed("http", &entry.host, reason)),
+            }
+        }
+        let mut dirs = Vec::new();
+        for entry in manifest
+            .dir
+            .iter()
+            .filter(|entry| entry.role.is_none_or(|only| only == role))
+        {
+            match expand(&entry.path, config) {
+                Ok(paths) => dirs.extend(paths.into_iter().map(|path| (path, entry.mode))),
+                Err(error) => wrong.push(malformed("dir", &entry.path, error.to_string())),
+            }
+        }
+        let mut columns = |capability, templates: &[String], applies: bool| {
+            let mut names = Vec::new();
+            for template in templates.iter().filter(|_| applies) {
+                match expand(template, config) {
+                    Ok(found) => names.extend(found),
+                    Err(error) => wrong.push(malformed(capability, template, error.to_string())),
+                }
+            }
+            Columns::of(names)
+        };
+        let reads = columns("data.reads", &manifest.data.reads, role != Role::Source);
+        let writes = columns(
+            "data.writes",
+            &manifest.data.writes,
+            role == Role::Transform,
+        );
+        let mut secrets: Vec<Credential> = Vec::new();
+        for credential in http.iter().filter_map(|ask| ask.auth.as_ref()) {
+            if !secrets.contains(credential) {
+                secrets.push(credential.clone());
+            }
+        }
+        if wrong.is_empty() {
+            Ok(Self {
+                http,
+                dirs,
+                secrets,
+                reads,
+                writes,
+            })
+        } else {
+            Err(wrong)
+        }
+    }
+}
+
+fn malformed(capability: &'static str, asked: &str, reason: String) -> Refusal {
+    Refusal {
+        capability,
+        asked: crate::refuse::bounded(asked),
+        reason,
+        hint: None,
+    }
+}
+
+fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, String> {
+    let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
+    let auth = entry
+        .auth
+        .as_ref()
+        .map(|name| credential(manifest, name))
+        .transpose()?;
+    let mut asks = Vec::new();
+    for value in expand(&entry.host, config).map_err(|error| error.to_string())? {
+        let (host, scheme, port) = destination(entry, &value)?;
+        let (methods, paths) = (methods.clone(), paths.clone());
+        let rule = HttpRule {
+            host,
+            scheme,
+            port,
+            methods,
+            paths,
+        };
+        asks.push(Ask {
+            rule,
+            auth: auth.clone(),
+        });
+    }
+    Ok(asks)
+}
+
+fn credential(manifest: &Manifest, name: &SecretName) -> Result<Credential, String> {
+    let secret = manifest.secret.iter().find(|secret| &secret.name == name);
+    let secret = secret.ok_or_else(|| format!("`auth = \"{name}\"` names no `[[secret]]`"))?;
+    match headers::injected(&secret.place) {
+        Some(header) if headers::forbidden(&header) => Err(format!(
+            "`use = \"{}\"`: the host sets that header itself",
+            secret.place
+        )),
+        _ => Ok(Credential {
+            name: name.clone(),
+            place: secret.place.clone(),
+        }),
+    }
+}
+
+/// Where an entry leads with this value of its host. Only a setting may be a URL or carry a port; what the
+/// manifest says besides holds for it too.
+fn destination(entry: &Http, value: &str) -> Result<(HostPattern, Scheme, u16), String> {
+    let found = if is_template(&entry.host) {
+        setting(entry, value)?
+    } else {
+        None
+    };
+    let (host, scheme, port) = match found {
+        Some(found) => found,
+        None => (
+            HostPattern::parse(value).map_err(|error| error.to_string())?,
+            None,
+            None,
+        ),
+    };
+    let differs = |what: &str, setting: &str, manifest: &str| {
+        Err(format!(
+            "the setting gives {what} `{setting}`, the manifest asks for `{manifest}` only"
+        ))
+    };
+    if let (Some(setting), Some(manifest)) = (scheme, entry.scheme)
+        && setting != manifest
+    {
+        return differs("the scheme", &setting.to_string(), &manifest.to_string());
+    }
+    let scheme = scheme.or(entry.scheme).unwrap_or(Scheme::Https);
+    if let (Some(setting), Some(manifest)) = (port, entry.port)
+        && setting != manifest
+    {
+        return differs("the port", &setting.to_string(), &manifest.to_string());
+    }
+    let port = port.or(entry.port).unwrap_or(scheme.default_port());
+    if port == 0 {
+        Err(TargetError::Port.to_string())
+    } else {
+        Ok((host, scheme, port))
+    }
+}
+
+type Found = (HostPattern, Option<Scheme>, Option<u16>);
+
+/// A setting's URL or `host:port`; none where it is a host alone.
+fn setting(entry: &Http, value: &str) -> Result<Option<Found>, String> {
+    if value.matches('*').count() > entry.host.matches('*').count() {
+        return Err("a setting cannot hold a `*`".to_owned());
+    }
+    let (scheme, rest) = match value.split_once("://") {
+        None if HostPattern::parse(value).is_ok() => return Ok(None),
+        None => (None, value),
+        Some(("http", rest)) => (Some(Scheme::Http), rest),
+        Some(("https", rest)) => (Some(Scheme::Https), rest),
+        Some(_) => return Err(TargetError::Scheme.to_string()),
+    };
+    let authority = match scheme {
+        Some(_) => rest.split(['/', '?', '#']).next().unwrap_or_default(),
+        None => rest,
+    };
+    let (host, port) = target::parse_authority(authority).map_err(|error| error.to_string())?;
+    // A URL without a port means its scheme's own.
+    let port = port.or(scheme.map(Scheme::default_port));
+    Ok(Some((HostPattern::Only(host), scheme, port)))
+}
+
+/// The `[[http]]` entries of a grant for one role.
+pub(crate) fn allowances(grant: &grant::Grant, role: Role) -> Result<Vec<Allowance>, Vec<Refusal>> {
+    let (mut allowances, mut wrong) = (Vec::new(), Vec::new());
+    for entry in grant
+        .http
+        .iter()
+        .filter(|entry| entry.role.is_none_or(|only| only == role))
+    {
+        match allowance(entry) {
+            Ok(allowance) => allowances.push(allowance),
+            Err(reason) => wrong.push(malformed(
+                "http",
+                &entry.host,
+                format!("in the grant: {reason}"),
+            )),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(allowances)
+    } else {
+        Err(wrong)
+    }
+}
+
+fn allowance(entry: &grant::Http) -> Result<Allowance, String> {
+    let host = HostPattern::parse(&entry.host).map_err(|error| error.to_string())?;
+    let scheme = entry.scheme.unwrap_or(Scheme::Https);
+    let port = entry.port.unwrap_or(scheme.default_port());
+    let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
+    let rule = HttpRule {
+        host,
+        scheme,
+        port,
+        methods,
+        paths,
+    };
+    Ok(Allowance {
+        rule,
+        networks: entry.networks.clone(),
+    })
+}
+
+fn paths(texts: &[String]) -> Result<Vec<PathPattern>, String> {
+    let parse =
+        |text: &String| PathPattern::parse(text).map_err(|error| format!("path `{text}`: {error}"));
+    texts.iter().map(parse).collect()
+}
+
+/// Methods are compared as they are written. `CONNECT` would turn a granted host into a proxy, and `TRACE` an
+/// injected secret into an answer.
+fn methods(texts: &[String]) -> Result<Vec<String>, String> {
+    let check = |text: &String| {
+        let upper = !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        match text.as_str() {
+            "CONNECT" | "TRACE" => Err(format!("method `{text}` cannot be granted")),
+            _ if upper => Ok(text.clone()),
+            _ => Err(format!(
+                "method `{text}` is not in capital letters, such as `GET`"
+            )),
+        }
+    };
+    texts.iter().map(check).collect()
+}

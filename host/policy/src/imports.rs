@@ -1,0 +1,108 @@
+//! What a component imports, explained by its manifest: a component that reaches for what its manifest does not
+//! ask for is told so before it runs. Reads names only; knows no wasm.
+
+use serde::Serialize;
+use sluice_model::manifest::Manifest;
+
+/// Every import of a component, explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// In the component's order.
+    pub imports: Vec<Import>,
+}
+
+impl ImportReport {
+    /// The imports that keep the component from starting.
+    pub fn unexplained(&self) -> impl Iterator<Item = &Import> {
+        self.imports
+            .iter()
+            .filter(|import| matches!(import.kind, ImportKind::Unexplained { .. }))
+    }
+}
+
+/// One import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// As the component names it: `wasi:cli/environment@0.2.6`.
+    pub name: String,
+    /// What it is linked to.
+    #[serde(flatten)]
+    pub kind: ImportKind,
+}
+
+/// What an import is linked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "linked", rename_all = "kebab-case")]
+pub enum ImportKind {
+    /// The real thing, because of this.
+    Granted {
+        /// What permits it, in the words of the manifest.
+        by: String,
+    },
+    /// What a language's runtime imports without using it: no variables, no arguments, no directories.
+    Empty,
+    /// There, but each call is refused.
+    Refusing,
+    /// Nothing: the component does not start.
+    Unexplained {
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+/// Explains each import of a component. Names are `package/interface@version`; a patch version never matters.
+pub fn explain(manifest: &Manifest, imports: &[String]) -> ImportReport {
+    let explained = |name: &String| Import {
+        name: name.clone(),
+        kind: kind(manifest, name),
+    };
+    ImportReport {
+        imports: imports.iter().map(explained).collect(),
+    }
+}
+
+fn kind(manifest: &Manifest, import: &str) -> ImportKind {
+    let unexplained = |hint: &str| ImportKind::Unexplained {
+        hint: hint.to_owned(),
+    };
+    let Some((name, version)) = import.split_once('@') else {
+        return unexplained("the host links interfaces with a version only");
+    };
+    let (package, interface) = name.split_once('/').unwrap_or((name, ""));
+    let spoken = match package.split_once(':') {
+        Some(("wasi", _)) => (0, 2),
+        Some(("sluice", "plugin")) => (0, 1),
+        _ => return unexplained("the host has no such interface: build the plugin without it"),
+    };
+    let fits = |version: &semver::Version| {
+        (version.major, version.minor) == spoken && version.pre.is_empty()
+    };
+    if !version.parse().is_ok_and(|version| fits(&version)) {
+        return unexplained(&format!(
+            "the host speaks `{package}@{}.{}`",
+            spoken.0, spoken.1
+        ));
+    }
+    match (package, interface) {
+        ("sluice:plugin", "types" | "records" | "log") => ImportKind::Granted {
+            by: "every plugin".to_owned(),
+        },
+        ("sluice:plugin", "files") if manifest.dir.is_empty() => unexplained(
+            "add to the manifest:\n[[dir]]\npath = \"{config.dir}\"\nmode = \"read\"\nreason = \"…\"",
+        ),
+        ("sluice:plugin", "files") => ImportKind::Granted {
+            by: "[[dir]]".to_owned(),
+        },
+        ("wasi:http", "types" | "outgoing-handler") if manifest.http.is_empty() => unexplained(
+            "add to the manifest:\n[[http]]\nhost = \"api.acme.example\"\nmethods = [\"GET\"]\npaths = [\"/**\"]\nreason = \"…\"",
+        ),
+        ("wasi:http", "types" | "outgoing-handler") => ImportKind::Granted {
+            by: "[[http]]".to_owned(),
+        },
+        ("wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem", _) => {
+            ImportKind::Empty
+        }
+        ("wasi:sockets", _) => ImportKind::Refusing,
+        _ => unexplained("the host has no such interface: build the plugin without it"),
+    }
+}

@@ -1,0 +1,85 @@
+//! The grant that would permit all a manifest asks for: what `sluice grant new` writes for a person to read and
+//! narrow. It never names a network of its own accord.
+
+use crate::asked::Asked;
+use crate::refuse::http_entry;
+use serde_json::Value;
+use sluice_model::digest::Digest;
+use sluice_model::grant::ipnet_text::Network;
+use sluice_model::grant::{About, Dir, Grant, SecretUse};
+use sluice_model::ids::{PipelineName, Role};
+use sluice_model::manifest::{Data, Limits, Manifest};
+use sluice_model::ports::Refusal;
+
+/// All that `manifest` asks for in each of these roles with its settings, as one grant. `networks` is added to
+/// every request: leave it empty unless whoever asks named them. Errors: what is wrong with the manifest or the
+/// settings.
+pub fn propose(
+    manifest: &Manifest,
+    uses: &[(Role, &Value)],
+    digest: Digest,
+    pipeline: &PipelineName,
+    networks: &[Network],
+) -> Result<Grant, Vec<Refusal>> {
+    let mut grant = Grant {
+        grant: About {
+            plugin: manifest.plugin.name.clone(),
+            version: manifest.plugin.version.clone(),
+            digest,
+            pipeline: pipeline.clone(),
+        },
+        http: Vec::new(),
+        dir: Vec::new(),
+        secret: Vec::new(),
+        data: Data::default(),
+        limits: Limits::default(),
+    };
+    for (role, config) in uses {
+        let asked = Asked::of(manifest, *role, config)?;
+        // A plugin that plays two parts is granted each part's own.
+        let only = (uses.iter().any(|(other, _)| other != role)).then_some(*role);
+        for ask in asked.http {
+            let entry = http_entry(&ask.rule);
+            add(
+                &mut grant.http,
+                sluice_model::grant::Http {
+                    networks: networks.to_vec(),
+                    role: only,
+                    ..entry
+                },
+            );
+        }
+        for (path, mode) in asked.dirs {
+            add(
+                &mut grant.dir,
+                Dir {
+                    path,
+                    mode,
+                    role: only,
+                },
+            );
+        }
+        for secret in asked.secrets {
+            add(
+                &mut grant.secret,
+                SecretUse {
+                    name: secret.name,
+                    place: secret.place,
+                },
+            );
+        }
+        for name in asked.reads.names() {
+            add(&mut grant.data.reads, name);
+        }
+        for name in asked.writes.names() {
+            add(&mut grant.data.writes, name);
+        }
+    }
+    Ok(grant)
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, value: T) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}

@@ -1,0 +1,79 @@
+//! Rules for requests, as a manifest asks and a grant allows, in types that can be compared; and the decision
+//! about one request. Not where the rules come from: see `asked` and `effective`.
+
+use crate::host::HostPattern;
+use crate::path::PathPattern;
+use crate::target::Target;
+use sluice_model::grant::ipnet_text::Network;
+use sluice_model::ids::SecretName;
+use sluice_model::manifest::{Scheme, SecretPlace};
+
+/// Requests that one `[[http]]` speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpRule {
+    pub(crate) host: HostPattern,
+    pub(crate) scheme: Scheme,
+    pub(crate) port: u16,
+    pub(crate) methods: Vec<String>,
+    pub(crate) paths: Vec<PathPattern>,
+}
+
+impl HttpRule {
+    pub(crate) fn is_for_host(&self, target: &Target) -> bool {
+        self.host.matches(&target.host)
+    }
+
+    pub(crate) fn is_for_door(&self, target: &Target) -> bool {
+        self.is_for_host(target) && self.scheme == target.scheme && self.port == target.port
+    }
+
+    pub(crate) fn is_for_method(&self, method: &str, target: &Target) -> bool {
+        self.is_for_door(target) && self.methods.iter().any(|ours| ours == method)
+    }
+
+    pub(crate) fn permits(&self, method: &str, target: &Target) -> bool {
+        self.is_for_method(method, target)
+            && self.paths.iter().any(|path| path.matches(&target.path))
+    }
+
+    /// Whether some request could be meant by both, methods and paths aside.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.scheme == other.scheme && self.port == other.port && self.host.meets(&other.host)
+    }
+}
+
+/// What a manifest asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) rule: HttpRule,
+    pub(crate) auth: Option<Credential>,
+}
+
+/// What a grant allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    pub(crate) rule: HttpRule,
+    pub(crate) networks: Vec<Network>,
+}
+
+/// A secret and where the host puts it. Both are the manifest's and the grant's choice, never the plugin's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The plugin's word for it.
+    pub name: SecretName,
+    /// Where it goes.
+    pub place: SecretPlace,
+}
+
+/// A request that may be sent: what the door needs to send it, and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Method and URL without its query, bounded: for messages.
+    pub asked: String,
+    /// Where to, as it was decided on.
+    pub target: Target,
+    /// Networks outside the public internet that the name may resolve into.
+    pub networks: Vec<Network>,
+    /// What the host attaches.
+    pub auth: Option<Credential>,
+}
