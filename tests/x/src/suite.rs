@@ -1,0 +1,36 @@
+//! `cargo x test`: every test there is, after what they need is built.
+//!
+//! One profile for all of it: `dev`, whose dependencies are optimised. Building with `--all-targets` makes the `sluice`
+//! binary and all test programs in one go, and the test run after it compiles nothing again.
+
+use crate::plugins;
+use crate::project::Project;
+use crate::steps::Steps;
+use anyhow::Result;
+
+/// Guests that misbehave: they are for tests and are not packed.
+const HOSTILE: &str = "sluice-hostile";
+
+pub(crate) fn run(project: &Project) -> Result<()> {
+    let mut steps = Steps::new("test", plugins::STEPS + 1);
+    plugins::prepare(
+        project,
+        &mut steps,
+        &["build", "--workspace", "--all-targets"],
+        &[HOSTILE],
+    )?;
+    let mut tests = project.cargo(&["test", "--workspace"]);
+    tests.env("SLUICE_BIN", project.program("debug", "sluice"));
+    tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
+    tests.env(
+        "SLUICE_GUESTS",
+        project
+            .target
+            .join(crate::project::GUEST_TARGET)
+            .join("plugin"),
+    );
+    let next = "mend it, and try that test alone: cargo test -p CRATE NAME";
+    steps.run("run every test", tests, next)?;
+    steps.finish("Every test passed");
+    Ok(())
+}
