@@ -1,0 +1,109 @@
+//! What a status that nobody expected means, and how long the other side asked to be left alone.
+
+use super::Response;
+use crate::Fault;
+
+pub(super) fn fault(response: &Response) -> Fault {
+    let message = format!("the server answered {}", response.status);
+    match response.status {
+        401 | 403 | 407 => Fault::unauthorized(message),
+        408 | 425 | 429 | 500..=599 => {
+            let fault = Fault::transient(message);
+            match retry_after_ms(response) {
+                Some(wait_ms) => fault.retry_after_ms(wait_ms),
+                None => fault,
+            }
+        }
+        300..=399 => Fault::misconfigured(match response.header("location") {
+            Some(_) => format!("{message}: it has moved, and redirects are not followed"),
+            None => message,
+        }),
+        404 | 405 | 410 => Fault::misconfigured(message),
+        _ => Fault::broken(message),
+    }
+}
+
+/// `Retry-After` in seconds, or as a date where the answer carries its own `Date` to measure from: a plugin has no
+/// clock.
+fn retry_after_ms(response: &Response) -> Option<u64> {
+    let value = response.header("retry-after")?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return seconds.checked_mul(1_000);
+    }
+    let (until, now) = (seconds(value)?, seconds(response.header("date")?.trim())?);
+    u64::try_from(until - now).ok()?.checked_mul(1_000)
+}
+
+/// Seconds since 1970 of an IMF-fixdate (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn seconds(date: &str) -> Option<i64> {
+    let (_, rest) = date.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let (day, month, year) = (number(words.next()?)?, words.next()?, number(words.next()?)?);
+    let mut clock = words.next()?.split(':');
+    let (hour, minute, second) = (number(clock.next()?)?, number(clock.next()?)?, number(clock.next()?)?);
+    let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+        .iter()
+        .position(|name| *name == month)?;
+    (words.next() == Some("GMT") && clock.next().is_none())
+        .then(|| days(year, i64::try_from(month).unwrap_or(0) + 1, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// A number of at most four digits.
+fn number(digits: &str) -> Option<i64> {
+    (digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar, after Howard Hinnant's `days_from_civil`.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_become_faults() {
+        let answer = |status| Response::new(status, "");
+        for (response, expected) in [
+            (answer(401), "unauthorized: the server answered 401"),
+            (answer(404), "misconfigured: the server answered 404"),
+            (answer(302).with_header("Location", "/x"), "misconfigured: the server answered 302: it has moved, and redirects are not followed"),
+            (answer(422), "broken: the server answered 422"),
+            (answer(503), "transient: the server answered 503"),
+        ] {
+            assert_eq!(response.fault().to_string(), expected);
+        }
+        assert!(answer(204).success().is_ok());
+        assert!(answer(304).success().is_err());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let wait = |value: &str, date: &str| {
+            let response = Response::new(429, "").with_header("retry-after", value).with_header("date", date);
+            match response.fault() {
+                Fault::Transient { retry_after_ms, .. } => retry_after_ms,
+                other => panic!("{other}"),
+            }
+        };
+        let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (value, expected) in [
+            ("120", Some(120_000)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60_000)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", None),
+            ("Wed, 01 Mar 2000 00:00:00 GMT", Some(167_757_023_000)),
+            ("soon", None),
+            ("-1", None),
+            ("18446744073709551615", None),
+            ("Sun, 06 Nov 1994 99999:49:37 GMT", None),
+        ] {
+            assert_eq!(wait(value, now), expected, "{value}");
+        }
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT", "yesterday"), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! `encode` as the host has it, good enough for a test: the host's own is native and fast.
+
+use super::Table;
+use crate::{Column, CsvOutput, Fault, FieldType, Format, Packed, Values};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+impl Table {
+    pub(crate) fn encode(&self, format: Format) -> Result<Vec<u8>, Fault> {
+        Ok(match format {
+            Format::Ndjson => (0..self.rows).map(|row| self.object(row).to_string() + "\n").collect::<String>(),
+            Format::JsonArray => Value::Array((0..self.rows).map(|row| self.object(row)).collect()).to_string(),
+            Format::Csv(CsvOutput { header }) => self.csv(header),
+        }
+        .into_bytes())
+    }
+
+    pub(crate) fn encode_rows(&self) -> Result<Packed, Fault> {
+        let mut packed = Packed { offsets: vec![0], bytes: Vec::new() };
+        for row in 0..self.rows {
+            packed.bytes.extend_from_slice(self.object(row).to_string().as_bytes());
+            packed.offsets.push(i32::try_from(packed.bytes.len()).map_err(|_| Fault::broken("the batch is too large"))?);
+        }
+        Ok(packed)
+    }
+
+    /// One row as a JSON object, for a test to compare.
+    pub fn object(&self, row: usize) -> Value {
+        let cells = self.granted().map(|(name, kind, column)| (name.to_owned(), cell(column, kind, row, self.rows)));
+        Value::Object(cells.collect::<Map<_, _>>())
+    }
+
+    /// All rows as JSON objects.
+    pub fn objects(&self) -> Vec<Value> {
+        (0..self.rows).map(|row| self.object(row)).collect()
+    }
+
+    fn granted(&self) -> impl Iterator<Item = (&str, FieldType, &Column)> {
+        let fields = self.schema.fields.iter().zip(&self.columns);
+        fields
+            .filter(|(field, _)| !self.denied.contains(&field.name))
+            .map(|(field, column)| (field.name.as_str(), field.kind, column))
+    }
+
+    fn csv(&self, header: bool) -> String {
+        let mut text = String::new();
+        let mut line = |cells: Vec<Cow<'_, str>>| {
+            let quoted = cells.iter().map(|cell| {
+                let bare = !cell.contains([',', '"', '\n', '\r']);
+                if bare { cell.clone() } else { format!("\"{}\"", cell.replace('"', "\"\"")).into() }
+            });
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}", quoted.collect::<Vec<_>>().join(","));
+        };
+        if header {
+            line(self.granted().map(|(name, _, _)| Cow::Borrowed(name)).collect());
+        }
+        for row in 0..self.rows {
+            let cells = self.granted().map(|(_, kind, column)| match cell(column, kind, row, self.rows) {
+                Value::Null => Cow::Borrowed(""),
+                Value::String(text) => text.into(),
+                other => other.to_string().into(),
+            });
+            line(cells.collect());
+        }
+        text
+    }
+}
+
+/// One value as JSON; null where there is none.
+pub(super) fn cell(column: &Column, kind: FieldType, row: usize, rows: usize) -> Value {
+    debug_assert!(row < rows, "row {row} of {rows}");
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    let text = |packed: &Packed| String::from_utf8_lossy(packed.row(row)).into_owned();
+    match &column.values {
+        Values::Boolean(bits) => (bits[row >> 3] >> (row & 7) & 1 == 1).into(),
+        Values::Int64(values) => values[row].into(),
+        Values::Float64(values) => json!(values[row]),
+        Values::Decimal(_) => decimal(column, kind, row).into(),
+        Values::Text(packed) => text(packed).into(),
+        Values::Binary(packed) => base64(packed.row(row)).into(),
+        Values::Date(values) => date(i64::from(values[row])).into(),
+        Values::Timestamp(values) => timestamp(values[row]).into(),
+        Values::Json(packed) => serde_json::from_slice(packed.row(row)).unwrap_or(Value::Null),
+    }
+}
+
+fn decimal(column: &Column, kind: FieldType, row: usize) -> String {
+    let value = column.decimal().ok().and_then(|view| view.get(row)).unwrap_or_default();
+    let scale = if let FieldType::Decimal(size) = kind { usize::from(size.scale.unsigned_abs()) } else { 0 };
+    let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
+    let (whole, part) = digits.split_at(digits.len() - scale);
+    format!("{}{whole}{}{part}", if value < 0 { "-" } else { "" }, if scale > 0 { "." } else { "" })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let letter = |at: usize| char::from(LETTERS[(bits >> (18 - 6 * at) & 63) as usize]);
+        (0..4).map(|at| if at <= three.len() { letter(at) } else { '=' }).collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
+}
+
+fn date(days: i64) -> String {
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+fn timestamp(micros: i64) -> String {
+    let (days, of_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+    let (seconds, part) = (of_day / 1_000_000, of_day % 1_000_000);
+    let part = if part == 0 { String::new() } else { format!(".{part:06}") };
+    format!("{}T{:02}:{:02}:{:02}{part}Z", date(days), seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Year, month and day of days since 1970-01-01, after Howard Hinnant's `civil_from_days`.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
