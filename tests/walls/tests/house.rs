@@ -1,0 +1,237 @@
+//! The rules of this house, held against this repository. How a breach is found is tested in `src/`.
+
+use sluice_walls::{
+    Graph, forbidden_words, has_no_opening, hold, overlong, readme_commands, rust_files,
+};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// Cargo is asked once for all of the tests.
+fn graph() -> &'static Graph {
+    static GRAPH: LazyLock<Result<Graph, String>> = LazyLock::new(Graph::of_this_workspace);
+    GRAPH.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// They know no clock, no disk, no network, no engine.
+const PURE: [&str; 4] = [
+    "sluice-model",
+    "sluice-policy",
+    "sluice-delivery",
+    "sluice-codec",
+];
+
+/// What a pure crate must not bring, through whatever. (`getrandom` comes with Arrow's hash seeds and is let in.)
+const IMPURE: [&str; 17] = [
+    "tokio",
+    "tokio-*",
+    "async-std",
+    "smol",
+    "async-executor",
+    "async-io",
+    "wasmtime*",
+    "sled",
+    "hyper*",
+    "rustls",
+    "reqwest",
+    "ureq",
+    "cap-std",
+    "cap-primitives",
+    "socket2",
+    "mio",
+    "axum*",
+];
+
+#[test]
+fn pure_crates_bring_no_world_with_them() {
+    let hint = "act through a port of `sluice-model`, or turn the feature off that brings it";
+    hold(
+        &PURE
+            .iter()
+            .flat_map(|name| graph().must_not_reach(name, &IMPURE, hint))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn pure_crates_name_no_world() {
+    let words = [
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "Instant::now",
+        "SystemTime::now",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "UnixStream",
+        "UnixListener",
+        "ToSocketAddrs",
+    ];
+    let hint = "pass the value in: the caller owns the clock, the disk and the environment";
+    let folders = PURE.map(|name| name.replace("sluice-", "host/"));
+    let files = folders
+        .iter()
+        .flat_map(|folder| rust_files(&format!("{folder}/src")));
+    hold(
+        &files
+            .flat_map(|(file, text)| forbidden_words(&file, &text, &words, hint))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn each_door_has_one_owner() {
+    let doors: [(&str, &[&str], &str); 7] = [
+        (
+            "wasmtime*",
+            &["sluice-engine"],
+            "only `sluice-engine` names wasmtime",
+        ),
+        (
+            "sled",
+            &["sluice-state"],
+            "only `sluice-state` names sled: use `model::ports::StateStore`",
+        ),
+        (
+            "hyper*",
+            &["sluice-egress"],
+            "only `sluice-egress` opens sockets for plugins: use `model::ports::HttpDoor`",
+        ),
+        (
+            "rustls",
+            &["sluice-egress"],
+            "only `sluice-egress` speaks TLS",
+        ),
+        (
+            "tokio-rustls",
+            &["sluice-egress"],
+            "only `sluice-egress` speaks TLS",
+        ),
+        (
+            "reqwest",
+            &[],
+            "only `sluice-egress` opens sockets, and it does so with hyper",
+        ),
+        (
+            "socket2",
+            &["sluice-egress"],
+            "only `sluice-egress` opens sockets for plugins",
+        ),
+    ];
+    let broken = doors
+        .iter()
+        .flat_map(|(dependency, owners, hint)| graph().only_named_by(dependency, owners, hint));
+    hold(&broken.collect::<Vec<_>>());
+}
+
+#[test]
+fn arrows_are_as_the_design_draws_them() {
+    let arrows: [(&str, &[&str]); 10] = [
+        ("sluice-model", &[]),
+        ("sluice-policy", &["sluice-model"]),
+        ("sluice-delivery", &["sluice-model"]),
+        ("sluice-codec", &["sluice-model"]),
+        (
+            "sluice-engine",
+            &["sluice-codec", "sluice-policy", "sluice-model"],
+        ),
+        ("sluice-egress", &["sluice-policy", "sluice-model"]),
+        ("sluice-state", &["sluice-model"]),
+        (
+            "sluice-service",
+            &[
+                "sluice-model",
+                "sluice-policy",
+                "sluice-delivery",
+                "sluice-codec",
+                "sluice-engine",
+                "sluice-egress",
+                "sluice-state",
+            ],
+        ),
+        ("sluice-cli", &["sluice-service", "sluice-model"]),
+        ("sluice-sdk", &["sluice-derive"]),
+    ];
+    let drawn: BTreeSet<&str> = arrows.iter().map(|(name, _)| *name).collect();
+    let undrawn: Vec<_> = graph()
+        .own_in("host")
+        .into_iter()
+        .filter(|name| !drawn.contains(name))
+        .collect();
+    assert!(
+        undrawn.is_empty(),
+        "{undrawn:?} stand in `host/`; hint: draw their arrows here"
+    );
+    hold(
+        &arrows
+            .iter()
+            .flat_map(|(name, allowed)| graph().own_arrows(name, allowed))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn plugins_know_the_sdk_and_nothing_of_the_host() {
+    let plugins = graph().own_in("plugins");
+    assert!(!plugins.is_empty(), "no plugin was seen");
+    let mut broken: Vec<_> = plugins
+        .iter()
+        .flat_map(|name| graph().own_arrows(name, &["sluice-sdk"]))
+        .collect();
+    for name in plugins.iter().chain(&graph().own_in("sdk")) {
+        let host = graph().own_in("host");
+        broken.extend(graph().must_not_reach(
+            name,
+            &host,
+            "a plugin knows the contract in `wit/` and the SDK only",
+        ));
+    }
+    hold(&broken);
+}
+
+#[test]
+fn the_task_runner_stays_small() {
+    let hint = "`cargo x` compiles before anything else: start what is heavy as a process";
+    hold(&graph().must_not_reach(
+        "sluice-x",
+        &["sluice-*", "tokio", "wasmtime*", "axum"],
+        hint,
+    ));
+}
+
+fn every_file() -> Vec<(String, String)> {
+    ["host", "sdk", "plugins", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(folder))
+        .collect()
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    hold(
+        &every_file()
+            .iter()
+            .filter_map(|(file, text)| has_no_opening(file, text))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn no_file_is_too_long() {
+    hold(
+        &every_file()
+            .iter()
+            .filter_map(|(file, text)| overlong(file, text, 500))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn the_readme_has_its_two_commands() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(path).unwrap_or_default();
+    if let Err(breach) = readme_commands(&readme) {
+        hold(&[breach]);
+    }
+}
