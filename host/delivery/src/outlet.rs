@@ -1,6 +1,6 @@
 //! The sinks' side: writing, storing and publishing, in order.
 
-use crate::protocol::{Action, Step, UnitNo};
+use crate::protocol::{Action, PageNo, Step, UnitNo};
 use crate::split::{Split, Stepped, Storing, out_of_turn};
 use crate::unit::{AtSink, Delivery, Phase};
 use sluice_model::checkpoint::{Checkpoint, Commit, Intent, Mark};
@@ -61,8 +61,13 @@ impl Split {
             },
             _ => return,
         };
+        let pages = match (storing.unit, self.deliveries.front()) {
+            (Some(_), Some(front)) => front.unit.pages.clone(),
+            _ => PageNo(0)..PageNo(0),
+        };
         out.push(Action::Store {
             unit: storing.unit,
+            pages,
             checkpoint: storing.checkpoint.clone(),
         });
         self.storing = Some(storing);

@@ -240,6 +240,8 @@ pub enum Action {
     Store {
         /// Whose dead letters to store: pending where `checkpoint.intent` is this unit's, else real.
         unit: Option<UnitNo>,
+        /// That unit's pages: what was refused in them before any sink saw them are its dead letters too.
+        pages: Range<PageNo>,
         /// The new checkpoint.
         checkpoint: Checkpoint,
     },
