@@ -17,11 +17,11 @@ pub const PAGE_ROWS: u32 = 8_192;
 pub const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Rows one page may hold whatever was asked.
 pub const PAGE_ROWS_MAX: usize = 1 << 20;
+/// Parts of one page. Stops a page of a million empty parts.
+pub const PAGE_PARTS_MAX: usize = 4_096;
 
 /// One record's bytes in a text document. Stops a file without line ends from becoming one record in memory.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
-/// A field's name where records may bring new ones. Stops a file from writing megabytes into every batch's schema.
-pub const FIELD_NAME_BYTES_MAX: usize = 256;
 /// Records refused of one document. Stops a file of a million broken lines from becoming a million dead letters in
 /// memory at once.
 pub const DOCUMENT_REJECTIONS_MAX: usize = 128 << 10;
@@ -33,6 +33,8 @@ pub const CURSOR_BYTES_MAX: usize = 64 << 10;
 
 /// Splits of one pipeline. Stops a source from opening an instance for each of a million names.
 pub const SPLITS_MAX: usize = 100_000;
+/// Streams a source may name. Stops a catalogue without end.
+pub const STREAMS_MAX: usize = 10_000;
 
 /// A dead letter's record as it is kept. Larger ones are cut and marked.
 pub const DEAD_LETTER_RECORD_BYTES_MAX: usize = 256 << 10;
@@ -40,6 +42,10 @@ pub const DEAD_LETTER_RECORD_BYTES_MAX: usize = 256 << 10;
 pub const REJECTION_CODE_BYTES_MAX: usize = 64;
 /// See [`REJECTION_CODE_BYTES_MAX`].
 pub const REJECTION_MESSAGE_BYTES_MAX: usize = 1_024;
+/// What a plugin says of its own fault, and what its trap left behind.
+pub const FAULT_BYTES_MAX: usize = 2 << 10;
+/// A column's name. Stops a name from being the data.
+pub const FIELD_NAME_BYTES_MAX: usize = 1_024;
 
 /// Nesting of a JSON value. Stops `[[[[…` from ending the host's stack.
 pub const JSON_DEPTH_MAX: usize = 64;
@@ -74,6 +80,8 @@ pub const STDERR_BYTES_MAX: usize = 4 << 10;
 
 /// Entries of one directory listing.
 pub const DIR_ENTRIES_MAX: usize = 100_000;
+/// Directories inside one another, in a listing. Stops a tree without end.
+pub const DIR_DEPTH_MAX: usize = 64;
 /// A path inside a granted directory.
 pub const DIR_PATH_BYTES_MAX: usize = 1_024;
 /// What one read of a file may return.
@@ -99,3 +107,10 @@ pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(60);
 /// Between two pieces of an answer's body. Stops a slow trickle from holding a connection.
 pub const HTTP_BETWEEN_BYTES_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// One value in the state store. Stops one caller from filling the store's memory: a batch is held in memory whole.
+pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
+/// Keys and values of one batch in the state store. See [`STATE_VALUE_BYTES_MAX`].
+pub const STATE_BATCH_BYTES_MAX: usize = 24 << 20;
+/// A key in the state store. Keeps the index pages of the engine small.
+pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
