@@ -17,11 +17,23 @@ pub(crate) struct Named {
 
 impl Named {
     pub(crate) fn new(field: &Field) -> syn::Result<Self> {
-        let ident = field.ident.clone().unwrap_or_else(|| format_ident!("_unnamed"));
+        let ident = field
+            .ident
+            .clone()
+            .unwrap_or_else(|| format_ident!("_unnamed"));
         let plain = ident.to_string();
         let name = plain.strip_prefix("r#").unwrap_or(&plain).to_owned();
-        let mut named = Self { ident, kind: field.ty.clone(), name, key: false };
-        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("record")) {
+        let mut named = Self {
+            ident,
+            kind: field.ty.clone(),
+            name,
+            key: false,
+        };
+        for attribute in field
+            .attrs
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("record"))
+        {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("key") {
                     named.key = true;
@@ -41,7 +53,10 @@ impl Named {
 pub(crate) fn unique(fields: &[Named]) -> syn::Result<()> {
     let mut seen = std::collections::HashSet::new();
     match fields.iter().find(|field| !seen.insert(&field.name)) {
-        Some(twice) => Err(syn::Error::new_spanned(&twice.ident, format!("two fields are named `{}`", twice.name))),
+        Some(twice) => Err(syn::Error::new_spanned(
+            &twice.ident,
+            format!("two fields are named `{}`", twice.name),
+        )),
         None => Ok(()),
     }
 }

@@ -15,24 +15,38 @@ use syn::{Data, DeriveInput, Fields, Index, parse_macro_input};
 #[proc_macro_derive(Record, attributes(record))]
 pub fn record(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+    expand(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let fields = fields(input)?;
     let written = to_columns(input, &fields);
-    let read = if input.generics.params.is_empty() { from_batch(input, &fields) } else { TokenStream::new() };
+    let read = if input.generics.params.is_empty() {
+        from_batch(input, &fields)
+    } else {
+        TokenStream::new()
+    };
     Ok(quote! { #written #read })
 }
 
 fn fields(input: &DeriveInput) -> syn::Result<Vec<Named>> {
     let wrong = |what| Err(syn::Error::new_spanned(&input.ident, what));
-    let Data::Struct(data) = &input.data else { return wrong("`Record` is derived for structs") };
-    let Fields::Named(fields) = &data.fields else { return wrong("`Record` needs fields with names") };
+    let Data::Struct(data) = &input.data else {
+        return wrong("`Record` is derived for structs");
+    };
+    let Fields::Named(fields) = &data.fields else {
+        return wrong("`Record` needs fields with names");
+    };
     if input.generics.type_params().next().is_some() {
         return wrong("`Record` is not derived for structs with type parameters");
     }
-    let fields = fields.named.iter().map(Named::new).collect::<syn::Result<Vec<_>>>()?;
+    let fields = fields
+        .named
+        .iter()
+        .map(Named::new)
+        .collect::<syn::Result<Vec<_>>>()?;
     attributes::unique(&fields)?;
     Ok(fields)
 }
@@ -43,7 +57,10 @@ fn to_columns(input: &DeriveInput, fields: &[Named]) -> TokenStream {
     let idents: Vec<_> = fields.iter().map(|field| &field.ident).collect();
     let types: Vec<_> = fields.iter().map(|field| &field.kind).collect();
     let columns: Vec<_> = fields.iter().map(|field| &field.name).collect();
-    let keys = fields.iter().filter(|field| field.key).map(|field| &field.name);
+    let keys = fields
+        .iter()
+        .filter(|field| field.key)
+        .map(|field| &field.name);
     quote! {
         #[automatically_derived]
         impl #generics ::sluice_sdk::Record for #name #arguments #bounds {

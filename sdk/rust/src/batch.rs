@@ -3,12 +3,17 @@
 
 use crate::bindings::source::sluice::plugin::records;
 use crate::{Change, Column, Fault, Format, Packed, Schema};
+use std::cell::OnceCell;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::Table;
 
 /// A batch of records, which lives in the host. What is not asked for never enters the plugin.
-pub struct Batch<'a>(Inner<'a>);
+pub struct Batch<'a> {
+    inner: Inner<'a>,
+    /// Asked for once: each column needs it.
+    rows: OnceCell<usize>,
+}
 
 enum Inner<'a> {
     Borrowed(&'a records::Batch),
@@ -18,30 +23,37 @@ enum Inner<'a> {
 }
 
 impl<'a> Batch<'a> {
+    fn new(inner: Inner<'a>) -> Self {
+        Self {
+            inner,
+            rows: OnceCell::new(),
+        }
+    }
+
     pub(crate) fn borrowed(batch: &'a records::Batch) -> Self {
-        Self(Inner::Borrowed(batch))
+        Self::new(Inner::Borrowed(batch))
     }
 
     pub(crate) fn owned(batch: records::Batch) -> Self {
-        Self(Inner::Owned(batch))
+        Self::new(Inner::Owned(batch))
     }
 
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn table(table: Table) -> Self {
-        Self(Inner::Table(std::rc::Rc::new(table)))
+        Self::new(Inner::Table(std::rc::Rc::new(table)))
     }
 
     /// The table behind a batch that a test built.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn as_table(&self) -> Option<&Table> {
-        match &self.0 {
+        match &self.inner {
             Inner::Table(table) => Some(table),
             _ => None,
         }
     }
 
     fn host(&self) -> &records::Batch {
-        match &self.0 {
+        match &self.inner {
             Inner::Borrowed(batch) => batch,
             Inner::Owned(batch) => batch,
             #[cfg(not(target_family = "wasm"))]
@@ -51,11 +63,13 @@ impl<'a> Batch<'a> {
 
     /// How many records. Cheap.
     pub fn rows(&self) -> usize {
-        #[cfg(not(target_family = "wasm"))]
-        if let Some(table) = self.as_table() {
-            return table.rows();
-        }
-        self.host().rows() as usize
+        *self.rows.get_or_init(|| {
+            #[cfg(not(target_family = "wasm"))]
+            if let Some(table) = self.as_table() {
+                return table.rows();
+            }
+            self.host().rows() as usize
+        })
     }
 
     /// Every column's name and type, granted or not.
@@ -72,9 +86,17 @@ impl<'a> Batch<'a> {
     pub fn column(&self, name: &str) -> Result<Column, Fault> {
         #[cfg(not(target_family = "wasm"))]
         if let Some(table) = self.as_table() {
-            return Ok(Column::from_wire(name, table.rows(), table.column(name)?.into()));
+            return Ok(Column::from_wire(
+                name,
+                table.rows(),
+                table.column(name)?.into(),
+            ));
         }
-        Ok(Column::from_wire(name, self.rows(), self.host().column(name)?))
+        Ok(Column::from_wire(
+            name,
+            self.rows(),
+            self.host().column(name)?,
+        ))
     }
 
     /// What each row asks for; none where every row is an upsert.
@@ -100,7 +122,7 @@ impl<'a> Batch<'a> {
     pub fn encode(&self, format: Format) -> Result<Vec<u8>, Fault> {
         #[cfg(not(target_family = "wasm"))]
         if let Some(table) = self.as_table() {
-            return table.encode(format);
+            return Ok(table.encode(format));
         }
         Ok(self.host().encode(format)?)
     }
@@ -117,7 +139,10 @@ impl<'a> Batch<'a> {
 
 impl std::fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("rows", &self.rows()).field("schema", &self.schema()).finish()
+        f.debug_struct("Batch")
+            .field("rows", &self.rows())
+            .field("schema", &self.schema())
+            .finish()
     }
 }
 
@@ -136,7 +161,12 @@ impl RowIds {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.get(row)
             .iter()
-            .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+            .flat_map(|byte| {
+                [
+                    DIGITS[usize::from(byte >> 4)],
+                    DIGITS[usize::from(byte & 15)],
+                ]
+            })
             .map(char::from)
             .collect()
     }

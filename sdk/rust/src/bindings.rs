@@ -40,6 +40,8 @@ pub mod sink {
         pub_export_macro: true,
         export_macro_name: "__export_sink",
         default_bindings_module: "sluice_sdk::bindings::sink",
+        additional_derives: [PartialEq],
+        additional_derives_ignore: ["part"],
         with: {
             "sluice:plugin/types@0.1.0": crate::bindings::source::sluice::plugin::types,
             "sluice:plugin/records@0.1.0": crate::bindings::source::sluice::plugin::records,

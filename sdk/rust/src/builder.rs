@@ -134,7 +134,10 @@ pub struct BooleanBuilder {
 
 impl Default for BooleanBuilder {
     fn default() -> Self {
-        Self { values: Mask::none(0), validity: Validity::default() }
+        Self {
+            values: Mask::none(0),
+            validity: Validity::default(),
+        }
     }
 }
 
@@ -148,7 +151,12 @@ impl BooleanBuilder {
 
     /// The column.
     pub fn finish(self) -> Column {
-        Column::new(Values::Boolean(self.values.into_bytes()), self.validity.mask)
+        let rows = self.values.rows();
+        Column::new(
+            Values::Boolean(self.values.into_bytes()),
+            self.validity.mask,
+        )
+        .of_rows(rows)
     }
 }
 
@@ -162,14 +170,18 @@ pub struct DecimalBuilder {
 impl DecimalBuilder {
     /// With room for so many rows.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { bytes: Vec::with_capacity(rows * 16), validity: Validity::default() }
+        Self {
+            bytes: Vec::with_capacity(rows * 16),
+            validity: Validity::default(),
+        }
     }
 
     /// Adds a row, with a value or without.
     pub fn push(&mut self, value: impl Into<Option<i128>>) {
         let value = value.into();
         self.validity.push(self.bytes.len() / 16, value.is_some());
-        self.bytes.extend_from_slice(&value.unwrap_or_default().to_le_bytes());
+        self.bytes
+            .extend_from_slice(&value.unwrap_or_default().to_le_bytes());
     }
 
     /// The column.
@@ -196,18 +208,35 @@ mod tests {
         texts.push("plain");
         let column = texts.finish();
         let view = column.text().expect("text");
-        assert_eq!(view.iter().collect::<Vec<_>>(), [Some("a"), None, Some("ö"), Some("plain")]);
-        assert_eq!(column.int64().map(|_| ()), Err(crate::Fault::broken("the column is text, not int64")));
+        assert_eq!(
+            view.iter().collect::<Vec<_>>(),
+            [Some("a"), None, Some("ö"), Some("plain")]
+        );
+        assert_eq!(
+            column.int64().map(|_| ()),
+            Err(crate::Fault::broken("the column is text, not int64"))
+        );
 
         let mut flags = BooleanBuilder::default();
         (0..9).for_each(|row| flags.push((row != 4).then_some(row % 2 == 0)));
         let column = flags.finish();
         let view = column.boolean().expect("boolean");
-        assert_eq!((view.get(4), view.get(7), view.get(8)), (None, Some(false), Some(true)));
+        assert_eq!(
+            (view.get(4), view.get(7), view.get(8)),
+            (None, Some(false), Some(true))
+        );
 
         let mut decimals = DecimalBuilder::default();
         decimals.push(-1_234);
         decimals.push(None);
-        assert_eq!(decimals.finish().decimal().expect("decimal").iter().collect::<Vec<_>>(), [Some(-1_234), None]);
+        assert_eq!(
+            decimals
+                .finish()
+                .decimal()
+                .expect("decimal")
+                .iter()
+                .collect::<Vec<_>>(),
+            [Some(-1_234), None]
+        );
     }
 }

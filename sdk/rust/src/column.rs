@@ -8,13 +8,16 @@ use std::fmt;
 pub use records::{Packed, Values};
 
 /// One column: a value or nothing for each row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Column {
     /// In a row without a value: anything.
     pub values: Values,
     /// Set where there is a value; none where every row has one.
     pub validity: Option<Mask>,
+    /// For messages; known where the column came from a batch.
     name: Option<Box<str>>,
+    /// Known where the column came from a batch or a builder.
+    rows: Option<usize>,
 }
 
 /// A column with its name and type, as it is handed to the host.
@@ -29,18 +32,36 @@ pub struct NamedColumn {
 impl Column {
     /// A column of these values, all valid where `validity` is none.
     pub fn new(values: Values, validity: Option<Mask>) -> Self {
-        Self { values, validity, name: None }
+        Self {
+            values,
+            validity,
+            name: None,
+            rows: None,
+        }
+    }
+
+    /// The same column, and it is known to have so many rows: bits alone tell only a multiple of eight.
+    pub(crate) fn of_rows(mut self, rows: usize) -> Self {
+        self.rows = Some(rows);
+        self
     }
 
     pub(crate) fn from_wire(name: &str, rows: usize, column: records::Column) -> Self {
         let validity = column.validity.map(|bytes| Mask::from_bytes(bytes, rows));
-        Self { values: column.values, validity, name: Some(name.into()) }
+        Self {
+            values: column.values,
+            validity,
+            name: Some(name.into()),
+            rows: Some(rows),
+        }
     }
 
     /// Whether the row has no value.
     #[inline]
     pub fn is_null(&self, row: usize) -> bool {
-        self.validity.as_ref().is_some_and(|validity| !validity.get(row))
+        self.validity
+            .as_ref()
+            .is_some_and(|validity| !validity.get(row))
     }
 
     /// Booleans, else [`Fault::Broken`] that names both types. So do the other views.
@@ -54,7 +75,10 @@ impl Column {
     /// 64-bit integers.
     pub fn int64(&self) -> Result<View<'_, i64>, Fault> {
         match &self.values {
-            Values::Int64(values) => Ok(View { column: self, values }),
+            Values::Int64(values) => Ok(View {
+                column: self,
+                values,
+            }),
             _ => Err(self.wrong_type("int64")),
         }
     }
@@ -62,7 +86,10 @@ impl Column {
     /// 64-bit floating point numbers.
     pub fn float64(&self) -> Result<View<'_, f64>, Fault> {
         match &self.values {
-            Values::Float64(values) => Ok(View { column: self, values }),
+            Values::Float64(values) => Ok(View {
+                column: self,
+                values,
+            }),
             _ => Err(self.wrong_type("float64")),
         }
     }
@@ -70,7 +97,10 @@ impl Column {
     /// Days since 1970-01-01.
     pub fn date(&self) -> Result<View<'_, i32>, Fault> {
         match &self.values {
-            Values::Date(values) => Ok(View { column: self, values }),
+            Values::Date(values) => Ok(View {
+                column: self,
+                values,
+            }),
             _ => Err(self.wrong_type("date")),
         }
     }
@@ -78,7 +108,10 @@ impl Column {
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub fn timestamp(&self) -> Result<View<'_, i64>, Fault> {
         match &self.values {
-            Values::Timestamp(values) => Ok(View { column: self, values }),
+            Values::Timestamp(values) => Ok(View {
+                column: self,
+                values,
+            }),
             _ => Err(self.wrong_type("timestamp")),
         }
     }
@@ -86,7 +119,10 @@ impl Column {
     /// Decimals, unscaled.
     pub fn decimal(&self) -> Result<DecimalView<'_>, Fault> {
         match &self.values {
-            Values::Decimal(bytes) => Ok(DecimalView { column: self, bytes }),
+            Values::Decimal(bytes) => Ok(DecimalView {
+                column: self,
+                bytes,
+            }),
             _ => Err(self.wrong_type("decimal")),
         }
     }
@@ -94,7 +130,10 @@ impl Column {
     /// Texts.
     pub fn text(&self) -> Result<TextView<'_>, Fault> {
         match &self.values {
-            Values::Text(packed) => Ok(TextView { column: self, packed }),
+            Values::Text(packed) => Ok(TextView {
+                column: self,
+                packed,
+            }),
             _ => Err(self.wrong_type("text")),
         }
     }
@@ -102,7 +141,10 @@ impl Column {
     /// One JSON text a row.
     pub fn json(&self) -> Result<TextView<'_>, Fault> {
         match &self.values {
-            Values::Json(packed) => Ok(TextView { column: self, packed }),
+            Values::Json(packed) => Ok(TextView {
+                column: self,
+                packed,
+            }),
             _ => Err(self.wrong_type("json")),
         }
     }
@@ -110,13 +152,20 @@ impl Column {
     /// Bytes.
     pub fn binary(&self) -> Result<BinaryView<'_>, Fault> {
         match &self.values {
-            Values::Binary(packed) => Ok(BinaryView { column: self, packed }),
+            Values::Binary(packed) => Ok(BinaryView {
+                column: self,
+                packed,
+            }),
             _ => Err(self.wrong_type("binary")),
         }
     }
 
-    /// How many rows there are. For booleans without nulls the wire tells only a multiple of eight, so ask the batch.
+    /// How many rows there are. For booleans that [`Column::new`] was given as bits without a validity: the bits there
+    /// are.
     pub fn rows(&self) -> usize {
+        if let Some(rows) = self.rows {
+            return rows;
+        }
         match (&self.validity, &self.values) {
             (Some(validity), _) => validity.rows(),
             (None, Values::Boolean(bits)) => bits.len() * 8,
@@ -124,7 +173,9 @@ impl Column {
             (None, Values::Float64(values)) => values.len(),
             (None, Values::Date(values)) => values.len(),
             (None, Values::Decimal(bytes)) => bytes.len() / 16,
-            (None, Values::Text(packed) | Values::Binary(packed) | Values::Json(packed)) => packed.rows(),
+            (None, Values::Text(packed) | Values::Binary(packed) | Values::Json(packed)) => {
+                packed.rows()
+            }
         }
     }
 
@@ -137,9 +188,31 @@ impl Column {
     }
 }
 
+/// Whatever they were made from, columns are equal that hold the same.
+impl PartialEq for Column {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values && self.validity == other.validity
+    }
+}
+
+impl fmt::Debug for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            values, validity, ..
+        } = self;
+        f.debug_struct("Column")
+            .field("values", values)
+            .field("validity", validity)
+            .finish()
+    }
+}
+
 impl From<Column> for records::Column {
     fn from(column: Column) -> Self {
-        Self { values: column.values, validity: column.validity.map(Mask::into_bytes) }
+        Self {
+            values: column.values,
+            validity: column.validity.map(Mask::into_bytes),
+        }
     }
 }
 
@@ -152,7 +225,10 @@ impl NamedColumn {
 
 impl From<NamedColumn> for records::NamedColumn {
     fn from(named: NamedColumn) -> Self {
-        Self { field: named.field, column: named.column.into() }
+        Self {
+            field: named.field,
+            column: named.column.into(),
+        }
     }
 }
 
@@ -179,13 +255,25 @@ impl Packed {
     /// The bytes of one row.
     #[inline]
     pub fn row(&self, row: usize) -> &[u8] {
-        &self.bytes[self.offsets[row] as usize..self.offsets[row + 1] as usize]
+        &self.bytes[place(self.offsets[row])..place(self.offsets[row + 1])]
     }
 
     /// The bytes of each row, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.offsets.windows(2).map(|pair| &self.bytes[pair[0] as usize..pair[1] as usize])
+        self.offsets
+            .windows(2)
+            .map(|pair| &self.bytes[place(pair[0])..place(pair[1])])
     }
+}
+
+/// Invariant: an offset is not below zero. The host sends none that is; a plugin's own that is indexes nothing.
+#[expect(
+    clippy::cast_sign_loss,
+    reason = "a negative offset becomes one beyond every buffer, which panics"
+)]
+#[inline]
+fn place(offset: i32) -> usize {
+    offset as usize
 }
 
 /// A column of numbers.
@@ -221,7 +309,18 @@ pub struct BooleanView<'a> {
     bits: &'a [u8],
 }
 
-impl BooleanView<'_> {
+impl<'a> BooleanView<'a> {
+    /// The bits themselves, least significant first, whatever stands in rows without a value.
+    pub fn bits(&self) -> &'a [u8] {
+        self.bits
+    }
+
+    /// Each row's value.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<bool>> + use<'a> {
+        let view = *self;
+        (0..view.column.rows()).map(move |row| view.get(row))
+    }
+
     /// The value of one row.
     #[inline]
     pub fn get(&self, row: usize) -> Option<bool> {
@@ -239,7 +338,9 @@ pub struct DecimalView<'a> {
 impl<'a> DecimalView<'a> {
     /// The value of one row.
     pub fn get(&self, row: usize) -> Option<i128> {
-        let bytes = self.bytes[row * 16..row * 16 + 16].try_into().expect("the slice is 16 bytes long");
+        let bytes = self.bytes[row * 16..row * 16 + 16]
+            .try_into()
+            .expect("the slice is 16 bytes long");
         (!self.column.is_null(row)).then(|| i128::from_le_bytes(bytes))
     }
 
@@ -266,7 +367,8 @@ impl<'a> TextView<'a> {
     /// The value of one row. The host hands over UTF-8 only; were it not, the text is empty.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&'a str> {
-        (!self.column.is_null(row)).then(|| std::str::from_utf8(self.packed.row(row)).unwrap_or_default())
+        (!self.column.is_null(row))
+            .then(|| std::str::from_utf8(self.packed.row(row)).unwrap_or_default())
     }
 
     /// Each row's value.

@@ -33,7 +33,10 @@ pub enum Fault {
 impl Fault {
     /// See [`Fault::Transient`].
     pub fn transient(message: impl Into<String>) -> Self {
-        Self::Transient { message: message.into(), retry_after_ms: None }
+        Self::Transient {
+            message: message.into(),
+            retry_after_ms: None,
+        }
     }
 
     /// See [`Fault::Unauthorized`].
@@ -124,9 +127,13 @@ impl std::error::Error for Fault {}
 impl From<Fault> for types::Fault {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Transient { message, retry_after_ms } => {
-                Self::Transient(types::Transient { message, retry_after_ms })
-            }
+            Fault::Transient {
+                message,
+                retry_after_ms,
+            } => Self::Transient(types::Transient {
+                message,
+                retry_after_ms,
+            }),
             Fault::Unauthorized(message) => Self::Unauthorized(message),
             Fault::Misconfigured(message) => Self::Misconfigured(message),
             Fault::Denied(message) => Self::Denied(message),
@@ -152,7 +159,12 @@ impl Rejection {
     /// A sink that was given several parts names the part with [`Rejection::in_part`].
     pub fn new(row: usize, code: impl Into<String>, message: impl Into<String>) -> Self {
         let row = u32::try_from(row).unwrap_or(u32::MAX);
-        Self { part: 0, row, code: code.into(), message: message.into() }
+        Self {
+            part: 0,
+            row,
+            code: code.into(),
+            message: message.into(),
+        }
     }
 
     /// For a sink: the index of the part in the list it was given.

@@ -79,7 +79,9 @@ impl Writable {
 
     /// A new file, or an empty one in the place of an old; missing directories are made.
     pub fn create(&self, path: &str) -> Result<File, FileError> {
-        Ok(File { file: self.dir.create(path)? })
+        Ok(File {
+            file: self.dir.create(path)?,
+        })
     }
 
     /// Atomic, and durable when it returns. Replaces what stands at `new`.

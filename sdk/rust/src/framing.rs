@@ -27,7 +27,12 @@ pub struct CsvScan {
 impl CsvScan {
     /// At the beginning of a record, in a file with this delimiter.
     pub fn new(delimiter: u8) -> Self {
-        Self { delimiter, scanned: 0, quoted: false, closed: None }
+        Self {
+            delimiter,
+            scanned: 0,
+            quoted: false,
+            closed: None,
+        }
     }
 
     fn quote(&mut self, bytes: &[u8], at: usize) {
@@ -36,9 +41,14 @@ impl CsvScan {
             self.closed = Some(at);
             return;
         }
-        let escaped = at.checked_sub(1).is_some_and(|before| self.closed == Some(before));
+        let escaped = at
+            .checked_sub(1)
+            .is_some_and(|before| self.closed == Some(before));
         // Elsewhere in a bare value a quote is a letter like any other, as lenient readers have it.
-        self.quoted = escaped || at == 0 || matches!(bytes[at - 1], b'\n' | b'\r') || bytes[at - 1] == self.delimiter;
+        self.quoted = escaped
+            || at == 0
+            || matches!(bytes[at - 1], b'\n' | b'\r')
+            || bytes[at - 1] == self.delimiter;
     }
 }
 
@@ -89,7 +99,11 @@ mod tests {
             ("\"\"\n\"x\n", Some(3)),
             ("\"\"\"\n", None),
         ] {
-            assert_eq!(csv_end(text.as_bytes(), &mut CsvScan::new(b',')), expected, "{text:?}");
+            assert_eq!(
+                csv_end(text.as_bytes(), &mut CsvScan::new(b',')),
+                expected,
+                "{text:?}"
+            );
         }
     }
 

@@ -1,9 +1,9 @@
 //! A small blocking HTTP client over `wasi:http/outgoing-handler`, for plugins whose manifest declares `[[http]]`.
 //! Deliberately no retries, no redirects, no credentials: the host does the first and last, and nobody the second.
 
+mod status;
 #[cfg(target_family = "wasm")]
 mod wasi;
-mod status;
 
 use crate::Fault;
 
@@ -23,7 +23,12 @@ pub struct Request {
 impl Request {
     /// A request with this method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
-        Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new() }
+        Self {
+            method: method.into(),
+            url: url.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Reads.
@@ -44,7 +49,8 @@ impl Request {
     /// Adds a header. Credentials are attached by the host, never here.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
-        self.headers.push((name.as_ref().to_ascii_lowercase(), value.into()));
+        self.headers
+            .push((name.as_ref().to_ascii_lowercase(), value.into()));
         self
     }
 
@@ -62,9 +68,9 @@ impl Request {
     /// fails and a timeout are [`Fault::Transient`]; a URL that cannot be one is [`Fault::Misconfigured`].
     pub fn send(self) -> Result<Response, Fault> {
         #[cfg(target_family = "wasm")]
-        return wasi::send(self);
+        return wasi::send(&self);
         #[cfg(not(target_family = "wasm"))]
-        crate::testing::respond(self)
+        crate::testing::respond(&self)
     }
 }
 
@@ -82,24 +88,36 @@ pub struct Response {
 impl Response {
     /// An answer, for a test's responder.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     /// With one more header.
     #[must_use]
     pub fn with_header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
-        self.headers.push((name.as_ref().to_ascii_lowercase(), value.into()));
+        self.headers
+            .push((name.as_ref().to_ascii_lowercase(), value.into()));
         self
     }
 
     /// The first header of this name, in whatever case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The answer itself where its status is 2xx, else the fault that [`Response::fault`] makes of it.
     pub fn success(self) -> Result<Self, Fault> {
-        if (200..300).contains(&self.status) { Ok(self) } else { Err(self.fault()) }
+        if (200..300).contains(&self.status) {
+            Ok(self)
+        } else {
+            Err(self.fault())
+        }
     }
 
     /// What this status means for a plugin that did not expect it: 401, 403 and 407 are [`Fault::Unauthorized`]; 408,
@@ -111,6 +129,7 @@ impl Response {
 
     /// The body as JSON; what does not fit is [`Fault::Broken`].
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
-        serde_json::from_slice(&self.body).map_err(|error| Fault::broken(format!("the answer is not as expected: {error}")))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Fault::broken(format!("the answer is not as expected: {error}")))
     }
 }

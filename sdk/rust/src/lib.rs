@@ -29,10 +29,12 @@ pub mod testing;
 
 pub use batch::{Batch, RowIds};
 pub use builder::{
-    BinaryBuilder, BooleanBuilder, DateBuilder, DecimalBuilder, Float64Builder, Int64Builder, JsonBuilder, TextBuilder,
-    TimestampBuilder,
+    BinaryBuilder, BooleanBuilder, DateBuilder, DecimalBuilder, Float64Builder, Int64Builder,
+    JsonBuilder, TextBuilder, TimestampBuilder,
 };
-pub use column::{BinaryView, BooleanView, Column, DecimalView, NamedColumn, Packed, TextView, Values, View};
+pub use column::{
+    BinaryView, BooleanView, Column, DecimalView, NamedColumn, Packed, TextView, Values, View,
+};
 pub use config::parse as parse_config;
 pub use fault::{Fault, Rejection};
 pub use mask::Mask;

@@ -7,8 +7,10 @@ pub use log::Level;
 
 /// Writes one line: a constant message, and what varies as fields.
 pub fn write(level: Level, message: &str, fields: &[(&str, &str)]) {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let fields: Vec<(String, String)> = fields
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     #[cfg(target_family = "wasm")]
     log::write(level, message, &fields);
     #[cfg(not(target_family = "wasm"))]

@@ -10,14 +10,20 @@ pub struct Mask {
 impl Mask {
     /// Every bit set.
     pub fn all(rows: usize) -> Self {
-        let mut mask = Self { bytes: vec![0xff; rows.div_ceil(8)], rows };
+        let mut mask = Self {
+            bytes: vec![0xff; rows.div_ceil(8)],
+            rows,
+        };
         mask.clear_tail();
         mask
     }
 
     /// No bit set.
     pub fn none(rows: usize) -> Self {
-        Self { bytes: vec![0; rows.div_ceil(8)], rows }
+        Self {
+            bytes: vec![0; rows.div_ceil(8)],
+            rows,
+        }
     }
 
     /// The bits that `set` answers for each row: eight at a time, with no branch on the answer.
@@ -51,7 +57,9 @@ impl Mask {
     /// Whether the bit of this row is set. A row that does not exist is not.
     #[inline]
     pub fn get(&self, row: usize) -> bool {
-        self.bytes.get(row >> 3).is_some_and(|byte| byte >> (row & 7) & 1 == 1)
+        self.bytes
+            .get(row >> 3)
+            .is_some_and(|byte| byte >> (row & 7) & 1 == 1)
     }
 
     /// Sets the bit of a row to `value`; `row` must exist.
@@ -68,7 +76,10 @@ impl Mask {
 
     /// How many bits are set.
     pub fn count(&self) -> usize {
-        self.bytes.iter().map(|byte| byte.count_ones() as usize).sum()
+        self.bytes
+            .iter()
+            .map(|byte| byte.count_ones() as usize)
+            .sum()
     }
 
     /// Whether every bit is set.
@@ -90,9 +101,9 @@ impl Mask {
         }
     }
 
-    /// Turns every bit over.
+    /// The bits that are not set.
     #[must_use]
-    pub fn not(mut self) -> Self {
+    pub fn inverted(mut self) -> Self {
         for byte in &mut self.bytes {
             *byte = !*byte;
         }
@@ -126,7 +137,7 @@ impl Mask {
 
     /// Adds one row.
     pub(crate) fn push(&mut self, value: bool) {
-        if self.rows & 7 == 0 {
+        if self.rows.is_multiple_of(8) {
             self.bytes.push(0);
         }
         self.rows += 1;
@@ -149,9 +160,16 @@ mod tests {
     fn bits_are_rows() {
         for rows in [0, 1, 7, 8, 9, 64, 1023] {
             let thirds = Mask::from_fn(rows, |row| row % 3 == 0);
-            assert_eq!(thirds.ones().collect::<Vec<_>>(), (0..rows).step_by(3).collect::<Vec<_>>());
+            assert_eq!(
+                thirds.ones().collect::<Vec<_>>(),
+                (0..rows).step_by(3).collect::<Vec<_>>()
+            );
             assert_eq!(thirds.count(), rows.div_ceil(3));
-            assert_eq!(thirds.clone().not().count(), rows - rows.div_ceil(3), "{rows}");
+            assert_eq!(
+                thirds.clone().inverted().count(),
+                rows - rows.div_ceil(3),
+                "{rows}"
+            );
             assert!(Mask::all(rows).is_all() && Mask::none(rows).count() == 0);
             assert_eq!(Mask::from_bytes(vec![0xff; 200], rows).count(), rows);
             let mut pushed = Mask::none(0);
@@ -162,7 +180,10 @@ mod tests {
 
     #[test]
     fn masks_combine() {
-        let (twos, threes) = (Mask::from_fn(20, |row| row % 2 == 0), Mask::from_fn(20, |row| row % 3 == 0));
+        let (twos, threes) = (
+            Mask::from_fn(20, |row| row % 2 == 0),
+            Mask::from_fn(20, |row| row % 3 == 0),
+        );
         let mut both = twos.clone();
         both.and(&threes);
         assert_eq!(both.ones().collect::<Vec<_>>(), [0, 6, 12, 18]);

@@ -3,9 +3,9 @@
 
 mod value;
 
+pub use value::{Date, Decimal, FromValue, Json, Timestamp, Value};
 #[doc(hidden)]
 pub use value::{bind, column, field, get};
-pub use value::{Date, Decimal, FromValue, Json, Timestamp, Value};
 
 use crate::{Batch, Fault, NamedColumn, Rejection, Schema};
 
@@ -58,30 +58,34 @@ impl Batch<'_> {
     /// `R` once. A column that is missing or of another type is [`Fault::Misconfigured`], one that is not granted
     /// [`Fault::Denied`].
     pub fn records<R: FromBatch>(&self) -> Result<Rows<R>, Fault> {
-        Ok(Rows { columns: R::bind(self)?, row: 0, rows: self.rows() })
+        Ok(Rows {
+            columns: R::bind(self)?,
+            next: 0,
+            end: self.rows(),
+        })
     }
 }
 
 /// The rows of a batch: see [`Batch::records`].
 pub struct Rows<R: FromBatch> {
     columns: R::Columns,
-    row: usize,
-    rows: usize,
+    next: usize,
+    end: usize,
 }
 
 impl<R: FromBatch> Iterator for Rows<R> {
     type Item = Result<R, Rejection>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.row;
-        (row < self.rows).then(|| {
-            self.row += 1;
+        let row = self.next;
+        (row < self.end).then(|| {
+            self.next += 1;
             R::row(&self.columns, row)
         })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.rows - self.row;
+        let left = self.end - self.next;
         (left, Some(left))
     }
 }

@@ -10,7 +10,10 @@ pub use records::{Change, CsvOutput, DecimalSize, Field, FieldType, Format, Sche
 impl FieldType {
     /// A decimal of `precision` digits in all (1 to 38), `scale` of them behind the point.
     pub fn decimal(precision: u8, scale: u8) -> Self {
-        Self::Decimal(DecimalSize { precision, scale: i8::try_from(scale).unwrap_or(i8::MAX) })
+        Self::Decimal(DecimalSize {
+            precision,
+            scale: i8::try_from(scale).unwrap_or(i8::MAX),
+        })
     }
 }
 
@@ -54,9 +57,13 @@ impl FromStr for FieldType {
 }
 
 fn decimal(text: &str) -> Option<FieldType> {
-    let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = text
+        .strip_prefix("decimal(")?
+        .strip_suffix(')')?
+        .split_once(',')?;
     let (precision, scale): (u8, u8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
-    ((1..=38).contains(&precision) && scale <= precision).then(|| FieldType::decimal(precision, scale))
+    ((1..=38).contains(&precision) && scale <= precision)
+        .then(|| FieldType::decimal(precision, scale))
 }
 
 fn not_a_type(text: &str) -> Fault {
@@ -68,7 +75,11 @@ fn not_a_type(text: &str) -> Fault {
 impl Field {
     /// A field that every record has a value for.
     pub fn new(name: impl Into<String>, kind: FieldType) -> Self {
-        Self { name: name.into(), kind, nullable: false }
+        Self {
+            name: name.into(),
+            kind,
+            nullable: false,
+        }
     }
 
     /// The same field, and a record may be without it.
@@ -82,7 +93,10 @@ impl Field {
 impl Schema {
     /// These fields, and no key.
     pub fn new(fields: Vec<Field>) -> Self {
-        Self { fields, key: Vec::new() }
+        Self {
+            fields,
+            key: Vec::new(),
+        }
     }
 
     /// The same fields, with the names of those that identify a record.
@@ -108,7 +122,7 @@ impl Schema {
         self.field(name).ok_or_else(|| {
             let mut message = format!("there is no column `{name}`");
             if let Some(near) = nearest(name, self.fields.iter().map(|field| field.name.as_str())) {
-                message.push_str(&format!("; did you mean `{near}`?"));
+                message = format!("{message}; did you mean `{near}`?");
             }
             Fault::misconfigured(message)
         })
@@ -148,10 +162,31 @@ mod tests {
 
     #[test]
     fn types_have_names() {
-        for text in ["boolean", "int64", "float64", "decimal(38,9)", "text", "binary", "date", "timestamp", "json"] {
-            assert_eq!(text.parse::<FieldType>().map(|kind| kind.to_string()), Ok(text.to_owned()));
+        for text in [
+            "boolean",
+            "int64",
+            "float64",
+            "decimal(38,9)",
+            "text",
+            "binary",
+            "date",
+            "timestamp",
+            "json",
+        ] {
+            assert_eq!(
+                text.parse::<FieldType>().map(|kind| kind.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        for text in ["", "string", "decimal(0,0)", "decimal(39,1)", "decimal(3,4)", "decimal(3,-1)", "decimal(3)"] {
+        for text in [
+            "",
+            "string",
+            "decimal(0,0)",
+            "decimal(39,1)",
+            "decimal(3,4)",
+            "decimal(3,-1)",
+            "decimal(3)",
+        ] {
             assert!(text.parse::<FieldType>().is_err(), "{text}");
         }
     }
@@ -159,7 +194,12 @@ mod tests {
     #[test]
     fn the_nearest_name_is_offered() {
         let words = ["status", "currency", "total"];
-        for (name, near) in [("statis", Some("status")), ("Total", Some("total")), ("email", None), ("x", None)] {
+        for (name, near) in [
+            ("statis", Some("status")),
+            ("Total", Some("total")),
+            ("email", None),
+            ("x", None),
+        ] {
             assert_eq!(nearest(name, words), near, "{name}");
         }
         let schema = Schema::new(vec![Field::new("status", FieldType::Text)]);

@@ -78,7 +78,11 @@ impl<S: Sink> wire::GuestWriter for Opened<S> {
         split: String,
         targets: Vec<Target>,
     ) -> Result<wire::Writer, wire::Fault> {
-        let sink = S::open(config::parse(&config)?, Context { pipeline, split }, targets)?;
+        let sink = S::open(
+            config::parse(&config)?,
+            Context { pipeline, split },
+            targets,
+        )?;
         Ok(wire::Writer::new(Self(RefCell::new(sink))))
     }
 
@@ -89,7 +93,10 @@ impl<S: Sink> wire::GuestWriter for Opened<S> {
     fn write(&self, parts: Vec<wire::Part>, commit: Commit) -> Result<Vec<Rejection>, wire::Fault> {
         let parts = parts
             .into_iter()
-            .map(|part| Part { stream: part.stream, batch: Batch::owned(part.batch) })
+            .map(|part| Part {
+                stream: part.stream,
+                batch: Batch::owned(part.batch),
+            })
             .collect();
         Ok(self.0.borrow_mut().write(parts, &commit)?)
     }
@@ -106,7 +113,7 @@ macro_rules! sink {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Shim = $crate::sink::Shim<$sink>;
-            $crate::bindings::sink::__export_sink!(Shim with_types_in $crate::bindings::sink);
+    $crate::bindings::sink::__export_sink!(Shim with_types_in $crate::bindings::sink);
         };
     };
 }

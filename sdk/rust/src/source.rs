@@ -28,11 +28,18 @@ pub trait Source: 'static {
     /// How to read the chosen streams: by default, each on its own.
     fn splits(config: &Self::Config, streams: &[String]) -> Result<Vec<Split>, Fault> {
         let _ = config;
-        Ok(streams.iter().map(|stream| Split::new(stream, stream)).collect())
+        Ok(streams
+            .iter()
+            .map(|stream| Split::new(stream, stream))
+            .collect())
     }
 
     /// Begins to read a split: at its beginning, or after the page that carried `cursor`.
-    fn open(config: Self::Config, split: Split, cursor: Option<Self::Cursor>) -> Result<Self::Reader, Fault>;
+    fn open(
+        config: Self::Config,
+        split: Split,
+        cursor: Option<Self::Cursor>,
+    ) -> Result<Self::Reader, Fault>;
 }
 
 /// Reads one split. After a fault it is dropped, and another opened at the last good cursor.
@@ -104,17 +111,29 @@ pub struct Columns {
 impl<C> Page<C> {
     /// An empty page; read again at once.
     pub fn more(cursor: C) -> Self {
-        Self { parts: Vec::new(), cursor, next: Next::More }
+        Self {
+            parts: Vec::new(),
+            cursor,
+            next: Next::More,
+        }
     }
 
     /// An empty page; the split is read to its end.
     pub fn end(cursor: C) -> Self {
-        Self { parts: Vec::new(), cursor, next: Next::End }
+        Self {
+            parts: Vec::new(),
+            cursor,
+            next: Next::End,
+        }
     }
 
     /// An empty page; read again after so many milliseconds.
     pub fn wait_ms(cursor: C, wait_ms: u64) -> Self {
-        Self { parts: Vec::new(), cursor, next: Next::WaitMs(wait_ms) }
+        Self {
+            parts: Vec::new(),
+            cursor,
+            next: Next::WaitMs(wait_ms),
+        }
     }
 
     /// With these records. None at all add no part.
@@ -125,7 +144,14 @@ impl<C> Page<C> {
             return self;
         }
         let columns = R::into_columns(records);
-        self.columns(stream, Columns { rows, columns, changes: None })
+        self.columns(
+            stream,
+            Columns {
+                rows,
+                columns,
+                changes: None,
+            },
+        )
     }
 
     /// With these columns.
@@ -137,11 +163,18 @@ impl<C> Page<C> {
     /// With these bytes as the system sent them. No bytes at all add no part.
     #[must_use]
     pub fn document(self, stream: impl Into<String>, document: Document) -> Self {
-        if document.bytes.is_empty() { self } else { self.part(stream, Content::Document(document)) }
+        if document.bytes.is_empty() {
+            self
+        } else {
+            self.part(stream, Content::Document(document))
+        }
     }
 
     fn part(mut self, stream: impl Into<String>, content: Content) -> Self {
-        self.parts.push(Part { stream: stream.into(), content });
+        self.parts.push(Part {
+            stream: stream.into(),
+            content,
+        });
         self
     }
 }
@@ -149,12 +182,22 @@ impl<C> Page<C> {
 impl Document {
     /// One JSON object a line. `name` is what the bytes were cut from, `offset` the place of the first in it.
     pub fn ndjson(name: impl Into<String>, offset: u64, bytes: Vec<u8>) -> Self {
-        Self { format: DocumentFormat::Ndjson, bytes, name: name.into(), offset }
+        Self {
+            format: DocumentFormat::Ndjson,
+            bytes,
+            name: name.into(),
+            offset,
+        }
     }
 
     /// One JSON document; the records stand at this RFC 6901 pointer (empty: the document itself).
     pub fn json(name: impl Into<String>, pointer: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Self { format: DocumentFormat::Json(pointer.into()), bytes, name: name.into(), offset: 0 }
+        Self {
+            format: DocumentFormat::Json(pointer.into()),
+            bytes,
+            name: name.into(),
+            offset: 0,
+        }
     }
 
     /// CSV. `header`: the file's line of names, where `bytes` does not begin with it.
@@ -165,14 +208,23 @@ impl Document {
         header: Option<Vec<u8>>,
         bytes: Vec<u8>,
     ) -> Self {
-        Self { format: DocumentFormat::Csv(CsvInput { delimiter, header }), bytes, name: name.into(), offset }
+        Self {
+            format: DocumentFormat::Csv(CsvInput { delimiter, header }),
+            bytes,
+            name: name.into(),
+            offset,
+        }
     }
 }
 
 impl Stream {
     /// A stream whose schema the host infers from a sample.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), schema: None, incremental: false }
+        Self {
+            name: name.into(),
+            schema: None,
+            incremental: false,
+        }
     }
 
     /// With its schema.
@@ -193,7 +245,11 @@ impl Stream {
 impl Split {
     /// A split of one stream. `id` is stable: the host keeps the cursor under it.
     pub fn new(id: impl Into<String>, stream: impl Into<String>) -> Self {
-        Self { id: id.into(), streams: vec![stream.into()], detail: String::new() }
+        Self {
+            id: id.into(),
+            streams: vec![stream.into()],
+            detail: String::new(),
+        }
     }
 
     /// With words of the plugin's own, handed back at `open`.
@@ -228,7 +284,10 @@ impl From<Part> for wire::Part {
             }),
             Content::Document(document) => wire::Content::Document(document),
         };
-        Self { stream: part.stream, content }
+        Self {
+            stream: part.stream,
+            content,
+        }
     }
 }
 
@@ -257,8 +316,14 @@ impl<S: Source> wire::Guest for Shim<S> {
 }
 
 impl<S: Source> wire::GuestReader for Opened<S> {
-    fn open(config: String, split: Split, cursor: Option<Vec<u8>>) -> Result<wire::Reader, wire::Fault> {
-        let cursor = cursor.map(|bytes| config::cursor_from(&bytes)).transpose()?;
+    fn open(
+        config: String,
+        split: Split,
+        cursor: Option<Vec<u8>>,
+    ) -> Result<wire::Reader, wire::Fault> {
+        let cursor = cursor
+            .map(|bytes| config::cursor_from(&bytes))
+            .transpose()?;
         let reader = S::open(config::parse(&config)?, split, cursor)?;
         Ok(wire::Reader::new(Self(RefCell::new(reader))))
     }
@@ -268,7 +333,10 @@ impl<S: Source> wire::GuestReader for Opened<S> {
     }
 
     fn acknowledge(&self, cursor: Vec<u8>) -> Result<(), wire::Fault> {
-        Ok(self.0.borrow_mut().acknowledge(config::cursor_from(&cursor)?)?)
+        Ok(self
+            .0
+            .borrow_mut()
+            .acknowledge(config::cursor_from(&cursor)?)?)
     }
 }
 
@@ -279,7 +347,7 @@ macro_rules! source {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Shim = $crate::source::Shim<$source>;
-            $crate::bindings::source::__export_source!(Shim with_types_in $crate::bindings::source);
+    $crate::bindings::source::__export_source!(Shim with_types_in $crate::bindings::source);
         };
     };
 }

@@ -64,8 +64,8 @@ pub struct Replacement {
 
 impl Edits {
     /// Nothing changes.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
     /// Adds a column, or replaces it in place. Moves the values: nothing is copied here.
@@ -80,7 +80,10 @@ impl Edits {
 
     /// Gives a column another name.
     pub fn rename(&mut self, old: impl Into<String>, new: impl Into<String>) -> &mut Self {
-        self.push(Edit::Rename { old: old.into(), new: new.into() })
+        self.push(Edit::Rename {
+            old: old.into(),
+            new: new.into(),
+        })
     }
 
     /// Filters: the rows whose bit is not set are gone, and counted. At most once.
@@ -90,7 +93,11 @@ impl Edits {
 
     /// Sends rows to the dead letters, with the record as it entered. An empty list changes nothing.
     pub fn reject(&mut self, rejections: Vec<Rejection>) -> &mut Self {
-        if rejections.is_empty() { self } else { self.push(Edit::Reject(rejections)) }
+        if rejections.is_empty() {
+            self
+        } else {
+            self.push(Edit::Reject(rejections))
+        }
     }
 
     /// Other rows than those given. Beside it only `reject` may stand.

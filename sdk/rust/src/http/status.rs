@@ -38,19 +38,34 @@ fn retry_after_ms(response: &Response) -> Option<u64> {
 fn seconds(date: &str) -> Option<i64> {
     let (_, rest) = date.split_once(", ")?;
     let mut words = rest.split(' ');
-    let (day, month, year) = (number(words.next()?)?, words.next()?, number(words.next()?)?);
+    let (day, month, year) = (
+        number(words.next()?)?,
+        words.next()?,
+        number(words.next()?)?,
+    );
     let mut clock = words.next()?.split(':');
-    let (hour, minute, second) = (number(clock.next()?)?, number(clock.next()?)?, number(clock.next()?)?);
-    let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-        .iter()
-        .position(|name| *name == month)?;
-    (words.next() == Some("GMT") && clock.next().is_none())
-        .then(|| days(year, i64::try_from(month).unwrap_or(0) + 1, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+    let (hour, minute, second) = (
+        number(clock.next()?)?,
+        number(clock.next()?)?,
+        number(clock.next()?)?,
+    );
+    let month = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    .iter()
+    .position(|name| *name == month)?;
+    (words.next() == Some("GMT") && clock.next().is_none()).then(|| {
+        days(year, i64::try_from(month).unwrap_or(0) + 1, day) * 86_400
+            + hour * 3_600
+            + minute * 60
+            + second
+    })
 }
 
 /// A number of at most four digits.
 fn number(digits: &str) -> Option<i64> {
-    (digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+    (digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar, after Howard Hinnant's `days_from_civil`.
@@ -71,7 +86,10 @@ mod tests {
         for (response, expected) in [
             (answer(401), "unauthorized: the server answered 401"),
             (answer(404), "misconfigured: the server answered 404"),
-            (answer(302).with_header("Location", "/x"), "misconfigured: the server answered 302: it has moved, and redirects are not followed"),
+            (
+                answer(302).with_header("Location", "/x"),
+                "misconfigured: the server answered 302: it has moved, and redirects are not followed",
+            ),
             (answer(422), "broken: the server answered 422"),
             (answer(503), "transient: the server answered 503"),
         ] {
@@ -84,7 +102,9 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let wait = |value: &str, date: &str| {
-            let response = Response::new(429, "").with_header("retry-after", value).with_header("date", date);
+            let response = Response::new(429, "")
+                .with_header("retry-after", value)
+                .with_header("date", date);
             match response.fault() {
                 Fault::Transient { retry_after_ms, .. } => retry_after_ms,
                 other => panic!("{other}"),

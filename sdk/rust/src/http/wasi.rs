@@ -3,7 +3,10 @@
 use super::{Request, Response};
 use crate::Fault;
 use wasip2::http::outgoing_handler;
-use wasip2::http::types::{ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
+    Scheme,
+};
 use wasip2::io::streams::StreamError;
 
 /// What one write to a body's stream may hold (`wasi:io`).
@@ -11,9 +14,11 @@ const WRITE_BYTES_MAX: usize = 4096;
 /// What one read of an answer's body asks for.
 const READ_BYTES: u64 = 64 << 10;
 
-pub(super) fn send(request: Request) -> Result<Response, Fault> {
-    let outgoing = outgoing(&request)?;
-    let body = outgoing.body().map_err(|()| Fault::broken("the request has no body to write"))?;
+pub(super) fn send(request: &Request) -> Result<Response, Fault> {
+    let outgoing = outgoing(request)?;
+    let body = outgoing
+        .body()
+        .map_err(|()| Fault::broken("the request has no body to write"))?;
     let pending = outgoing_handler::handle(outgoing, None).map_err(fault)?;
     // Where the body cannot be written the answer says why: a refusal, a server that has seen enough.
     let written = write(body, &request.body);
@@ -30,12 +35,21 @@ pub(super) fn send(request: Request) -> Result<Response, Fault> {
 }
 
 fn outgoing(request: &Request) -> Result<OutgoingRequest, Fault> {
-    let bad_url = || Fault::misconfigured(format!("`{}` is not an absolute http or https URL", without_query(&request.url)));
+    let bad_url = || {
+        Fault::misconfigured(format!(
+            "`{}` is not an absolute http or https URL",
+            without_query(&request.url)
+        ))
+    };
     let (scheme, rest) = request.url.split_once("://").ok_or_else(bad_url)?;
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
     let path = path.split('#').next().unwrap_or_default();
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "https" => Scheme::Https,
         "http" => Scheme::Http,
@@ -59,10 +73,14 @@ fn without_query(url: &str) -> &str {
 }
 
 fn headers(request: &Request) -> Result<Fields, Fault> {
-    let headers: Vec<(String, Vec<u8>)> =
-        request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+    let headers: Vec<(String, Vec<u8>)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
     let fields = Fields::from_list(&headers);
-    let fields = fields.map_err(|error| Fault::misconfigured(format!("a header cannot be sent: {error}")))?;
+    let fields = fields
+        .map_err(|error| Fault::misconfigured(format!("a header cannot be sent: {error}")))?;
     if !request.body.is_empty() && !fields.has("content-length") {
         let length = request.body.len().to_string().into_bytes();
         let set = fields.set("content-length", &[length]);
@@ -86,9 +104,13 @@ fn method(name: &str) -> Method {
 
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Fault> {
     if !bytes.is_empty() {
-        let stream = body.write().map_err(|()| Fault::broken("the request's body is already being written"))?;
+        let stream = body
+            .write()
+            .map_err(|()| Fault::broken("the request's body is already being written"))?;
         for piece in bytes.chunks(WRITE_BYTES_MAX) {
-            stream.blocking_write_and_flush(piece).map_err(|_| Fault::transient("the request's body could not be sent"))?;
+            stream
+                .blocking_write_and_flush(piece)
+                .map_err(|_| Fault::transient("the request's body could not be sent"))?;
         }
     }
     OutgoingBody::finish(body, None).map_err(fault)
@@ -96,12 +118,24 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Fault> {
 
 fn read(answer: &IncomingResponse) -> Result<Response, Fault> {
     let headers = answer.headers().entries();
-    let headers =
-        headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()));
-    let mut response = Response { status: answer.status(), headers: headers.collect(), body: Vec::new() };
-    let body = answer.consume().map_err(|()| Fault::transient("the answer has no body to read"))?;
+    let headers = headers.into_iter().map(|(name, value)| {
+        (
+            name.to_ascii_lowercase(),
+            String::from_utf8_lossy(&value).into_owned(),
+        )
+    });
+    let mut response = Response {
+        status: answer.status(),
+        headers: headers.collect(),
+        body: Vec::new(),
+    };
+    let body = answer
+        .consume()
+        .map_err(|()| Fault::transient("the answer has no body to read"))?;
     {
-        let stream = body.stream().map_err(|()| Fault::transient("the answer's body is already being read"))?;
+        let stream = body
+            .stream()
+            .map_err(|()| Fault::transient("the answer's body is already being read"))?;
         loop {
             match stream.blocking_read(READ_BYTES) {
                 Ok(bytes) if response.body.is_empty() => response.body = bytes,
@@ -109,7 +143,9 @@ fn read(answer: &IncomingResponse) -> Result<Response, Fault> {
                 Err(StreamError::Closed) => break,
                 Err(StreamError::LastOperationFailed(error)) => {
                     let code = wasip2::http::types::http_error_code(&error);
-                    return Err(code.map_or_else(|| Fault::transient("the answer broke off"), fault));
+                    return Err(
+                        code.map_or_else(|| Fault::transient("the answer broke off"), fault)
+                    );
                 }
             }
         }
@@ -124,7 +160,9 @@ fn fault(code: ErrorCode) -> Fault {
         ErrorCode::InternalError(Some(text)) => Fault::denied(text),
         ErrorCode::HttpRequestDenied => Fault::denied("the host refused the request"),
         ErrorCode::DestinationIpProhibited => Fault::denied("the host refused the address"),
-        ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid | ErrorCode::HttpRequestUriTooLong => {
+        ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriTooLong => {
             Fault::misconfigured(format!("the request cannot be sent: {code}"))
         }
         ErrorCode::HttpRequestBodySize(_)
@@ -132,8 +170,12 @@ fn fault(code: ErrorCode) -> Fault {
         | ErrorCode::HttpRequestHeaderSize(_)
         | ErrorCode::HttpResponseBodySize(_)
         | ErrorCode::HttpResponseHeaderSectionSize(_)
-        | ErrorCode::HttpResponseHeaderSize(_) => Fault::broken(format!("beyond the host's limits: {code}")),
-        ErrorCode::TlsCertificateError => Fault::misconfigured("the server's certificate is not trusted"),
+        | ErrorCode::HttpResponseHeaderSize(_) => {
+            Fault::broken(format!("beyond the host's limits: {code}"))
+        }
+        ErrorCode::TlsCertificateError => {
+            Fault::misconfigured("the server's certificate is not trusted")
+        }
         other => Fault::transient(format!("the request failed: {other}")),
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::bindings::source::sluice::plugin::records::DecimalSize;
 use crate::{
-    Batch, BinaryBuilder, BooleanBuilder, Column, DateBuilder, DecimalBuilder, Fault, Field, FieldType, Float64Builder,
-    Int64Builder, JsonBuilder, NamedColumn, Rejection, TextBuilder, TimestampBuilder, Values,
+    Batch, BinaryBuilder, BooleanBuilder, Column, DateBuilder, DecimalBuilder, Fault, Field,
+    FieldType, Float64Builder, Int64Builder, JsonBuilder, NamedColumn, Rejection, TextBuilder,
+    TimestampBuilder, Values,
 };
 
 /// Days since 1970-01-01.
@@ -61,7 +62,9 @@ macro_rules! copied {
             #[inline]
             fn get(column: &Column, row: usize) -> Option<Self> {
                 match &column.values {
-                    Values::$kind(values) if !column.is_null(row) => values.get(row).map(|$wire| $typed),
+                    Values::$kind(values) if !column.is_null(row) => {
+                        values.get(row).map(|$wire| $typed)
+                    }
                     _ => None,
                 }
             }
@@ -72,7 +75,13 @@ macro_rules! copied {
 copied!(i64, Int64Builder, Int64, |value| value, |wire| *wire);
 copied!(f64, Float64Builder, Float64, |value| value, |wire| *wire);
 copied!(Date, DateBuilder, Date, |value| value.0, |wire| Date(*wire));
-copied!(Timestamp, TimestampBuilder, Timestamp, |value| value.0, |wire| Timestamp(*wire));
+copied!(
+    Timestamp,
+    TimestampBuilder,
+    Timestamp,
+    |value| value.0,
+    |wire| Timestamp(*wire)
+);
 
 macro_rules! packed {
     ($type:ty, $builder:ident, $kind:ident, |$value:ident| $raw:expr, |$bytes:ident| $typed:expr) => {
@@ -110,9 +119,19 @@ fn text(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-packed!(String, TextBuilder, Text, |value| value.as_str(), |bytes| text(bytes));
-packed!(Json, JsonBuilder, Json, |value| value.0.as_str(), |bytes| text(bytes).map(Json));
-packed!(Vec<u8>, BinaryBuilder, Binary, |value| value.as_slice(), |bytes| Some(bytes.to_vec()));
+packed!(String, TextBuilder, Text, |value| value.as_str(), |bytes| {
+    text(bytes)
+});
+packed!(Json, JsonBuilder, Json, |value| value.0.as_str(), |bytes| {
+    text(bytes).map(Json)
+});
+packed!(
+    Vec<u8>,
+    BinaryBuilder,
+    Binary,
+    |value| value.as_slice(),
+    |bytes| Some(bytes.to_vec())
+);
 
 /// To write only.
 impl Value for &str {
@@ -159,7 +178,11 @@ impl<const P: u8, const S: u8> Value for Decimal<P, S> {
 
 impl<const P: u8, const S: u8> FromValue for Decimal<P, S> {
     fn get(column: &Column, row: usize) -> Option<Self> {
-        column.decimal().ok().and_then(|view| view.get(row)).map(Decimal)
+        column
+            .decimal()
+            .ok()
+            .and_then(|view| view.get(row))
+            .map(Decimal)
     }
 }
 
@@ -184,7 +207,11 @@ impl<T: FromValue> FromValue for Option<T> {
 /// The field of a struct's field.
 #[doc(hidden)]
 pub fn field<T: Value>(name: &str) -> Field {
-    Field { name: name.to_owned(), kind: T::kind(), nullable: T::NULLABLE }
+    Field {
+        name: name.to_owned(),
+        kind: T::kind(),
+        nullable: T::NULLABLE,
+    }
 }
 
 /// The column of a struct's field.
@@ -195,7 +222,11 @@ pub fn column<T: Value>(name: &str, values: impl ExactSizeIterator<Item = T>) ->
 
 /// Reads the column of a struct's field, which must be of its type.
 #[doc(hidden)]
-pub fn bind<T: FromValue>(batch: &Batch, schema: &crate::Schema, name: &str) -> Result<Column, Fault> {
+pub fn bind<T: FromValue>(
+    batch: &Batch,
+    schema: &crate::Schema,
+    name: &str,
+) -> Result<Column, Fault> {
     let field = schema.expect(name)?;
     let (is, wanted) = (field.kind, T::kind());
     let fits = match (is, wanted) {
@@ -206,7 +237,9 @@ pub fn bind<T: FromValue>(batch: &Batch, schema: &crate::Schema, name: &str) -> 
         _ => is == wanted,
     };
     if !fits {
-        return Err(Fault::misconfigured(format!("column `{name}` is {is}, and this plugin reads it as {wanted}")));
+        return Err(Fault::misconfigured(format!(
+            "column `{name}` is {is}, and this plugin reads it as {wanted}"
+        )));
     }
     batch.column(name)
 }
@@ -214,5 +247,6 @@ pub fn bind<T: FromValue>(batch: &Batch, schema: &crate::Schema, name: &str) -> 
 /// One row of a struct's field.
 #[doc(hidden)]
 pub fn get<T: FromValue>(column: &Column, row: usize, name: &str) -> Result<T, Rejection> {
-    T::get(column, row).ok_or_else(|| Rejection::new(row, "missing-value", format!("`{name}` has no value")))
+    T::get(column, row)
+        .ok_or_else(|| Rejection::new(row, "missing-value", format!("`{name}` has no value")))
 }

@@ -2,7 +2,9 @@
 
 use super::{Table, shape};
 use crate::transform::{Edit, Replacement};
-use crate::{Batch, Column, Edits, Fault, Mask, Packed, Rejection, Schema, Transform, Values, config};
+use crate::{
+    Batch, Column, Edits, Fault, Mask, Packed, Rejection, Schema, Transform, Values, config,
+};
 
 /// What a transform made of a batch.
 #[derive(Debug, Clone)]
@@ -29,7 +31,12 @@ pub fn apply<T: Transform>(config: &str, batch: &Batch) -> Result<Applied, Fault
     let input = batch.as_table().expect("natively every batch is a table");
     let mut transform = T::open(config::parse(config)?, input.schema())?;
     let edits = transform.apply(batch)?;
-    let mut state = State { table: input.clone(), keep: None, rejections: Vec::new(), replaced: false };
+    let mut state = State {
+        table: input.clone(),
+        keep: None,
+        rejections: Vec::new(),
+        replaced: false,
+    };
     for edit in edits.0.iter().cloned() {
         state.edit(edit, input.rows());
     }
@@ -48,7 +55,10 @@ struct State {
 
 impl State {
     fn edit(&mut self, edit: Edit, rows: usize) {
-        assert!(!self.replaced || matches!(edit, Edit::Reject(_)), "`replace` stands alone: {edit:?}");
+        assert!(
+            !self.replaced || matches!(edit, Edit::Reject(_)),
+            "`replace` stands alone: {edit:?}"
+        );
         match edit {
             Edit::Put(named) => self.put(named),
             Edit::Drop(name) => {
@@ -58,7 +68,10 @@ impl State {
             }
             Edit::Rename { old, new } => {
                 let at = self.place(&old);
-                assert!(old == new || self.table.schema.index_of(&new).is_none(), "`{new}` exists already");
+                assert!(
+                    old == new || self.table.schema.index_of(&new).is_none(),
+                    "`{new}` exists already"
+                );
                 self.table.schema.fields[at].name = new;
             }
             Edit::Keep(mask) => {
@@ -67,8 +80,13 @@ impl State {
                 self.keep = Some(mask);
             }
             Edit::Reject(rejections) => {
-                let lost = rejections.iter().find(|rejection| rejection.row as usize >= rows || rejection.part != 0);
-                assert!(lost.is_none(), "a rejection of a row that does not exist: {lost:?}");
+                let lost = rejections
+                    .iter()
+                    .find(|rejection| rejection.row as usize >= rows || rejection.part != 0);
+                assert!(
+                    lost.is_none(),
+                    "a rejection of a row that does not exist: {lost:?}"
+                );
                 self.rejections.extend(rejections);
             }
             Edit::Replace(replacement) => self.replace(replacement, rows),
@@ -79,39 +97,60 @@ impl State {
         if let Err(problem) = shape::check(&named, self.table.rows) {
             panic!("{problem}");
         }
-        match self.table.schema.index_of(&named.field.name) {
-            Some(at) => {
-                self.table.schema.fields[at] = named.field;
-                self.table.columns[at] = named.column;
-            }
-            None => {
-                self.table.schema.fields.push(named.field);
-                self.table.columns.push(named.column);
-            }
+        if let Some(at) = self.table.schema.index_of(&named.field.name) {
+            self.table.schema.fields[at] = named.field;
+            self.table.columns[at] = named.column;
+        } else {
+            self.table.schema.fields.push(named.field);
+            self.table.columns.push(named.column);
         }
     }
 
     fn replace(&mut self, new: Replacement, rows: usize) {
         assert_eq!(new.origins.len(), new.rows, "one origin a row");
-        assert!(new.origins.iter().all(|origin| (*origin as usize) < rows), "an origin that does not exist");
+        assert!(
+            new.origins.iter().all(|origin| (*origin as usize) < rows),
+            "an origin that does not exist"
+        );
         self.replaced = true;
-        self.table = Table { changes: new.changes, ..Table::new(new.rows, new.columns) };
+        self.table = Table {
+            changes: new.changes,
+            ..Table::new(new.rows, new.columns)
+        };
     }
 
     fn place(&self, name: &str) -> usize {
-        self.table.schema.index_of(name).unwrap_or_else(|| panic!("an edit names `{name}`, which is not there"))
+        self.table
+            .schema
+            .index_of(name)
+            .unwrap_or_else(|| panic!("an edit names `{name}`, which is not there"))
     }
 
     fn finish(self, rows: usize, edits: Edits) -> Applied {
-        let Self { table, keep, rejections, replaced } = self;
+        let Self {
+            table,
+            keep,
+            rejections,
+            replaced,
+        } = self;
         let mut stays = keep.unwrap_or_else(|| Mask::all(rows));
         for rejection in &rejections {
             stays.set(rejection.row as usize, false);
         }
-        let refused: std::collections::HashSet<u32> = rejections.iter().map(|rejection| rejection.row).collect();
+        let refused: std::collections::HashSet<u32> =
+            rejections.iter().map(|rejection| rejection.row).collect();
         let filtered = rows - stays.count() - refused.len();
-        let batch = if replaced { table } else { select(&table, &stays) };
-        Applied { batch, rejections, filtered: if replaced { 0 } else { filtered }, edits }
+        let batch = if replaced {
+            table
+        } else {
+            select(&table, &stays)
+        };
+        Applied {
+            batch,
+            rejections,
+            filtered: if replaced { 0 } else { filtered },
+            edits,
+        }
     }
 }
 
@@ -119,8 +158,15 @@ fn select(table: &Table, rows: &Mask) -> Table {
     let kept: Vec<usize> = rows.ones().collect();
     Table {
         rows: kept.len(),
-        columns: table.columns.iter().map(|column| take(column, &kept)).collect(),
-        changes: table.changes.as_ref().map(|changes| kept.iter().map(|row| changes[*row]).collect()),
+        columns: table
+            .columns
+            .iter()
+            .map(|column| take(column, &kept))
+            .collect(),
+        changes: table
+            .changes
+            .as_ref()
+            .map(|changes| kept.iter().map(|row| changes[*row]).collect()),
         ..table.clone()
     }
 }
@@ -130,27 +176,44 @@ fn take(column: &Column, rows: &[usize]) -> Column {
         rows.iter().map(|row| values[*row]).collect()
     }
     let packed = |from: &Packed| {
-        let mut packed = Packed { offsets: vec![0], bytes: Vec::new() };
+        let mut packed = Packed {
+            offsets: vec![0],
+            bytes: Vec::new(),
+        };
         for row in rows {
             packed.bytes.extend_from_slice(from.row(*row));
-            packed.offsets.push(i32::try_from(packed.bytes.len()).expect("it shrinks"));
+            packed
+                .offsets
+                .push(i32::try_from(packed.bytes.len()).expect("it shrinks"));
         }
         packed
     };
     let values = match &column.values {
-        Values::Boolean(bits) => {
-            Values::Boolean(Mask::from_fn(rows.len(), |at| bits[rows[at] >> 3] >> (rows[at] & 7) & 1 == 1).into_bytes())
-        }
+        Values::Boolean(bits) => Values::Boolean(
+            Mask::from_fn(rows.len(), |at| {
+                bits[rows[at] >> 3] >> (rows[at] & 7) & 1 == 1
+            })
+            .into_bytes(),
+        ),
         Values::Int64(values) => Values::Int64(pick(values, rows)),
         Values::Float64(values) => Values::Float64(pick(values, rows)),
-        Values::Decimal(bytes) => {
-            Values::Decimal(rows.iter().flat_map(|row| &bytes[row * 16..row * 16 + 16]).copied().collect())
-        }
+        Values::Decimal(bytes) => Values::Decimal(
+            rows.iter()
+                .flat_map(|row| &bytes[row * 16..row * 16 + 16])
+                .copied()
+                .collect(),
+        ),
         Values::Text(from) => Values::Text(packed(from)),
         Values::Binary(from) => Values::Binary(packed(from)),
         Values::Date(values) => Values::Date(pick(values, rows)),
         Values::Timestamp(values) => Values::Timestamp(pick(values, rows)),
         Values::Json(from) => Values::Json(packed(from)),
     };
-    Column::new(values, column.validity.as_ref().map(|mask| Mask::from_fn(rows.len(), |at| mask.get(rows[at]))))
+    Column::new(
+        values,
+        column
+            .validity
+            .as_ref()
+            .map(|mask| Mask::from_fn(rows.len(), |at| mask.get(rows[at]))),
+    )
 }

@@ -7,27 +7,55 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 impl Table {
-    pub(crate) fn encode(&self, format: Format) -> Result<Vec<u8>, Fault> {
-        Ok(match format {
-            Format::Ndjson => (0..self.rows).map(|row| self.object(row).to_string() + "\n").collect::<String>(),
-            Format::JsonArray => Value::Array((0..self.rows).map(|row| self.object(row)).collect()).to_string(),
+    pub(crate) fn encode(&self, format: Format) -> Vec<u8> {
+        match format {
+            Format::Ndjson => (0..self.rows)
+                .map(|row| self.line(row) + "\n")
+                .collect::<String>(),
+            Format::JsonArray => {
+                let lines = (0..self.rows).map(|row| self.line(row));
+                format!("[{}]", lines.collect::<Vec<_>>().join(","))
+            }
             Format::Csv(CsvOutput { header }) => self.csv(header),
         }
-        .into_bytes())
+        .into_bytes()
     }
 
     pub(crate) fn encode_rows(&self) -> Result<Packed, Fault> {
-        let mut packed = Packed { offsets: vec![0], bytes: Vec::new() };
+        let mut packed = Packed {
+            offsets: vec![0],
+            bytes: Vec::new(),
+        };
         for row in 0..self.rows {
-            packed.bytes.extend_from_slice(self.object(row).to_string().as_bytes());
-            packed.offsets.push(i32::try_from(packed.bytes.len()).map_err(|_| Fault::broken("the batch is too large"))?);
+            packed.bytes.extend_from_slice(self.line(row).as_bytes());
+            packed.offsets.push(
+                i32::try_from(packed.bytes.len())
+                    .map_err(|_| Fault::broken("the batch is too large"))?,
+            );
         }
         Ok(packed)
     }
 
+    /// One row as a JSON object, its fields in the schema's order.
+    fn line(&self, row: usize) -> String {
+        let cell = |(name, kind, column)| {
+            format!(
+                "{}:{}",
+                Value::from(name),
+                cell(column, kind, row, self.rows)
+            )
+        };
+        format!(
+            "{{{}}}",
+            self.granted().map(cell).collect::<Vec<_>>().join(",")
+        )
+    }
+
     /// One row as a JSON object, for a test to compare.
     pub fn object(&self, row: usize) -> Value {
-        let cells = self.granted().map(|(name, kind, column)| (name.to_owned(), cell(column, kind, row, self.rows)));
+        let cells = self
+            .granted()
+            .map(|(name, kind, column)| (name.to_owned(), cell(column, kind, row, self.rows)));
         Value::Object(cells.collect::<Map<_, _>>())
     }
 
@@ -48,20 +76,31 @@ impl Table {
         let mut line = |cells: Vec<Cow<'_, str>>| {
             let quoted = cells.iter().map(|cell| {
                 let bare = !cell.contains([',', '"', '\n', '\r']);
-                if bare { cell.clone() } else { format!("\"{}\"", cell.replace('"', "\"\"")).into() }
+                if bare {
+                    cell.clone()
+                } else {
+                    format!("\"{}\"", cell.replace('"', "\"\"")).into()
+                }
             });
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", quoted.collect::<Vec<_>>().join(","));
         };
         if header {
-            line(self.granted().map(|(name, _, _)| Cow::Borrowed(name)).collect());
+            line(
+                self.granted()
+                    .map(|(name, _, _)| Cow::Borrowed(name))
+                    .collect(),
+            );
         }
         for row in 0..self.rows {
-            let cells = self.granted().map(|(_, kind, column)| match cell(column, kind, row, self.rows) {
-                Value::Null => Cow::Borrowed(""),
-                Value::String(text) => text.into(),
-                other => other.to_string().into(),
-            });
+            let cells =
+                self.granted().map(
+                    |(_, kind, column)| match cell(column, kind, row, self.rows) {
+                        Value::Null => Cow::Borrowed(""),
+                        Value::String(text) => text.into(),
+                        other => other.to_string().into(),
+                    },
+                );
             line(cells.collect());
         }
         text
@@ -89,19 +128,36 @@ pub(super) fn cell(column: &Column, kind: FieldType, row: usize, rows: usize) ->
 }
 
 fn decimal(column: &Column, kind: FieldType, row: usize) -> String {
-    let value = column.decimal().ok().and_then(|view| view.get(row)).unwrap_or_default();
-    let scale = if let FieldType::Decimal(size) = kind { usize::from(size.scale.unsigned_abs()) } else { 0 };
+    let value = column
+        .decimal()
+        .ok()
+        .and_then(|view| view.get(row))
+        .unwrap_or_default();
+    let scale = if let FieldType::Decimal(size) = kind {
+        usize::from(size.scale.unsigned_abs())
+    } else {
+        0
+    };
     let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
     let (whole, part) = digits.split_at(digits.len() - scale);
-    format!("{}{whole}{}{part}", if value < 0 { "-" } else { "" }, if scale > 0 { "." } else { "" })
+    format!(
+        "{}{whole}{}{part}",
+        if value < 0 { "-" } else { "" },
+        if scale > 0 { "." } else { "" }
+    )
 }
 
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |three: &[u8]| {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let bits = three
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
         let letter = |at: usize| char::from(LETTERS[(bits >> (18 - 6 * at) & 63) as usize]);
-        (0..4).map(|at| if at <= three.len() { letter(at) } else { '=' }).collect::<String>()
+        (0..4)
+            .map(|at| if at <= three.len() { letter(at) } else { '=' })
+            .collect::<String>()
     };
     bytes.chunks(3).map(group).collect()
 }
@@ -112,10 +168,23 @@ fn date(days: i64) -> String {
 }
 
 fn timestamp(micros: i64) -> String {
-    let (days, of_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+    let (days, of_day) = (
+        micros.div_euclid(86_400_000_000),
+        micros.rem_euclid(86_400_000_000),
+    );
     let (seconds, part) = (of_day / 1_000_000, of_day % 1_000_000);
-    let part = if part == 0 { String::new() } else { format!(".{part:06}") };
-    format!("{}T{:02}:{:02}:{:02}{part}Z", date(days), seconds / 3600, seconds / 60 % 60, seconds % 60)
+    let part = if part == 0 {
+        String::new()
+    } else {
+        format!(".{part:06}")
+    };
+    format!(
+        "{}T{:02}:{:02}:{:02}{part}Z",
+        date(days),
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Year, month and day of days since 1970-01-01, after Howard Hinnant's `civil_from_days`.
@@ -125,6 +194,9 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let shifted = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
+    let (day, month) = (
+        of_year - (153 * shifted + 2) / 5 + 1,
+        (shifted + 2) % 12 + 1,
+    );
     (year + era * 400 + i64::from(month <= 2), month, day)
 }

@@ -27,7 +27,9 @@ pub(crate) struct Dir {
 impl Dir {
     pub(crate) fn open(name: &str) -> Result<Self, FileError> {
         let root = GRANTED.with(|granted| granted.borrow().get(name).cloned());
-        let root = root.ok_or_else(|| FileError::Denied(format!("`{name}` is not granted: call `testing::dir`")))?;
+        let root = root.ok_or_else(|| {
+            FileError::Denied(format!("`{name}` is not granted: call `testing::dir`"))
+        })?;
         Ok(Self { root })
     }
 
@@ -40,13 +42,13 @@ impl Dir {
 
     pub(crate) fn read(&self, path: &str, offset: u64, max: u32) -> Result<Vec<u8>, FileError> {
         let most = u64::from(max.min(crate::files::READ_BYTES_MAX));
+        let at = self.at(path)?;
         let mut bytes = Vec::new();
         let mut read = || {
-            let mut file = fs::File::open(self.at(path).map_err(std::io::Error::other)?)?;
+            let mut file = fs::File::open(&at)?;
             file.seek(SeekFrom::Start(offset))?;
             file.take(most).read_to_end(&mut bytes)
         };
-        self.at(path)?;
         read().map_err(|error| file_error(path, &error))?;
         Ok(bytes)
     }
@@ -57,7 +59,10 @@ impl Dir {
             at.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::File::create(&at)
         };
-        Ok(OpenFile { path: path.to_owned(), file: make().map_err(|error| file_error(path, &error))? })
+        Ok(OpenFile {
+            path: path.to_owned(),
+            file: make().map_err(|error| file_error(path, &error))?,
+        })
     }
 
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<(), FileError> {
@@ -69,8 +74,13 @@ impl Dir {
     }
 
     fn at(&self, path: &str) -> Result<PathBuf, FileError> {
-        let usable = !path.is_empty() && path.split('/').all(|name| !matches!(name, "" | "." | ".."));
-        if usable { Ok(self.root.join(path)) } else { Err(FileError::Invalid(format!("`{path}` cannot be used"))) }
+        let usable =
+            !path.is_empty() && path.split('/').all(|name| !matches!(name, "" | "." | ".."));
+        if usable {
+            Ok(self.root.join(path))
+        } else {
+            Err(FileError::Invalid(format!("`{path}` cannot be used")))
+        }
     }
 }
 
@@ -83,29 +93,46 @@ pub(crate) struct OpenFile {
 
 impl OpenFile {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        self.file.write_all(bytes).map_err(|error| file_error(&self.path, &error))
+        self.file
+            .write_all(bytes)
+            .map_err(|error| file_error(&self.path, &error))
     }
 
     pub(crate) fn finish(self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(|error| file_error(&self.path, &error))
+        self.file
+            .sync_all()
+            .map_err(|error| file_error(&self.path, &error))
     }
 }
 
 fn walk(at: &Path, below: &str, hidden: bool, entries: &mut Vec<Entry>) -> std::io::Result<()> {
     for entry in fs::read_dir(at)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
         if name.starts_with('.') && !hidden {
             continue;
         }
-        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        let path = if below.is_empty() {
+            name
+        } else {
+            format!("{below}/{name}")
+        };
         let kind = entry.file_type()?;
         if kind.is_dir() {
             walk(&entry.path(), &path, hidden, entries)?;
         } else if kind.is_file() {
             let meta = entry.metadata()?;
-            let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-            entries.push(Entry { path, bytes: meta.len(), modified_ms: modified.as_millis() as u64 });
+            let modified = meta
+                .modified()?
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            entries.push(Entry {
+                path,
+                bytes: meta.len(),
+                modified_ms: modified.as_millis() as u64,
+            });
         }
     }
     Ok(())
@@ -114,7 +141,9 @@ fn walk(at: &Path, below: &str, hidden: bool, entries: &mut Vec<Entry>) -> std::
 fn file_error(path: &str, error: &std::io::Error) -> FileError {
     match error.kind() {
         ErrorKind::NotFound => FileError::NotFound(format!("`{path}` does not exist")),
-        ErrorKind::Interrupted | ErrorKind::WouldBlock => FileError::Transient(format!("`{path}`: {error}")),
+        ErrorKind::Interrupted | ErrorKind::WouldBlock => {
+            FileError::Transient(format!("`{path}`: {error}"))
+        }
         _ => FileError::Other(format!("`{path}`: {error}")),
     }
 }

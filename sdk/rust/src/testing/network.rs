@@ -23,9 +23,9 @@ pub fn logs() -> Vec<String> {
     LINES.with(|lines| std::mem::take(&mut *lines.borrow_mut()))
 }
 
-pub(crate) fn respond(request: Request) -> Result<Response, Fault> {
+pub(crate) fn respond(request: &Request) -> Result<Response, Fault> {
     RESPONDER.with(|slot| match &mut *slot.borrow_mut() {
-        Some(responder) => responder(&request),
+        Some(responder) => responder(request),
         None => Err(Fault::denied("no responder: call `testing::http` first")),
     })
 }

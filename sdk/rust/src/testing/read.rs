@@ -31,7 +31,9 @@ impl Read {
         let of_stream = self.parts.iter().filter(|part| part.stream == stream);
         of_stream
             .filter_map(|part| match &part.content {
-                Content::Columns(columns) => Some(Table::new(columns.rows, columns.columns.clone()).objects()),
+                Content::Columns(columns) => {
+                    Some(Table::new(columns.rows, columns.columns.clone()).objects())
+                }
                 Content::Document(_) => None,
             })
             .flatten()
@@ -51,7 +53,11 @@ impl Read {
 
     /// The bytes of one stream's documents, end to end.
     pub fn bytes(&self, stream: &str) -> Vec<u8> {
-        self.documents(stream).iter().flat_map(|document| &document.bytes).copied().collect()
+        self.documents(stream)
+            .iter()
+            .flat_map(|document| &document.bytes)
+            .copied()
+            .collect()
     }
 }
 
@@ -60,9 +66,15 @@ impl Read {
 pub fn read_all<S: Source>(config: &str, cursor: Option<&Cursor>) -> Result<Vec<Read>, Fault> {
     let settings: S::Config = config::parse(config)?;
     S::check(&settings)?;
-    let streams: Vec<String> = S::streams(&settings)?.into_iter().map(|stream| stream.name).collect();
+    let streams: Vec<String> = S::streams(&settings)?
+        .into_iter()
+        .map(|stream| stream.name)
+        .collect();
     let splits = S::splits(&settings, &streams)?;
-    splits.into_iter().map(|split| read_split::<S>(config, split, cursor, limit())).collect()
+    splits
+        .into_iter()
+        .map(|split| read_split::<S>(config, split, cursor, limit()))
+        .collect()
 }
 
 /// Reads one split to its end, acknowledging each page. Cursors make the way through their bytes each time.
@@ -73,11 +85,24 @@ pub fn read_split<S: Source>(
     limit: Limit,
 ) -> Result<Read, Fault> {
     let from = |cursor: &Cursor| config::cursor_from::<S::Cursor>(&config::cursor_to(cursor)?);
-    let mut reader = S::open(config::parse(config)?, split.clone(), cursor.map(from).transpose()?)?;
-    let mut read = Read { split, parts: Vec::new(), cursor: None, pages: 0 };
+    let mut reader = S::open(
+        config::parse(config)?,
+        split.clone(),
+        cursor.map(from).transpose()?,
+    )?;
+    let mut read = Read {
+        split,
+        parts: Vec::new(),
+        cursor: None,
+        pages: 0,
+    };
     let mut waits = 0;
     while read.pages < PAGES_MAX {
-        let Page { parts, cursor, next } = reader.read(limit)?;
+        let Page {
+            parts,
+            cursor,
+            next,
+        } = reader.read(limit)?;
         parts.iter().for_each(checked);
         waits = if parts.is_empty() { waits + 1 } else { 0 };
         read.pages += 1;
@@ -96,7 +121,11 @@ pub fn read_split<S: Source>(
 
 /// What the host asks for.
 fn limit() -> Limit {
-    Limit { rows: 8_192, bytes: 1 << 20, wait_ms: 1_000 }
+    Limit {
+        rows: 8_192,
+        bytes: 1 << 20,
+        wait_ms: 1_000,
+    }
 }
 
 fn checked(part: &Part) {
@@ -107,6 +136,10 @@ fn checked(part: &Part) {
             }
         }
         let changes = columns.changes.as_ref().map_or(columns.rows, Vec::len);
-        assert_eq!(changes, columns.rows, "stream `{}`: one change a row", part.stream);
+        assert_eq!(
+            changes, columns.rows,
+            "stream `{}`: one change a row",
+            part.stream
+        );
     }
 }

@@ -17,8 +17,13 @@ pub struct Table {
 impl Table {
     /// So many rows of these columns. Panics where a column does not hold `rows` well-formed values.
     pub fn new(rows: usize, columns: Vec<NamedColumn>) -> Self {
-        let mut table =
-            Self { schema: Schema::new(Vec::new()), rows, columns: Vec::new(), changes: None, denied: Vec::new() };
+        let mut table = Self {
+            schema: Schema::new(Vec::new()),
+            rows,
+            columns: Vec::new(),
+            changes: None,
+            denied: Vec::new(),
+        };
         for named in columns {
             if let Err(problem) = super::shape::check(&named, rows) {
                 panic!("{problem}");
@@ -74,22 +79,35 @@ impl Table {
 
     pub(crate) fn column(&self, name: &str) -> Result<Column, ColumnError> {
         if self.denied.iter().any(|denied| denied == name) {
-            return Err(ColumnError::Denied(format!("add `{name}` to `data.reads` of the grant")));
+            return Err(ColumnError::Denied(format!(
+                "add `{name}` to `data.reads` of the grant"
+            )));
         }
-        let at = self.schema.index_of(name).ok_or_else(|| ColumnError::Unknown(name.to_owned()))?;
+        let at = self
+            .schema
+            .index_of(name)
+            .ok_or_else(|| ColumnError::Unknown(name.to_owned()))?;
         Ok(self.columns[at].clone())
     }
 
     /// Made from the key, else from all values; not the host's own, but as stable.
     pub(crate) fn row_ids(&self) -> Vec<u8> {
         let keyed = |name: &String| self.schema.key.is_empty() || self.schema.key.contains(name);
-        let fields = || self.schema.fields.iter().zip(&self.columns).filter(|(field, _)| keyed(&field.name));
+        let fields = || {
+            self.schema
+                .fields
+                .iter()
+                .zip(&self.columns)
+                .filter(|(field, _)| keyed(&field.name))
+        };
         let id = |row: usize| {
             let half = |salt: u8| {
                 let mut hasher = DefaultHasher::new();
                 salt.hash(&mut hasher);
                 for (field, column) in fields() {
-                    super::encode::cell(column, field.kind, row, self.rows).to_string().hash(&mut hasher);
+                    super::encode::cell(column, field.kind, row, self.rows)
+                        .to_string()
+                        .hash(&mut hasher);
                 }
                 hasher.finish().to_le_bytes()
             };

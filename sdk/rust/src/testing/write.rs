@@ -16,9 +16,16 @@ impl<S: Sink> Writer<S> {
     /// Checks the settings and opens the sink, for pipeline `test` and split `0`. `config` is JSON.
     pub fn open(config: &str, targets: Vec<Target>) -> Result<Self, Fault> {
         S::check(&config::parse(config)?)?;
-        let context = Context { pipeline: "test".to_owned(), split: "0".to_owned() };
+        let context = Context {
+            pipeline: "test".to_owned(),
+            split: "0".to_owned(),
+        };
         let sink = S::open(config::parse(config)?, context.clone(), targets)?;
-        Ok(Self { sink, context, sequence: 0 })
+        Ok(Self {
+            sink,
+            context,
+            sequence: 0,
+        })
     }
 
     /// The commit that the sink holds.
@@ -32,12 +39,21 @@ impl<S: Sink> Writer<S> {
         let rows: Vec<usize> = parts.iter().map(|(_, table)| table.rows()).collect();
         let parts = parts
             .into_iter()
-            .map(|(stream, table)| Part { stream: stream.to_owned(), batch: table.into_batch() })
+            .map(|(stream, table)| Part {
+                stream: stream.to_owned(),
+                batch: table.into_batch(),
+            })
             .collect();
         let rejections = self.sink.write(parts, &self.commit())?;
-        let exists = |rejection: &&Rejection| rows.get(rejection.part as usize).is_some_and(|rows| (rejection.row as usize) < *rows);
+        let exists = |rejection: &&Rejection| {
+            rows.get(rejection.part as usize)
+                .is_some_and(|rows| (rejection.row as usize) < *rows)
+        };
         let lost = rejections.iter().find(|rejection| !exists(rejection));
-        assert!(lost.is_none(), "a rejection of a row that does not exist: {lost:?}");
+        assert!(
+            lost.is_none(),
+            "a rejection of a row that does not exist: {lost:?}"
+        );
         Ok(rejections)
     }
 

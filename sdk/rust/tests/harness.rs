@@ -1,0 +1,542 @@
+//! The native harness holds plugins to the host's rules: each refusal is seen to bite.
+
+use sluice_sdk::files::{FileError, Readable, Writable};
+use sluice_sdk::sink::{Commit, Context, Part, Target};
+use sluice_sdk::source::{Columns, Limit, Split, Stream};
+use sluice_sdk::testing::{self, Table};
+use sluice_sdk::transform::Replacement;
+use sluice_sdk::{
+    Batch, Change, Column, CsvOutput, Edits, Fault, Field, FieldType, Format, Mask, NamedColumn,
+    Packed, Page, Reader, Record, Rejection, Schema, Sink, Source, Transform, Values, log,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[derive(Record)]
+struct Row {
+    #[record(key)]
+    id: i64,
+    word: Option<String>,
+}
+
+fn rows() -> Table {
+    let row = |id, word: Option<&str>| Row {
+        id,
+        word: word.map(Into::into),
+    };
+    Table::from_records(vec![
+        row(1, Some("a,b")),
+        row(2, None),
+        row(3, Some("say \"c\"")),
+    ])
+}
+
+/// Gives back whatever the test put on the shelf.
+struct Shelf;
+
+thread_local! {
+    static SHELF: std::cell::RefCell<(Edits, Vec<Field>)> = const { std::cell::RefCell::new((Edits::new(), Vec::new())) };
+}
+
+impl Transform for Shelf {
+    type Config = ();
+    fn open((): (), _: &Schema) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+    fn output(&self) -> Schema {
+        Schema::new(SHELF.with(|shelf| shelf.borrow().1.clone()))
+    }
+    fn apply(&mut self, _: &Batch) -> Result<Edits, Fault> {
+        Ok(SHELF.with(|shelf| shelf.borrow().0.clone()))
+    }
+}
+
+fn apply(edits: &Edits, output: &[Field]) -> Result<testing::Applied, String> {
+    SHELF.with(|shelf| *shelf.borrow_mut() = (edits.clone(), output.to_vec()));
+    let run = || testing::apply::<Shelf>("null", &rows().into_batch()).expect("no fault");
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic
+            .downcast::<&str>()
+            .map_or_else(|_| "?".into(), |text| (*text).to_owned()),
+    })
+}
+
+fn id() -> Field {
+    Field::new("id", FieldType::Int64)
+}
+
+fn word() -> Field {
+    Field::new("word", FieldType::Text).nullable()
+}
+
+#[test]
+fn edits_are_applied_in_order() {
+    let mut edits = Edits::new();
+    edits
+        .put(
+            Field::new("flag", FieldType::Boolean),
+            Column::new(Values::Boolean(vec![0b101]), None),
+        )
+        .rename("word", "text")
+        .drop("id")
+        .keep(Mask::from_fn(3, |row| row != 1))
+        .reject(vec![Rejection::new(0, "no", "because")])
+        .reject(vec![]);
+    let output = [
+        Field::new("text", FieldType::Text).nullable(),
+        Field::new("flag", FieldType::Boolean),
+    ];
+    let applied = apply(&edits, &output).expect("sound");
+    assert_eq!(
+        applied.batch.objects(),
+        [serde_json::json!({"text": "say \"c\"", "flag": true})]
+    );
+    assert_eq!((applied.filtered, applied.rejections.len()), (1, 1));
+
+    let mut edits = Edits::new();
+    let columns = vec![NamedColumn::new(
+        id(),
+        Column::new(Values::Int64(vec![7, 8]), None),
+    )];
+    let changes = Some(vec![Change::Upsert, Change::Delete]);
+    edits.replace(Replacement {
+        rows: 2,
+        columns,
+        changes,
+        origins: vec![0, 0],
+    });
+    let applied = apply(&edits, &[id()]).expect("sound");
+    assert_eq!((applied.batch.rows(), applied.filtered), (2, 0));
+    assert_eq!(
+        applied.batch.changes(),
+        Some(&[Change::Upsert, Change::Delete][..])
+    );
+}
+
+#[test]
+fn unsound_edits_are_refused() {
+    let text = |offsets: Vec<i32>, bytes: &[u8]| {
+        Values::Text(Packed {
+            offsets,
+            bytes: bytes.to_vec(),
+        })
+    };
+    let put = |field: Field, values: Values, validity: Option<Mask>| {
+        let mut edits = Edits::new();
+        edits.put(field, Column::new(values, validity));
+        edits
+    };
+    let edits = |make: &dyn Fn(&mut Edits)| {
+        let mut edits = Edits::new();
+        make(&mut edits);
+        edits
+    };
+    let both = [id(), word()];
+    for (edits, problem) in [
+        (
+            put(word(), text(vec![0, 1, 1], b"a"), None),
+            "has 3 offsets for 3 rows",
+        ),
+        (
+            put(word(), text(vec![1, 1, 1, 1], b"a"), None),
+            "offsets that do not begin with 0",
+        ),
+        (
+            put(word(), text(vec![0, 2, 1, 1], b"a"), None),
+            "offsets that do not begin with 0",
+        ),
+        (
+            put(word(), text(vec![0, 0, 0, 2], b"a"), None),
+            "offsets that do not begin with 0",
+        ),
+        (
+            put(word(), text(vec![0, 1, 2, 2], "ö".as_bytes()), None),
+            "row 0 is not UTF-8",
+        ),
+        (
+            put(id(), Values::Int64(vec![1]), None),
+            "has 1 values for 3 rows",
+        ),
+        (
+            put(id(), Values::Float64(vec![1.0; 3]), None),
+            "is said to be int64 and holds float64",
+        ),
+        (
+            put(id(), Values::Int64(vec![1; 3]), Some(Mask::none(3))),
+            "lacks values and is not nullable",
+        ),
+        (
+            put(id(), Values::Int64(vec![1; 3]), Some(Mask::all(2))),
+            "has 2 validity bits for 3 rows",
+        ),
+        (
+            put(
+                Field::new("b", FieldType::Boolean),
+                Values::Boolean(vec![0, 0]),
+                None,
+            ),
+            "2 bytes of bits for 3 rows",
+        ),
+        (
+            put(
+                Field::new("j", FieldType::Json),
+                Values::Json(Packed {
+                    offsets: vec![0, 1, 2, 3],
+                    bytes: b"11{".to_vec(),
+                }),
+                None,
+            ),
+            "row 2 is not JSON",
+        ),
+        (
+            put(
+                Field::new("d", FieldType::decimal(1, 0)),
+                Values::Decimal(
+                    [9_i128, -9, 10]
+                        .iter()
+                        .flat_map(|n| n.to_le_bytes())
+                        .collect(),
+                ),
+                None,
+            ),
+            "row 2 does not fit decimal(1,0)",
+        ),
+        (
+            put(
+                Field::new("new", FieldType::Int64),
+                Values::Int64(vec![1; 3]),
+                None,
+            ),
+            "`output` promised",
+        ),
+        (
+            edits(&|edits| {
+                edits.drop("nothing");
+            }),
+            "names `nothing`, which is not there",
+        ),
+        (
+            edits(&|edits| {
+                edits.rename("id", "word");
+            }),
+            "`word` exists already",
+        ),
+        (
+            edits(&|edits| {
+                edits.keep(Mask::all(3)).keep(Mask::all(3));
+            }),
+            "`keep` stands twice",
+        ),
+        (
+            edits(&|edits| {
+                edits.keep(Mask::all(2));
+            }),
+            "one bit a row",
+        ),
+        (
+            edits(&|edits| {
+                edits.reject(vec![Rejection::new(3, "x", "y")]);
+            }),
+            "a row that does not exist",
+        ),
+        (
+            edits(&|edits| {
+                edits
+                    .replace(Replacement {
+                        rows: 0,
+                        columns: vec![],
+                        changes: None,
+                        origins: vec![],
+                    })
+                    .drop("id");
+            }),
+            "stands alone",
+        ),
+        (
+            edits(&|edits| {
+                edits.replace(Replacement {
+                    rows: 1,
+                    columns: vec![],
+                    changes: None,
+                    origins: vec![3],
+                });
+            }),
+            "an origin that does not exist",
+        ),
+    ] {
+        let refused = apply(&edits, &both).expect_err(problem);
+        assert!(refused.contains(problem), "{refused} / {problem}");
+    }
+}
+
+#[test]
+fn tables_encode_as_the_host_does() {
+    let batch = rows().into_batch();
+    let text = |format| String::from_utf8(batch.encode(format).expect("encoded")).expect("text");
+    assert_eq!(
+        text(Format::Ndjson),
+        "{\"id\":1,\"word\":\"a,b\"}\n{\"id\":2,\"word\":null}\n{\"id\":3,\"word\":\"say \\\"c\\\"\"}\n"
+    );
+    assert_eq!(
+        text(Format::Csv(CsvOutput { header: true })),
+        "id,word\n1,\"a,b\"\n2,\n3,\"say \"\"c\"\"\"\n"
+    );
+    assert!(
+        text(Format::JsonArray).starts_with("[{\"id\":1,")
+            && text(Format::JsonArray).ends_with("}]")
+    );
+    let packed = batch.encode_rows().expect("encoded");
+    assert_eq!(packed.row(1), b"{\"id\":2,\"word\":null}");
+    let ids = batch.row_ids();
+    assert_eq!(
+        ids,
+        rows().into_batch().row_ids(),
+        "the same record has the same identity"
+    );
+    assert_ne!(ids.hex(0), ids.hex(1));
+    assert_eq!(ids.hex(2).len(), 32);
+    let denied = rows().deny("word").into_batch();
+    assert_eq!(
+        denied.encode(Format::Csv(CsvOutput { header: false })),
+        Ok(b"1\n2\n3\n".to_vec())
+    );
+    assert!(matches!(denied.column("word"), Err(Fault::Denied(_))));
+    assert!(matches!(denied.column("none"), Err(Fault::Broken(_))));
+}
+
+/// Counts to the limit in its settings, a page a number, and remembers what was acknowledged.
+struct Counter;
+
+struct Count {
+    next: i64,
+    end: i64,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct To {
+    to: i64,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct At {
+    next: i64,
+}
+
+impl Source for Counter {
+    type Config = To;
+    type Cursor = At;
+    type Reader = Count;
+    fn check(config: &To) -> Result<(), Fault> {
+        if config.to < 0 {
+            Err(Fault::misconfigured("`to` is below zero"))
+        } else {
+            Ok(())
+        }
+    }
+    fn streams(_: &To) -> Result<Vec<Stream>, Fault> {
+        Ok(vec![Stream::new("numbers")])
+    }
+    fn open(config: To, _: Split, cursor: Option<At>) -> Result<Count, Fault> {
+        Ok(Count {
+            next: cursor.map_or(0, |at| at.next),
+            end: config.to,
+        })
+    }
+}
+
+impl Reader for Count {
+    type Cursor = At;
+    fn read(&mut self, _: Limit) -> Result<Page<At>, Fault> {
+        if self.next == self.end {
+            return Ok(Page::end(At { next: self.end }));
+        }
+        let row = Row {
+            id: self.next,
+            word: None,
+        };
+        self.next += 1;
+        Ok(Page::more(At { next: self.next }).records("numbers", vec![row]))
+    }
+    fn acknowledge(&mut self, cursor: At) -> Result<(), Fault> {
+        log::info("acknowledged", &[("next", &cursor.next.to_string())]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_source_is_read_to_its_end_and_resumes() {
+    let ids = |read: &testing::Read| -> Vec<i64> {
+        read.objects("numbers")
+            .iter()
+            .filter_map(|row| row["id"].as_i64())
+            .collect()
+    };
+    let read = testing::read_all::<Counter>(r#"{"to": 2}"#, None).expect("read");
+    assert_eq!((ids(&read[0]), read[0].pages), (vec![0, 1], 3));
+    assert_eq!(
+        testing::logs(),
+        [
+            "info acknowledged next=1",
+            "info acknowledged next=2",
+            "info acknowledged next=2"
+        ]
+    );
+    let cursor = read[0].cursor.clone().expect("a cursor");
+    let more = testing::read_all::<Counter>(r#"{"to": 3}"#, Some(&cursor)).expect("read");
+    assert_eq!(ids(&more[0]), [2]);
+    let lost = testing::read_all::<Counter>(r#"{"to": 3}"#, Some(&"nonsense".into()));
+    assert!(matches!(lost, Err(Fault::CursorLost(_))), "{lost:?}");
+    for (config, problem) in [
+        (r#"{"to": -1}"#, "below zero"),
+        (r#"{"two": 1}"#, "config `two`"),
+    ] {
+        let fault = testing::read_all::<Counter>(config, None).expect_err("misconfigured");
+        assert!(
+            matches!(&fault, Fault::Misconfigured(text) if text.contains(problem)),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn a_page_of_unsound_columns_is_refused() {
+    struct Bad;
+    impl Reader for Bad {
+        type Cursor = u8;
+        fn read(&mut self, _: Limit) -> Result<Page<u8>, Fault> {
+            let columns = vec![NamedColumn::new(
+                id(),
+                Column::new(Values::Int64(vec![1, 2]), None),
+            )];
+            Ok(Page::end(0).columns(
+                "x",
+                Columns {
+                    rows: 1,
+                    columns,
+                    changes: None,
+                },
+            ))
+        }
+    }
+    impl Source for Bad {
+        type Config = ();
+        type Cursor = u8;
+        type Reader = Bad;
+        fn check((): &()) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn streams((): &()) -> Result<Vec<Stream>, Fault> {
+            Ok(vec![Stream::new("x")])
+        }
+        fn open((): (), _: Split, _: Option<u8>) -> Result<Bad, Fault> {
+            Ok(Bad)
+        }
+    }
+    assert!(catch_unwind(|| testing::read_all::<Bad>("null", None)).is_err());
+}
+
+/// Writes each unit as a file named by its sequence, and stores the commit with it.
+struct Units {
+    dir: Writable,
+    last: Option<Commit>,
+}
+
+#[derive(serde::Deserialize)]
+struct Dir {
+    dir: String,
+}
+
+impl Sink for Units {
+    type Config = Dir;
+    fn check(config: &Dir) -> Result<(), Fault> {
+        Ok(Writable::open(&config.dir).map(|_| ())?)
+    }
+    fn open(config: Dir, _: Context, _: Vec<Target>) -> Result<Self, Fault> {
+        Ok(Self {
+            dir: Writable::open(&config.dir)?,
+            last: None,
+        })
+    }
+    fn committed(&mut self) -> Result<Option<Commit>, Fault> {
+        Ok(self.last.clone())
+    }
+    fn write(&mut self, parts: Vec<Part>, commit: &Commit) -> Result<Vec<Rejection>, Fault> {
+        let mut file = self.dir.create(&format!("new/.{}", commit.sequence))?;
+        for part in &parts {
+            file.write(&part.batch.encode(Format::Ndjson)?)?;
+        }
+        file.finish()?;
+        Ok(vec![
+            Rejection::new(1, "odd", "as the test wants it").in_part(parts.len() - 1),
+        ])
+    }
+    fn publish(&mut self, commit: &Commit) -> Result<(), Fault> {
+        self.dir.rename(
+            &format!("new/.{}", commit.sequence),
+            &format!("{}.ndjson", commit.sequence),
+        )?;
+        self.last = Some(commit.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_writes_into_a_granted_directory() {
+    let real = tempfile::tempdir().expect("a directory");
+    testing::dir("out", real.path());
+    assert!(matches!(
+        testing::Writer::<Units>::open(r#"{"dir": "elsewhere"}"#, vec![]),
+        Err(Fault::Denied(_))
+    ));
+    let mut writer = testing::Writer::<Units>::open(r#"{"dir": "out"}"#, vec![]).expect("opened");
+    assert_eq!(writer.committed(), Ok(None));
+    let rejections = writer
+        .write(vec![("a", rows()), ("b", rows())])
+        .expect("written");
+    assert_eq!((rejections[0].part, rejections[0].row), (1, 1));
+    let dir = Readable::open("out").expect("granted");
+    assert_eq!(
+        dir.list(),
+        Ok(vec![]),
+        "not to be seen before it is published"
+    );
+    writer.publish().expect("published");
+    assert_eq!(
+        writer
+            .committed()
+            .map(|commit| commit.map(|commit| commit.sequence)),
+        Ok(Some(1))
+    );
+
+    let listed = dir.list().expect("listed");
+    assert_eq!(
+        listed
+            .iter()
+            .map(|entry| entry.path.as_str())
+            .collect::<Vec<_>>(),
+        ["1.ndjson"]
+    );
+    assert_eq!(dir.read("1.ndjson", 1, 4), Ok(b"\"id\"".to_vec()));
+    assert_eq!(dir.read("1.ndjson", listed[0].bytes, 4), Ok(vec![]));
+    assert!(matches!(
+        dir.read("2.ndjson", 0, 4),
+        Err(FileError::NotFound(_))
+    ));
+    for path in ["", "..", "a/../b", "/etc/passwd", "a//b"] {
+        assert!(
+            matches!(dir.read(path, 0, 4), Err(FileError::Invalid(_))),
+            "{path}"
+        );
+    }
+    let lost = || {
+        writer.write(vec![(
+            "a",
+            Table::from_records(vec![Row { id: 1, word: None }]),
+        )])
+    };
+    assert!(
+        catch_unwind(AssertUnwindSafe(lost)).is_err(),
+        "row 1 of one row"
+    );
+}
