@@ -97,3 +97,37 @@ fn ship(line: &[u8], output: &mut impl Write) -> Result<()> {
     output.write_all(b"\n")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped(line: &str) -> String {
+        let mut out = Vec::new();
+        ship(line.as_bytes(), &mut out).expect("an order");
+        String::from_utf8(out).expect("utf-8")
+    }
+
+    fn order(status: &str) -> String {
+        format!(
+            r#"{{"order_id":"o","customer_name":"A \"B\"","email":"e","sku":"s","qty":3,"unit_price":1.115,"currency":"eur",
+            "status":"{status}","internal_flag":true,"created_at":"t","note":"","address":"a"}}"#
+        )
+    }
+
+    #[test]
+    fn an_order_is_renamed_stripped_and_totalled() {
+        let expected = concat!(
+            r#"{"order_id":"o","customer":"A \"B\"","sku":"s","qty":3,"unit_price":1.115,"currency":"EUR","#,
+            r#""status":"paid","created_at":"t","note":"","address":"a","total":3.35}"#,
+            "\n"
+        );
+        assert_eq!(shipped(&order("paid")), expected);
+    }
+
+    #[test]
+    fn a_cancelled_order_is_left_out() {
+        assert_eq!(shipped(&order("cancelled")), "");
+        assert!(ship(b"{}", &mut Vec::new()).is_err());
+    }
+}
