@@ -17,7 +17,7 @@ pub struct Barred {
 /// The IANA special-purpose registry (RFC 6890 and what updates it) without its globally reachable entries, and
 /// the metadata address of a cloud that uses a public one.
 const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network itself"),
+    (Ipv4Addr::UNSPECIFIED, 8, "this network itself"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (
         Ipv4Addr::new(100, 64, 0, 0),
@@ -35,7 +35,7 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
     (Ipv4Addr::new(198, 51, 100, 0), 24, "for documentation"),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "for documentation"),
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, "broadcast"),
+    (Ipv4Addr::BROADCAST, 32, "broadcast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
     (
         Ipv4Addr::new(168, 63, 129, 16),
@@ -118,4 +118,146 @@ fn same_v4(network: Ipv4Addr, address: Ipv4Addr, bits: u8) -> bool {
 fn same_v6(network: Ipv6Addr, address: Ipv6Addr, bits: u8) -> bool {
     let differ = network.to_bits() ^ address.to_bits();
     differ.leading_zeros() >= u32::from(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn network(text: &str) -> Network {
+        Network::try_from(text.to_owned()).expect(text)
+    }
+
+    #[test]
+    fn only_the_public_internet_is_open() {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "168.63.129.15",
+            "2606:4700::1111",
+            "2a00::1",
+            "2620:4f:8000::1",
+            "2001:200::1",
+            "::ffff:1.1.1.1",
+            "2000::",
+            "3ffe::1",
+        ] {
+            assert_eq!(
+                check(address.parse().expect(address), &[]),
+                Ok(()),
+                "{address}"
+            );
+        }
+        for (address, what) in [
+            ("0.0.0.0", "this network itself"),
+            ("0.255.255.255", "this network itself"),
+            ("10.0.0.1", "private"),
+            ("100.64.0.1", "a carrier's shared address"),
+            ("100.100.100.200", "a carrier's shared address"),
+            ("100.127.255.255", "a carrier's shared address"),
+            ("127.0.0.1", "loopback"),
+            ("127.255.255.255", "loopback"),
+            ("169.254.169.254", "link-local"),
+            ("172.16.0.1", "private"),
+            ("172.31.255.255", "private"),
+            ("192.0.0.1", "reserved for protocols"),
+            ("192.0.0.192", "reserved for protocols"),
+            ("192.0.2.1", "for documentation"),
+            ("192.88.99.1", "a 6to4 relay"),
+            ("192.168.1.1", "private"),
+            ("198.18.0.1", "for benchmarks"),
+            ("198.19.255.255", "for benchmarks"),
+            ("198.51.100.1", "for documentation"),
+            ("203.0.113.1", "for documentation"),
+            ("224.0.0.1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("240.0.0.1", "reserved"),
+            ("255.255.255.255", "broadcast"),
+            ("168.63.129.16", "a cloud's metadata service"),
+            ("::", "outside the public part of ipv6"),
+            ("::1", "outside the public part of ipv6"),
+            ("::127.0.0.1", "outside the public part of ipv6"),
+            ("::ffff:127.0.0.1", "loopback"),
+            ("::ffff:169.254.169.254", "link-local"),
+            ("::ffff:0:10.0.0.1", "outside the public part of ipv6"),
+            ("64:ff9b::a9fe:a9fe", "outside the public part of ipv6"),
+            ("64:ff9b:1::1", "outside the public part of ipv6"),
+            ("100::1", "outside the public part of ipv6"),
+            ("fc00::1", "outside the public part of ipv6"),
+            ("fd00:ec2::254", "outside the public part of ipv6"),
+            ("fe80::1", "outside the public part of ipv6"),
+            ("fec0::1", "outside the public part of ipv6"),
+            ("ff02::1", "outside the public part of ipv6"),
+            ("5f00::1", "outside the public part of ipv6"),
+            ("2001::1", "reserved for protocols"),
+            ("2001:20::1", "reserved for protocols"),
+            ("2001:db8::1", "for documentation"),
+            ("2002:7f00:1::", "a 6to4 tunnel"),
+            ("3fff::1", "for documentation"),
+        ] {
+            let barred = check(address.parse().expect(address), &[]).expect_err(address);
+            assert_eq!(barred.what, what, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_grant_opens_the_networks_it_names() {
+        let expect = |address: &str, networks: &[&str], expected: bool| {
+            let networks: Vec<Network> = networks.iter().map(|text| network(text)).collect();
+            let permitted = check(address.parse().expect(address), &networks).is_ok();
+            assert_eq!(permitted, expected, "{address} {networks:?}");
+        };
+        expect("10.1.2.3", &["10.1.0.0/16"], true);
+        expect("10.1.2.3", &["10.1.77.1/16"], true);
+        expect("10.2.0.0", &["10.1.0.0/16"], false);
+        expect("127.0.0.1", &["127.0.0.1/32"], true);
+        expect("127.0.0.2", &["127.0.0.1/32"], false);
+        expect("::ffff:127.0.0.1", &["127.0.0.1/32"], true);
+        expect("10.0.0.1", &["192.168.0.0/16", "10.0.0.0/8"], true);
+        expect("fd00::1", &["fd00::/8"], true);
+        expect("::1", &["::1/128"], true);
+        expect("10.0.0.1", &["::/0"], false);
+        expect("fd00::1", &["0.0.0.0/0"], false);
+        expect("10.0.0.1", &["0.0.0.0/0"], true);
+        expect("1.1.1.1", &["10.0.0.0/8"], true);
+    }
+
+    proptest! {
+        #[test]
+        fn a_mapped_address_is_its_ipv4_address(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            let mapped = check(address.to_ipv6_mapped().into(), &[]);
+            prop_assert_eq!(mapped, check(address.into(), &[]));
+        }
+
+        #[test]
+        fn what_the_standard_library_calls_special_is_barred(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            let special = address.is_private() || address.is_loopback() || address.is_link_local()
+                || address.is_multicast() || address.is_broadcast() || address.is_documentation() || address.is_unspecified();
+            prop_assert!(!special || check(address.into(), &[]).is_err());
+        }
+
+        #[test]
+        fn a_network_holds_what_shares_its_first_bits(address: u128, network: u128, bits in 0u8..=128) {
+            let shift = 128 - u32::from(bits);
+            let same = address.checked_shr(shift) == network.checked_shr(shift);
+            let same = bits == 0 || same;
+            prop_assert_eq!(same_v6(Ipv6Addr::from_bits(network), Ipv6Addr::from_bits(address), bits), same);
+        }
+    }
 }

@@ -9,9 +9,9 @@ use crate::rules::{Allowance, Ask, Credential, HttpRule};
 use crate::settings::{expand, is_template};
 use crate::target::{self, TargetError};
 use serde_json::Value;
-use sluice_model::grant;
+use sluice_model::grant::{self, Dir};
 use sluice_model::ids::{Role, SecretName};
-use sluice_model::manifest::{DirMode, Http, Manifest, Scheme};
+use sluice_model::manifest::{Http, Manifest, Scheme};
 use sluice_model::ports::Refusal;
 
 /// Everything one stage asks for.
@@ -19,7 +19,7 @@ use sluice_model::ports::Refusal;
 pub(crate) struct Asked {
     pub(crate) http: Vec<Ask>,
     /// As the settings spell them.
-    pub(crate) dirs: Vec<(String, DirMode)>,
+    pub(crate) dirs: Vec<Dir>,
     /// Those that some request of this role uses.
     pub(crate) secrets: Vec<Credential>,
     pub(crate) reads: Columns,
@@ -52,7 +52,11 @@ impl Asked {
             .filter(|entry| entry.role.is_none_or(|only| only == role))
         {
             match expand(&entry.path, config) {
-                Ok(paths) => dirs.extend(paths.into_iter().map(|path| (path, entry.mode))),
+                Ok(paths) => dirs.extend(paths.into_iter().map(|path| Dir {
+                    path,
+                    mode: entry.mode,
+                    role: entry.role,
+                })),
                 Err(error) => wrong.push(malformed("dir", &entry.path, error.to_string())),
             }
         }
@@ -122,6 +126,7 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
         asks.push(Ask {
             rule,
             auth: auth.clone(),
+            role: entry.role,
         });
     }
     Ok(asks)

@@ -111,7 +111,7 @@ impl Effective {
             asked_dirs: asked
                 .dirs
                 .iter()
-                .map(|(path, mode)| (plain(base, path), *mode))
+                .map(|dir| (plain(base, &dir.path), dir.mode))
                 .collect(),
             granted_dirs: dirs.map(|dir| (plain(base, &dir.path), dir.mode)).collect(),
             asked_data: Reach {
@@ -171,7 +171,10 @@ impl Effective {
                 let rule = &ask.rule;
                 let asked = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
                 let lines = Lines {
-                    http: vec![refuse::http_entry(rule)],
+                    http: vec![grant::Http {
+                        role: ask.role,
+                        ..refuse::http_entry(rule)
+                    }],
                     ..Lines::default()
                 };
                 lacks(
@@ -182,15 +185,11 @@ impl Effective {
                 );
             }
         }
-        for (path, mode) in &asked.dirs {
+        for dir in &asked.dirs {
+            let grant::Dir { path, mode, .. } = dir;
             if !covers(&self.granted_dirs, &plain(&self.base, path), *mode) {
-                let entry = grant::Dir {
-                    path: path.clone(),
-                    mode: *mode,
-                    role: None,
-                };
                 let lines = Lines {
-                    dir: vec![entry],
+                    dir: vec![dir.clone()],
                     ..Lines::default()
                 };
                 let reason =
@@ -223,35 +222,32 @@ impl Effective {
                 lacks("secret", secret.name.to_string(), reason, &lines);
             }
         }
-        let data = [
-            ("data.reads", &asked.reads, &self.granted_data.reads),
-            ("data.writes", &asked.writes, &self.granted_data.writes),
-        ];
-        for (capability, asked, granted) in data {
-            if !asked.is_empty() && !asked.meets(granted) {
-                let names = asked.names();
-                let shown = names.join(", ");
-                let data = match capability {
-                    "data.reads" => Data {
-                        reads: names,
-                        writes: self.granted_data.writes.names(),
-                    },
-                    _ => Data {
-                        reads: self.granted_data.reads.names(),
-                        writes: names,
-                    },
-                };
-                let lines = Lines {
-                    data: Some(data),
-                    ..Lines::default()
-                };
-                lacks(
-                    capability,
-                    shown,
-                    "the grant allows none of these columns".to_owned(),
-                    &lines,
-                );
-            }
+        let (reads, writes) = (&self.granted_data.reads, &self.granted_data.writes);
+        let uncovered =
+            |asked: &Columns, granted: &Columns| !asked.is_empty() && !asked.meets(granted);
+        let (no_reads, no_writes) = (
+            uncovered(&asked.reads, reads),
+            uncovered(&asked.writes, writes),
+        );
+        if no_reads || no_writes {
+            let reads = if no_reads { &asked.reads } else { reads }.names();
+            let writes = if no_writes { &asked.writes } else { writes }.names();
+            let capability = if no_reads {
+                "data.reads"
+            } else {
+                "data.writes"
+            };
+            let columns = if no_reads { &reads } else { &writes }.join(", ");
+            let lines = Lines {
+                data: Some(Data { reads, writes }),
+                ..Lines::default()
+            };
+            lacks(
+                capability,
+                columns,
+                "the grant allows none of these columns".to_owned(),
+                &lines,
+            );
         }
         missing
     }

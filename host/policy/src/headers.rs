@@ -41,3 +41,70 @@ pub fn query_has(query: &str, name: &str) -> bool {
         .split(['&', ';'])
         .any(|pair| url::form_urlencoded::parse(pair.as_bytes()).any(|(found, _)| found == name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_owns_what_frames_a_request() {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "connection",
+            "TE",
+            "trailer",
+            "upgrade",
+            "expect",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-connection",
+            "Proxy-Anything",
+            "http2-settings",
+        ] {
+            assert!(forbidden(&name.parse().expect(name)), "{name}");
+        }
+        for name in [
+            "authorization",
+            "accept",
+            "content-type",
+            "x-host",
+            "proxied",
+            "idempotency-key",
+        ] {
+            assert!(!forbidden(&name.parse().expect(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_place_has_one_header() {
+        let check = |place: &str, expected: Option<&str>| {
+            let header = injected(&place.parse().expect(place));
+            assert_eq!(header.as_ref().map(HeaderName::as_str), expected, "{place}");
+        };
+        check("bearer", Some("authorization"));
+        check("basic", Some("authorization"));
+        check("header:X-Api-Key", Some("x-api-key"));
+        check("query:key", None);
+    }
+
+    #[test]
+    fn a_parameter_is_found_however_it_is_spelled() {
+        for query in [
+            "key=1",
+            "a=b&key=1",
+            "key",
+            "a&key",
+            "k%65y=1",
+            "%6bey",
+            "a=b;key=1",
+        ] {
+            assert!(query_has(query, "key"), "{query}");
+        }
+        for query in ["", "keys=1", "a=key", "Key=1", "akey=1", "a=%26key=1"] {
+            assert!(!query_has(query, "key"), "{query}");
+        }
+        assert!(query_has("api+key=1", "api key"));
+    }
+}

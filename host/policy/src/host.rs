@@ -160,3 +160,154 @@ impl fmt::Display for HostPattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn plain_hosts_are_read() {
+        for (text, expected) in [
+            ("api.acme.example", "api.acme.example"),
+            ("API.Acme.Example", "api.acme.example"),
+            ("api.acme.example.", "api.acme.example"),
+            ("localhost", "localhost"),
+            ("my_db.internal", "my_db.internal"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("api。acme。example", "api.acme.example"),
+            // Cyrillic `а`: another host, and visibly so.
+            ("аpi.acme.example", "xn--pi-6kc.acme.example"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:db8::7", "[2001:db8::7]"),
+            ("[2001:DB8:0::7]", "[2001:db8::7]"),
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+            ("[::ffff:7f00:1]", "127.0.0.1"),
+        ] {
+            assert_eq!(
+                Host::parse(text).map(|host| host.to_string()).as_deref(),
+                Ok(expected),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn odd_spellings_are_refused() {
+        let spelling = || HostError::Spelling("127.0.0.1".parse().expect("an address"));
+        let long_label = format!("{}.example", "a".repeat(64));
+        let long_name = format!("{}example", "abcdefg.".repeat(32));
+        for (text, expected) in [
+            ("", HostError::Empty),
+            ("0x7f.1", spelling()),
+            ("127.1", spelling()),
+            ("2130706433", spelling()),
+            ("0177.0.0.1", spelling()),
+            ("127.0.0.1.", spelling()),
+            ("①②⑦.0.0.1", spelling()),
+            ("127。0。0。1", spelling()),
+            ("256.0.0.1", HostError::Malformed),
+            ("1.2.3.4.5", HostError::Malformed),
+            ("api%2eacme.example", HostError::Character('%')),
+            ("api.acme.example\t.evil.test", HostError::Character('\t')),
+            ("api.acme.example\n", HostError::Character('\n')),
+            ("api.acme.example\0.evil.test", HostError::Character('\0')),
+            (" api.acme.example", HostError::Character(' ')),
+            ("api.acme.example\\.evil.test", HostError::Character('\\')),
+            ("api.acme.example@evil.test", HostError::Character('@')),
+            ("api.acme.example/evil.test", HostError::Character('/')),
+            ("api.acme.example?evil.test", HostError::Character('?')),
+            ("api.acme.example#evil.test", HostError::Character('#')),
+            ("api.acme.example:443", HostError::Character(':')),
+            ("[::1]:8080", HostError::Character('[')),
+            ("[api.acme.example]", HostError::Character('[')),
+            ("fe80::1%eth0", HostError::Character(':')),
+            ("*.acme.example", HostError::Character('*')),
+            ("api..example", HostError::EmptyLabel),
+            (".acme.example", HostError::EmptyLabel),
+            ("api.acme.example..", HostError::EmptyLabel),
+            (".", HostError::EmptyLabel),
+            (&long_label, HostError::TooLong),
+            (&long_name, HostError::TooLong),
+        ] {
+            assert_eq!(Host::parse(text), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_what_they_name() {
+        let check = |pattern: &str, host: &str, expected: bool| {
+            let matches = HostPattern::parse(pattern)
+                .expect(pattern)
+                .matches(&Host::parse(host).expect(host));
+            assert_eq!(matches, expected, "{pattern} {host}");
+        };
+        check("api.acme.example", "api.acme.example", true);
+        check("api.acme.example", "API.ACME.EXAMPLE.", true);
+        check("api.acme.example", "evil.api.acme.example", false);
+        check("api.acme.example", "api.acme.example.evil.test", false);
+        check("*.acme.example", "api.acme.example", true);
+        check("*.acme.example", "a.b.c.acme.example", true);
+        check("*.acme.example", "acme.example", false);
+        check("*.acme.example", "evilacme.example", false);
+        check("*.acme.example", "acme.example.evil.test", false);
+        check("192.0.2.7", "192.0.2.7", true);
+        check("192.0.2.7", "192.0.2.70", false);
+        check("127.0.0.1", "[::ffff:127.0.0.1]", true);
+        check("::1", "[::1]", true);
+        for bad in [
+            "*",
+            "*.",
+            "*.com",
+            "*.com.",
+            "api.*.example",
+            "**.acme.example",
+            "*.*.acme.example",
+            "*acme.example",
+            "*.192.0.2.7",
+            "*.0.2.7",
+        ] {
+            assert!(HostPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns_meet_where_they_share_a_host() {
+        let check = |ours: &str, theirs: &str, expected: bool| {
+            let (ours, theirs) = (
+                HostPattern::parse(ours).expect(ours),
+                HostPattern::parse(theirs).expect(theirs),
+            );
+            assert_eq!(
+                (ours.meets(&theirs), theirs.meets(&ours)),
+                (expected, expected),
+                "{ours} {theirs}"
+            );
+        };
+        check("a.acme.example", "a.acme.example", true);
+        check("a.acme.example", "*.acme.example", true);
+        check("acme.example", "*.acme.example", false);
+        check("*.acme.example", "*.eu.acme.example", true);
+        check("*.acme.example", "*.evilacme.example", false);
+        check("*.acme.example", "192.0.2.7", false);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_is_stable(text in "\\PC{0,40}|[a-c.*:%\\[\\]0-9-]{0,24}") {
+            if let Ok(host) = Host::parse(&text) {
+                prop_assert_eq!(Host::parse(&host.to_string()), Ok(host));
+            }
+            if let Ok(pattern) = HostPattern::parse(&text) {
+                prop_assert_eq!(HostPattern::parse(&pattern.to_string()), Ok(pattern));
+            }
+        }
+
+        #[test]
+        fn a_wildcard_never_matches_outside_its_suffix(host in "([a-c]{1,2}\\.){0,3}[a-c]{1,2}", suffix in "[a-c]{1,2}\\.[a-c]{1,2}") {
+            let pattern = HostPattern::parse(&format!("*.{suffix}")).expect("a pattern");
+            let inside = host.ends_with(&format!(".{suffix}"));
+            prop_assert_eq!(pattern.matches(&Host::Name(host)), inside);
+        }
+    }
+}

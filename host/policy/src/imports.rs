@@ -106,3 +106,70 @@ fn kind(manifest: &Manifest, import: &str) -> ImportKind {
         _ => unexplained("the host has no such interface: build the plugin without it"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#"
+[plugin]
+name = "acme/x"
+version = "1.0.0"
+interface = "sluice:plugin@0.1"
+description = "x"
+"#;
+    const HTTP: &str = "[[http]]\nhost = \"api.acme.example\"\nreason = \"x\"\n";
+    const DIR: &str = "[[dir]]\npath = \"in\"\nmode = \"read\"\nreason = \"x\"\n";
+
+    fn linked(manifest: &str, import: &str) -> String {
+        let manifest = Manifest::parse("m", &format!("{PLAIN}{manifest}")).expect("a manifest");
+        let report = explain(&manifest, &[import.to_owned()]);
+        let text = serde_json::to_value(&report.imports[0]).expect("json");
+        assert_eq!(
+            report.unexplained().count(),
+            usize::from(text["linked"] == "unexplained")
+        );
+        text["linked"].as_str().expect("a word").to_owned()
+    }
+
+    #[test]
+    fn each_import_is_explained() {
+        for (manifest, import, expected) in [
+            ("", "sluice:plugin/log@0.1.0", "granted"),
+            ("", "sluice:plugin/records@0.1.7", "granted"),
+            ("", "sluice:plugin/types@0.1.0", "granted"),
+            (DIR, "sluice:plugin/files@0.1.0", "granted"),
+            ("", "sluice:plugin/files@0.1.0", "unexplained"),
+            (HTTP, "sluice:plugin/files@0.1.0", "unexplained"),
+            ("", "sluice:plugin/net@0.1.0", "unexplained"),
+            ("", "sluice:plugin/log@0.2.0", "unexplained"),
+            ("", "sluice:plugin/log@1.1.0", "unexplained"),
+            ("", "sluice:plugin/log", "unexplained"),
+            (HTTP, "wasi:http/outgoing-handler@0.2.6", "granted"),
+            (HTTP, "wasi:http/types@0.2.0", "granted"),
+            (HTTP, "wasi:http/incoming-handler@0.2.0", "unexplained"),
+            (DIR, "wasi:http/outgoing-handler@0.2.6", "unexplained"),
+            ("", "wasi:cli/environment@0.2.3", "empty"),
+            ("", "wasi:io/streams@0.2.99", "empty"),
+            ("", "wasi:clocks/monotonic-clock@0.2.0", "empty"),
+            ("", "wasi:random/random@0.2.0", "empty"),
+            ("", "wasi:filesystem/preopens@0.2.0", "empty"),
+            ("", "wasi:filesystem/preopens@0.3.0", "unexplained"),
+            (
+                "",
+                "wasi:cli/environment@0.2.0-rc-2023-11-10",
+                "unexplained",
+            ),
+            ("", "wasi:cli/environment@1.2.0", "unexplained"),
+            ("", "wasi:sockets/tcp@0.2.0", "refusing"),
+            ("", "wasi:keyvalue/store@0.2.0", "unexplained"),
+            ("", "wasi:clipboard/x@0.2.0", "unexplained"),
+            ("", "evil:cli/environment@0.2.0", "unexplained"),
+            ("", "env", "unexplained"),
+            ("", "@", "unexplained"),
+            ("", "", "unexplained"),
+        ] {
+            assert_eq!(linked(manifest, import), expected, "{import} {manifest}");
+        }
+    }
+}

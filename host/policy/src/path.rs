@@ -153,3 +153,137 @@ impl fmt::Display for PathPattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_plain_paths_pass() {
+        let long = format!("/{}", "a".repeat(PATH_BYTES_MAX));
+        for (path, expected) in [
+            ("/", Ok(())),
+            ("/v2/items", Ok(())),
+            ("/v2/items/", Ok(())),
+            ("/v2/items;v=1", Ok(())),
+            ("/v2/caf%C3%A9%20au%20lait", Ok(())),
+            ("/v2/100%25", Ok(())),
+            ("/v2/...", Ok(())),
+            ("/v2/.well-known", Ok(())),
+            ("", Err(PathError::Relative)),
+            ("v2", Err(PathError::Relative)),
+            ("*", Err(PathError::Relative)),
+            ("/v2/../admin", Err(PathError::Dots)),
+            ("/v2/..", Err(PathError::Dots)),
+            ("/v2/./items", Err(PathError::Dots)),
+            ("/v2/..;a=b/admin", Err(PathError::Dots)),
+            ("//evil.test/v2", Err(PathError::Empty)),
+            ("/v2//items", Err(PathError::Empty)),
+            ("/v2/%2e%2e/admin", Err(PathError::Hidden)),
+            ("/v2/%2E./admin", Err(PathError::Hidden)),
+            ("/v2%2fadmin", Err(PathError::Hidden)),
+            ("/v2%2Fadmin", Err(PathError::Hidden)),
+            ("/v2%5c..%5cadmin", Err(PathError::Hidden)),
+            ("/v2/%252e%252e/admin", Err(PathError::Hidden)),
+            ("/v2/%25252fadmin", Err(PathError::Hidden)),
+            ("/v2/%c0%ae%c0%ae/admin", Err(PathError::Hidden)),
+            ("/v2/%00", Err(PathError::Hidden)),
+            ("/v2/%0d%0aHost:evil.test", Err(PathError::Hidden)),
+            ("/v2/%7f", Err(PathError::Hidden)),
+            ("/v2/%", Err(PathError::Percent)),
+            ("/v2/%2", Err(PathError::Percent)),
+            ("/v2/%zz", Err(PathError::Percent)),
+            ("/v2/%+1", Err(PathError::Percent)),
+            ("/v2/%é", Err(PathError::Character)),
+            ("/v2\\admin", Err(PathError::Character)),
+            ("/v2 items", Err(PathError::Character)),
+            ("/v2\titems", Err(PathError::Character)),
+            ("/v2?a", Err(PathError::Character)),
+            ("/v2#a", Err(PathError::Character)),
+            (&long, Err(PathError::TooLong)),
+        ] {
+            assert_eq!(check(path), expected, "{path:.60}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_what_they_name() {
+        let check = |pattern: &str, path: &str, expected: bool| {
+            let matches = PathPattern::parse(pattern).expect(pattern).matches(path);
+            assert_eq!(matches, expected, "{pattern} {path}");
+        };
+        check("/v2/items", "/v2/items", true);
+        check("/v2/items", "/v2/items/", false);
+        check("/v2/items", "/V2/items", false);
+        check("/v2/items", "/v2/items/7", false);
+        check("/v2/items", "/v2/item%73", false);
+        check("/v2/*", "/v2/items", true);
+        check("/v2/*", "/v2/", false);
+        check("/v2/*", "/v2", false);
+        check("/v2/*", "/v2/items/7", false);
+        check("/v2/*/parts", "/v2/7/parts", true);
+        check("/v2/*/parts", "/v2/7/8/parts", false);
+        check("/v2/**", "/v2", true);
+        check("/v2/**", "/v2/", true);
+        check("/v2/**", "/v2/items/7", true);
+        check("/v2/**", "/v20", false);
+        check("/v2/**", "/", false);
+        check("/**", "/", true);
+        check("/**", "/any/thing", true);
+        check("/", "/", true);
+        check("/", "/v2", false);
+        for bad in [
+            "",
+            "v2",
+            "**",
+            "/v2/a*",
+            "/v2/***",
+            "/**/items",
+            "/v2/**/",
+            "/v2/../x",
+            "/v2//x",
+            "/v2?x",
+        ] {
+            assert!(PathPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_is_stable(text in "\\PC{0,40}|[a-c*./%25cef]{0,24}") {
+            if let Ok(pattern) = PathPattern::parse(&text) {
+                prop_assert_eq!(pattern.to_string(), text);
+            }
+        }
+
+        /// Against the plainest way to say it: a path is permitted below its prefix, whatever a server decodes.
+        #[test]
+        fn an_open_pattern_never_matches_outside(path in "(/[a.%2eEfF5cC]{1,4}){0,4}/?") {
+            let pattern = PathPattern::parse("/a/**").expect("a pattern");
+            if check(&path).is_ok() && pattern.matches(&path) {
+                prop_assert!(path == "/a" || path.starts_with("/a/"));
+                let mut decoded = path;
+                for _ in 0..3 {
+                    let bytes: Vec<u8> = percent_decoded(&decoded);
+                    decoded = String::from_utf8_lossy(&bytes).into_owned();
+                    prop_assert!(decoded.split('/').all(|part| part != ".." && part != "."), "{}", decoded);
+                }
+            }
+        }
+    }
+
+    fn percent_decoded(text: &str) -> Vec<u8> {
+        let bytes = text.as_bytes();
+        let mut decoded = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+            match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+                Some(byte) => (decoded.push(byte), at += 3).1,
+                None => (decoded.push(bytes[at]), at += 1).1,
+            }
+        }
+        decoded
+    }
+}

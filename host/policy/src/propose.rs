@@ -3,10 +3,11 @@
 
 use crate::asked::Asked;
 use crate::refuse::http_entry;
+use crate::rules::Ask;
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::grant::{About, Dir, Grant, SecretUse};
+use sluice_model::grant::{About, Grant, Http, SecretUse};
 use sluice_model::ids::{PipelineName, Role};
 use sluice_model::manifest::{Data, Limits, Manifest};
 use sluice_model::ports::Refusal;
@@ -36,28 +37,19 @@ pub fn propose(
     };
     for (role, config) in uses {
         let asked = Asked::of(manifest, *role, config)?;
-        // A plugin that plays two parts is granted each part's own.
-        let only = (uses.iter().any(|(other, _)| other != role)).then_some(*role);
-        for ask in asked.http {
-            let entry = http_entry(&ask.rule);
+        for Ask { rule, role, .. } in asked.http {
+            let networks = networks.to_vec();
             add(
                 &mut grant.http,
-                sluice_model::grant::Http {
-                    networks: networks.to_vec(),
-                    role: only,
-                    ..entry
+                Http {
+                    networks,
+                    role,
+                    ..http_entry(&rule)
                 },
             );
         }
-        for (path, mode) in asked.dirs {
-            add(
-                &mut grant.dir,
-                Dir {
-                    path,
-                    mode,
-                    role: only,
-                },
-            );
+        for dir in asked.dirs {
+            add(&mut grant.dir, dir);
         }
         for secret in asked.secrets {
             add(

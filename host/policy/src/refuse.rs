@@ -15,8 +15,8 @@ use sluice_model::ports::Refusal;
 /// own words.
 const ASKED_CHARS_MAX: usize = 200;
 
-/// Columns that a hint repeats before it only says which one to add.
-const COLUMNS_SHOWN_MAX: usize = 8;
+/// Entries of a list that a hint repeats; of a longer one it only says what to add.
+const LIST_SHOWN_MAX: usize = 8;
 
 /// Text from a plugin or a file, cut and with its control characters escaped.
 pub(crate) fn bounded(text: &str) -> String {
@@ -27,9 +27,9 @@ pub(crate) fn bounded(text: &str) -> String {
             break;
         }
         if c.is_control() {
-            short.extend(c.escape_default())
+            short.extend(c.escape_default());
         } else {
-            short.push(c)
+            short.push(c);
         }
     }
     short
@@ -107,17 +107,16 @@ pub(crate) fn http(file: File<'_>, rules: &[&HttpRule], method: &str, target: &T
     let nearest = |fits: &dyn Fn(&HttpRule) -> bool| rules.iter().find(|rule| fits(rule));
     let verb = file.asks();
     let (what, hint) = if let Some(rule) = nearest(&|rule| rule.is_for_method(method, target)) {
-        let paths = rule
-            .paths
-            .iter()
-            .map(ToString::to_string)
-            .chain([target.path.clone()]);
-        ("at this path".to_owned(), under(file, rule, "paths", paths))
+        let paths = rule.paths.iter().map(ToString::to_string);
+        (
+            "at this path".to_owned(),
+            under(file, rule, "paths", paths, &target.path),
+        )
     } else if let Some(rule) = nearest(&|rule| rule.is_for_door(target)) {
-        let methods = rule.methods.iter().cloned().chain([method.to_owned()]);
+        let methods = rule.methods.iter().cloned();
         (
             format!("with method `{}`", bounded(method)),
-            under(file, rule, "methods", methods),
+            under(file, rule, "methods", methods, method),
         )
     } else {
         let what = match nearest(&|rule| rule.is_for_host(target)) {
@@ -144,14 +143,29 @@ fn under(
     file: File<'_>,
     rule: &HttpRule,
     key: &str,
-    values: impl Iterator<Item = String>,
+    has: impl Iterator<Item = String>,
+    wants: &str,
 ) -> String {
-    let values = array(values);
     format!(
-        "{}, in its `[[http]]` with `host = \"{}\"`:\n{key} = {values}",
+        "{}, in its `[[http]]` with `host = \"{}\"`:\n{}",
         file.place(),
-        rule.host
+        rule.host,
+        list_line(key, has, wants)
     )
+}
+
+/// `key = [what it has, and what is wanted]`.
+fn list_line(key: &str, has: impl Iterator<Item = String>, wants: &str) -> String {
+    let has: Vec<String> = has.take(LIST_SHOWN_MAX + 1).collect();
+    if has.len() > LIST_SHOWN_MAX {
+        format!(
+            "{key} = {}, besides what it has",
+            array([wants].into_iter())
+        )
+    } else {
+        let has = has.iter().map(String::as_str);
+        format!("{key} = {}", array(has.chain([wants])))
+    }
 }
 
 fn http_lines(file: File<'_>, method: &str, target: &Target) -> String {
@@ -177,13 +191,9 @@ fn http_lines(file: File<'_>, method: &str, target: &Target) -> String {
 }
 
 /// As TOML writes a list.
-fn array(values: impl Iterator<Item = String>) -> String {
-    toml::Value::Array(
-        values
-            .map(|value| toml::Value::String(bounded(&value)))
-            .collect(),
-    )
-    .to_string()
+fn array<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    let quoted = values.map(|value| toml::Value::String(bounded(value)));
+    toml::Value::Array(quoted.collect()).to_string()
 }
 
 /// A request whose URI cannot be decided on.
@@ -210,15 +220,7 @@ pub(crate) fn column(
     column: &str,
 ) -> Refusal {
     let key = capability.rsplit('.').next().unwrap_or(capability);
-    let names = named.names();
-    let line = if names.len() < COLUMNS_SHOWN_MAX {
-        format!(
-            "{key} = {}",
-            array(names.into_iter().chain([column.to_owned()]))
-        )
-    } else {
-        format!("{key} = [\"{}\"] and those it has", bounded(column))
-    };
+    let line = list_line(key, named.names().into_iter(), column);
     Refusal {
         capability,
         asked: bounded(column),
@@ -261,7 +263,10 @@ pub(crate) fn address(file: File<'_>, sending: &Sending, barred: &Barred) -> Ref
     Refusal {
         capability: "http",
         asked: sending.asked.clone(),
-        reason: format!("its host leads to {barred}"),
+        reason: format!(
+            "its host leads to `{}`, which is {}",
+            barred.address, barred.what
+        ),
         hint: Some(format!(
             "{}, in its `[[http]]` for `{}`, where that network is meant:\n{line}",
             file.place(),

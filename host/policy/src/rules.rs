@@ -5,7 +5,7 @@ use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::target::Target;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::ids::SecretName;
+use sluice_model::ids::{Role, SecretName};
 use sluice_model::manifest::{Scheme, SecretPlace};
 
 /// Requests that one `[[http]]` speaks of.
@@ -47,6 +47,8 @@ impl HttpRule {
 pub(crate) struct Ask {
     pub(crate) rule: HttpRule,
     pub(crate) auth: Option<Credential>,
+    /// The one part it is asked for in.
+    pub(crate) role: Option<Role>,
 }
 
 /// What a grant allows.

@@ -100,3 +100,107 @@ impl fmt::Display for Target {
         write!(f, "{}://{}{}", self.scheme, self.authority(), self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(uri: &str) -> Result<String, TargetError> {
+        Target::parse(&uri.parse().expect(uri)).map(|target| target.to_string())
+    }
+
+    #[test]
+    fn a_uri_is_taken_apart_once() {
+        for (uri, expected) in [
+            (
+                "https://api.acme.example/v2?q=1",
+                "https://api.acme.example/v2",
+            ),
+            (
+                "https://API.acme.example.:443/",
+                "https://api.acme.example/",
+            ),
+            (
+                "https://api.acme.example:8443",
+                "https://api.acme.example:8443/",
+            ),
+            ("http://api.acme.example", "http://api.acme.example/"),
+            (
+                "http://api.acme.example:443/",
+                "http://api.acme.example:443/",
+            ),
+            (
+                "https://[2001:db8::1]:8443/a",
+                "https://[2001:db8::1]:8443/a",
+            ),
+            ("https://[::ffff:127.0.0.1]/", "https://127.0.0.1/"),
+        ] {
+            assert_eq!(parse(uri).as_deref(), Ok(expected), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_refused() {
+        let spelling = || {
+            TargetError::Host(HostError::Spelling(
+                "127.0.0.1".parse().expect("an address"),
+            ))
+        };
+        for (uri, expected) in [
+            ("/v2", TargetError::Scheme),
+            ("ftp://api.acme.example/", TargetError::Scheme),
+            ("https://user@api.acme.example/", TargetError::UserInfo),
+            ("https://user:pass@api.acme.example/", TargetError::UserInfo),
+            ("https://api.acme.example@evil.test/", TargetError::UserInfo),
+            ("https://api.acme.example:0/", TargetError::Port),
+            ("https://api.acme.example:/", TargetError::Port),
+            ("https://api.acme.example:65536/", TargetError::Port),
+            ("https://127.1/", spelling()),
+            ("https://0x7f.1/", spelling()),
+            ("https://2130706433/", spelling()),
+            ("https://0177.0.0.1/", spelling()),
+            (
+                "https://api..example/",
+                TargetError::Host(HostError::EmptyLabel),
+            ),
+            (
+                "https://api.acme.example../",
+                TargetError::Host(HostError::EmptyLabel),
+            ),
+            (
+                "https://api%2eacme.example/",
+                TargetError::Host(HostError::Character('%')),
+            ),
+            (
+                "https://api.acme.example/../x",
+                TargetError::Path(PathError::Dots),
+            ),
+            (
+                "https://api.acme.example//x",
+                TargetError::Path(PathError::Empty),
+            ),
+        ] {
+            if let Ok(uri) = uri.parse::<http::Uri>() {
+                assert_eq!(Target::parse(&uri), Err(expected), "{uri}");
+            } else {
+                assert!(
+                    matches!(expected, TargetError::Port | TargetError::Host(_)),
+                    "{uri} was not even a uri"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(text in "https?://[a-c.:@%\\[\\]0-9]{0,24}(/[a.%2e]{0,8}){0,3}|\\PC{0,40}") {
+            if let Ok(uri) = text.parse::<http::Uri>()
+                && let Ok(target) = Target::parse(&uri)
+            {
+                let again: http::Uri = target.to_string().parse().expect("a uri");
+                prop_assert_eq!(Target::parse(&again), Ok(target));
+            }
+        }
+    }
+}
