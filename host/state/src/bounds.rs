@@ -1,0 +1,31 @@
+//! What a batch may hold, the same for every store.
+
+use sluice_model::limits::{STATE_BATCH_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
+use sluice_model::ports::{StateBatch, StateWrite, StoreError};
+
+/// Refuses a batch that breaks a limit.
+pub(crate) fn check(batch: &StateBatch) -> Result<(), StoreError> {
+    let mut bytes = 0usize;
+    for write in &batch.writes {
+        let (key, value) = match write {
+            StateWrite::Put(_, key, value) => (key, value.len()),
+            StateWrite::Delete(_, key) => (key, 0),
+        };
+        refuse("a value", value, STATE_VALUE_BYTES_MAX)?;
+        refuse("a key", key.len(), STATE_KEY_BYTES_MAX)?;
+        bytes = bytes.saturating_add(key.len()).saturating_add(value);
+    }
+    for (_, key, _) in &batch.expect {
+        refuse("a key", key.len(), STATE_KEY_BYTES_MAX)?;
+    }
+    refuse("a batch", bytes, STATE_BATCH_BYTES_MAX)
+}
+
+fn refuse(what: &str, bytes: usize, bytes_max: usize) -> Result<(), StoreError> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(StoreError::TooLarge(format!(
+        "{what} of {bytes} bytes is more than the state store takes ({bytes_max})"
+    )))
+}

@@ -1,0 +1,16 @@
+//! What is kept under which key, and how: checkpoints, dead letters, schemas. Builds the batches that make one step of
+//! the delivery protocol one commit, and reads them back. Every value begins with the version of its encoding; one that
+//! is not known is an error, never a guess.
+
+mod checkpoints;
+mod key;
+mod letters;
+mod record;
+mod schemas;
+
+pub use checkpoints::{CheckpointRecord, Held, checkpoints, hold, reset};
+pub use letters::{
+    DeadLetter, Filter, Kept, Numbering, Usage, dead_letter, dead_letters, discard, usage,
+};
+pub use record::JournalError;
+pub use schemas::{SchemaRecord, delete_schemas, put_schema, schema, schemas};

@@ -1,0 +1,237 @@
+//! Opening the engine so that it can be trusted. Each step answers a way in which sled 0.34.7 lost data or would not
+//! open in crash tests; none is optional.
+
+use super::layout::{COMMIT_KEY, LAYOUT_KEY, LAYOUT_VERSION};
+use sluice_model::ports::StoreError;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Fixed when a store is created. A page larger than a quarter of it would be put in a file that sled never syncs.
+const SEGMENT_BYTES: usize = 8 << 20;
+const LOCK_FILE: &str = "lock";
+const FORMAT_FILE: &str = "format";
+const FORMAT: &str = "sluice state 1\n";
+const STORE_DIR: &str = "store";
+const NEW_DIR: &str = "store.new";
+
+/// Sled, open, and what is needed beside it to make a commit durable.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    pub db: sled::Db,
+    /// Sled syncs ranges of its log, which does not make the file's growth durable.
+    log: std::sync::Arc<File>,
+    blobs: PathBuf,
+    log_path: PathBuf,
+}
+
+impl Engine {
+    /// Makes all that was applied durable.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.db
+            .flush()
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.log
+            .sync_all()
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.check_blobs()
+    }
+
+    /// A file here was never synced by sled.
+    fn check_blobs(&self) -> Result<(), StoreError> {
+        let mut files =
+            fs::read_dir(&self.blobs).map_err(|error| StoreError::Failed(error.to_string()))?;
+        match files.next() {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Failed("a value left the log".to_owned())),
+        }
+    }
+
+    /// What it takes on disk, in bytes.
+    pub fn bytes(&self) -> u64 {
+        fs::metadata(&self.log_path).map_or(0, |metadata| allocated(&metadata))
+    }
+
+    /// The number of the last commit.
+    pub fn last_commit(&self) -> Result<u64, StoreError> {
+        let bytes = self
+            .db
+            .get(COMMIT_KEY)
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let bytes = bytes
+            .as_deref()
+            .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        bytes
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| StoreError::Failed("the number of its last commit is missing".into()))
+    }
+}
+
+#[cfg(unix)]
+fn allocated(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata) * 512
+}
+
+#[cfg(not(unix))]
+fn allocated(metadata: &fs::Metadata) -> u64 {
+    metadata.len()
+}
+
+/// Takes the directory for this process, for as long as the file is kept.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(dir).map_err(|error| unopenable(dir, &error))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join(LOCK_FILE));
+    let file = file.map_err(|error| unopenable(dir, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked(dir.display().to_string())),
+        Err(fs::TryLockError::Error(error)) => Err(unopenable(dir, &error)),
+    }
+}
+
+/// Opens what is there, or creates it where nothing ever was. The lock is held.
+pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
+    let store = dir.join(STORE_DIR);
+    let is_known = is_known(dir)?;
+    if store.join("db").exists() {
+        remove_unfinished_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
+    } else if is_known {
+        return Err(StoreError::Unopenable(format!(
+            "`{}` has a `{FORMAT_FILE}` file but no `{STORE_DIR}`: the data was removed; restore it, or remove the \
+             whole directory to begin with nothing",
+            dir.display()
+        )));
+    } else {
+        create(dir, cache_bytes)?;
+    }
+    let engine = start(&store, cache_bytes)?;
+    verify(&engine).map_err(|error| StoreError::Unopenable(error.to_string()))?;
+    if !is_known {
+        write_format(dir).map_err(|error| unopenable(dir, &error))?;
+    }
+    Ok(engine)
+}
+
+/// A store is made aside and moved to its place when it is whole and durable: a crash halfway leaves nothing that
+/// could be taken for a store.
+fn create(dir: &Path, cache_bytes: u64) -> Result<(), StoreError> {
+    let failed = |error: &io::Error| unopenable(dir, error);
+    let (new, store) = (dir.join(NEW_DIR), dir.join(STORE_DIR));
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(|error| failed(&error))?;
+    }
+    let engine = start(&new, cache_bytes)?;
+    let mut first = sled::Batch::default();
+    first.insert(COMMIT_KEY, &0u64.to_be_bytes());
+    first.insert(LAYOUT_KEY, LAYOUT_VERSION);
+    engine
+        .db
+        .apply_batch(first)
+        .map_err(|error| StoreError::Unopenable(error.to_string()))?;
+    engine.sync()?;
+    drop(engine);
+    for part in ["conf", "blobs", "db", ""] {
+        sync(&new.join(part)).map_err(|error| failed(&error))?;
+    }
+    fs::rename(&new, &store)
+        .and_then(|()| sync(dir))
+        .map_err(|error| failed(&error))?;
+    // The directory itself may be new.
+    match dir
+        .canonicalize()
+        .map(|dir| dir.parent().map(Path::to_owned))
+    {
+        Ok(Some(parent)) => sync(&parent).map_err(|error| failed(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
+    let db = sled::Config::new()
+        .path(store)
+        .flush_every_ms(None)
+        .mode(sled::Mode::LowSpace)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(cache_bytes)
+        .open()
+        .map_err(|error| StoreError::Unopenable(error.to_string()))?;
+    let log_path = store.join("db");
+    let log = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&log_path)
+        .map_err(|error| unopenable(store, &error))?;
+    Ok(Engine {
+        db,
+        log: std::sync::Arc::new(log),
+        blobs: store.join("blobs"),
+        log_path,
+    })
+}
+
+fn verify(engine: &Engine) -> Result<(), StoreError> {
+    engine.check_blobs()?;
+    engine.last_commit()?;
+    match engine.db.get(LAYOUT_KEY) {
+        Ok(Some(version)) if version == LAYOUT_VERSION => Ok(()),
+        Ok(Some(version)) => Err(StoreError::Failed(format!(
+            "its layout is `{}`, and this version of sluice knows `{}`",
+            String::from_utf8_lossy(&version),
+            String::from_utf8_lossy(LAYOUT_VERSION)
+        ))),
+        Ok(None) => Err(StoreError::Failed(
+            "the version of its layout is missing".to_owned(),
+        )),
+        Err(error) => Err(StoreError::Failed(error.to_string())),
+    }
+}
+
+/// Sled takes a snapshot that it was interrupted in writing for a whole one, and then never opens again. It needs
+/// none: the log is enough.
+fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(store)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a store was ever whole in this directory.
+fn is_known(dir: &Path) -> Result<bool, StoreError> {
+    match fs::read_to_string(dir.join(FORMAT_FILE)) {
+        Ok(text) if text == FORMAT => Ok(true),
+        // Cut short when it was written: the store was whole by then.
+        Ok(text) if FORMAT.starts_with(&text) => Ok(dir.join(STORE_DIR).exists()),
+        Ok(text) => Err(StoreError::Unopenable(format!(
+            "`{}` says `{}`, and this version of sluice knows `{}`",
+            dir.join(FORMAT_FILE).display(),
+            text.trim_end(),
+            FORMAT.trim_end()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unopenable(dir, &error)),
+    }
+}
+
+fn write_format(dir: &Path) -> io::Result<()> {
+    let mut file = File::create(dir.join(FORMAT_FILE))?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.sync_all()?;
+    sync(dir)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn unopenable(dir: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unopenable(format!("`{}`: {error}", dir.display()))
+}
