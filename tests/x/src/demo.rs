@@ -9,8 +9,7 @@ use std::path::Path;
 
 pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("demo", plugins::STEPS + 3);
-    let build = ["build", "-p", "sluice-cli", "-p", "sluice-upstream"];
-    plugins::prepare(project, &mut steps, &build, &[])?;
+    plugins::prepare(project, &mut steps, &plugins::HOST_BUILD, &[])?;
     let folder = project.root.join("demo");
     steps.act("lay out the folder `demo`", || lay_out(project, &folder))?;
     let mut server = None;

@@ -9,9 +9,13 @@ use std::process::Command;
 /// Steps that [`prepare`] takes.
 pub(crate) const STEPS: usize = 4;
 
+/// The whole workspace, though fewer crates would do: built in parts, wasmtime would be asked for with other features,
+/// and `cargo x test` would compile it a second time.
+pub(crate) const HOST_BUILD: [&str; 2] = ["build", "--workspace"];
+
 pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("plugins", STEPS);
-    prepare(project, &mut steps, &["build", "-p", "sluice-cli"], &[])?;
+    prepare(project, &mut steps, &HOST_BUILD, &[])?;
     let names = project.plugins()?;
     steps.finish(&format!(
         "{} plugins lie in {}",
