@@ -217,12 +217,18 @@ fn every_file_says_what_it_is() {
     );
 }
 
+/// A crate's own `tests/` folder holds tests and nothing else, which may be long.
+fn is_test(file: &str) -> bool {
+    file.split('/').nth(2) == Some("tests")
+}
+
 #[test]
 fn no_file_is_too_long() {
+    assert!(is_test("tests/upstream/tests/api.rs") && !is_test("tests/upstream/src/lib.rs"));
+    let files = every_file().into_iter().filter(|(file, _)| !is_test(file));
     hold(
-        &every_file()
-            .iter()
-            .filter_map(|(file, text)| overlong(file, text, 500))
+        &files
+            .filter_map(|(file, text)| overlong(&file, &text, 500))
             .collect::<Vec<_>>(),
     );
 }
