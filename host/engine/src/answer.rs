@@ -1,0 +1,58 @@
+//! A guest's answers in the house's words: faults, rejections and names, bounded and fit to be shown.
+
+use crate::bindings::imports::types as wit;
+use crate::columns::Lie;
+use crate::guest::Guest;
+use crate::text::shown;
+use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::limits;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The interface has types and no functions.
+impl wit::Host for Guest {}
+
+/// Why the plugin could not do its work, by its own word.
+pub(crate) fn fault(given: &wit::Fault) -> Fault {
+    let (kind, message) = match given {
+        wit::Fault::Transient(transient) => {
+            let retry_after = transient.retry_after_ms.map(Duration::from_millis);
+            (FaultKind::Transient { retry_after }, &transient.message)
+        }
+        wit::Fault::Unauthorized(message) => (FaultKind::Unauthorized, message),
+        wit::Fault::Misconfigured(message) => (FaultKind::Misconfigured, message),
+        wit::Fault::Denied(message) => (FaultKind::Denied, message),
+        wit::Fault::CursorLost(message) => (FaultKind::CursorLost, message),
+        wit::Fault::Broken(message) => (FaultKind::Broken, message),
+    };
+    Fault::new(kind, shown(message, limits::FAULT_BYTES_MAX))
+}
+
+/// A rejection's code and message.
+pub(crate) fn rejection(given: &wit::Rejection) -> (String, String) {
+    let code = shown(&given.code, limits::REJECTION_CODE_BYTES_MAX);
+    (
+        code,
+        shown(&given.message, limits::REJECTION_MESSAGE_BYTES_MAX),
+    )
+}
+
+/// A name the guest chose.
+pub(crate) fn name<T: FromStr<Err: Display>>(given: String) -> Result<T, Lie> {
+    given
+        .parse()
+        .map_err(|error: T::Err| Lie::new(shown(&error.to_string(), limits::FAULT_BYTES_MAX)))
+}
+
+/// A guest's text inside a message of ours.
+pub(crate) fn quoted(text: &str) -> String {
+    shown(text, limits::FIELD_NAME_BYTES_MAX)
+}
+
+/// The first name that stands twice.
+pub(crate) fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}

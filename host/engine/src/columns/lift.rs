@@ -1,0 +1,288 @@
+//! The contract to Arrow. A guest's columns are hostile bytes until every length, offset, bit, text and number in
+//! them has been checked; what is wrong is told by column and row.
+//!
+//! Invariant: nothing a guest hands over can make this panic, or an Arrow array that breaks Arrow's own rules (test:
+//! `any_column_is_refused_or_sound`).
+
+use super::Lie;
+use crate::bindings::imports::records as wit;
+use crate::json;
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use sluice_model::batch::Change;
+use sluice_model::limits;
+use sluice_model::schema::{Field, FieldType, Schema};
+use std::sync::Arc;
+
+/// A schema the guest speaks of.
+pub(crate) fn schema(given: wit::Schema) -> Result<Schema, Lie> {
+    let fields = given
+        .fields
+        .into_iter()
+        .map(field)
+        .collect::<Result<Vec<_>, _>>()?;
+    Schema::new(fields, given.key).map_err(|error| Lie::new(error.to_string()))
+}
+
+/// A field the guest speaks of.
+pub(crate) fn field(given: wit::Field) -> Result<Field, Lie> {
+    if given.name.is_empty() || given.name.len() > limits::FIELD_NAME_BYTES_MAX {
+        let what = format!("a name has 1 to {} bytes", limits::FIELD_NAME_BYTES_MAX);
+        return Err(Lie::column(&given.name, what));
+    }
+    let kind = match given.kind {
+        wit::FieldType::Boolean => FieldType::Boolean,
+        wit::FieldType::Int64 => FieldType::Int64,
+        wit::FieldType::Float64 => FieldType::Float64,
+        wit::FieldType::Decimal(size) => {
+            let scale_fits = u8::try_from(size.scale).is_ok_and(|scale| scale <= size.precision);
+            if !(1..=38).contains(&size.precision) || !scale_fits {
+                let what = format!("there is no decimal({},{})", size.precision, size.scale);
+                return Err(Lie::column(&given.name, what));
+            }
+            FieldType::Decimal {
+                precision: size.precision,
+                scale: size.scale,
+            }
+        }
+        wit::FieldType::Text => FieldType::Text,
+        wit::FieldType::Binary => FieldType::Binary,
+        wit::FieldType::Date => FieldType::Date,
+        wit::FieldType::Timestamp => FieldType::Timestamp,
+        wit::FieldType::Json => FieldType::Json,
+    };
+    Ok(Field::new(given.name, kind, given.nullable))
+}
+
+/// Whole columns, as a source gives them.
+pub(crate) fn columns(
+    given: Vec<wit::NamedColumn>,
+    rows: usize,
+) -> Result<(Schema, RecordBatch), Lie> {
+    let mut fields = Vec::with_capacity(given.len());
+    let mut arrays = Vec::with_capacity(given.len());
+    for named in given {
+        let (field, array) = named_column(named, rows)?;
+        fields.push(field);
+        arrays.push(array);
+    }
+    let schema = Schema::new(fields, Vec::new()).map_err(|error| Lie::new(error.to_string()))?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let data = RecordBatch::try_new_with_options(Arc::clone(schema.arrow()), arrays, &options)
+        .map_err(|error| Lie::new(error.to_string()))?;
+    Ok((schema, data))
+}
+
+/// One column with its field.
+pub(crate) fn named_column(given: wit::NamedColumn, rows: usize) -> Result<(Field, ArrayRef), Lie> {
+    let field = field(given.field)?;
+    let array = column(&field, given.column, rows)?;
+    Ok((field, array))
+}
+
+/// The bytes a column holds, as they were handed over.
+pub(crate) fn bytes(column: &wit::Column) -> usize {
+    let values = match &column.values {
+        wit::Values::Boolean(bits) => bits.len(),
+        wit::Values::Int64(values) | wit::Values::Timestamp(values) => values.len() * 8,
+        wit::Values::Float64(values) => values.len() * 8,
+        wit::Values::Decimal(bytes) => bytes.len(),
+        wit::Values::Date(values) => values.len() * 4,
+        wit::Values::Text(packed) | wit::Values::Binary(packed) | wit::Values::Json(packed) => {
+            packed.offsets.len() * 4 + packed.bytes.len()
+        }
+    };
+    values + column.validity.as_ref().map_or(0, Vec::len)
+}
+
+/// What each row asks for.
+pub(crate) fn changes(given: &[wit::Change], rows: usize) -> Result<Vec<Change>, Lie> {
+    if given.len() != rows {
+        return Err(Lie::new(format!("{} changes for {rows} rows", given.len())));
+    }
+    let change = |change: &wit::Change| match change {
+        wit::Change::Upsert => Change::Upsert,
+        wit::Change::Delete => Change::Delete,
+    };
+    Ok(given.iter().map(change).collect())
+}
+
+/// One bit a row, in no more and no fewer bytes than that takes.
+pub(crate) fn bits(given: Vec<u8>, rows: usize) -> Result<BooleanBuffer, String> {
+    if given.len() != rows.div_ceil(8) {
+        return Err(format!(
+            "{} bytes of bits for {rows} rows; {} are needed",
+            given.len(),
+            rows.div_ceil(8)
+        ));
+    }
+    Ok(BooleanBuffer::new(Buffer::from_vec(given), 0, rows))
+}
+
+fn column(field: &Field, given: wit::Column, rows: usize) -> Result<ArrayRef, Lie> {
+    let lie = |what: String| Lie::column(&field.name, what);
+    let validity = given
+        .validity
+        .map(|validity| bits(validity, rows))
+        .transpose();
+    let validity = validity.map_err(|what| lie(format!("validity: {what}")))?;
+    let nulls = validity
+        .map(NullBuffer::new)
+        .filter(|nulls| nulls.null_count() > 0);
+    if let (false, Some(nulls)) = (field.nullable, &nulls) {
+        let row = nulls.iter().position(|valid| !valid).unwrap_or_default();
+        return Err(lie(format!(
+            "row {row} has no value, but the column is not nullable"
+        )));
+    }
+    let has = |given: usize| match given == rows {
+        true => Ok(()),
+        false => Err(lie(format!("{given} values for {rows} rows"))),
+    };
+    Ok(match (field.kind, given.values) {
+        (FieldType::Boolean, wit::Values::Boolean(values)) => {
+            Arc::new(BooleanArray::new(bits(values, rows).map_err(lie)?, nulls))
+        }
+        (FieldType::Int64, wit::Values::Int64(values)) => {
+            has(values.len())?;
+            Arc::new(Int64Array::new(values.into(), nulls))
+        }
+        (FieldType::Float64, wit::Values::Float64(values)) => {
+            has(values.len())?;
+            Arc::new(Float64Array::new(values.into(), nulls))
+        }
+        (FieldType::Date, wit::Values::Date(values)) => {
+            has(values.len())?;
+            Arc::new(Date32Array::new(values.into(), nulls))
+        }
+        (FieldType::Timestamp, wit::Values::Timestamp(values)) => {
+            has(values.len())?;
+            Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+        }
+        (FieldType::Decimal { precision, scale }, wit::Values::Decimal(bytes)) => {
+            let values = decimals(&bytes, rows, precision, nulls.as_ref()).map_err(lie)?;
+            let array = Decimal128Array::new(values.into(), nulls)
+                .with_precision_and_scale(precision, scale);
+            Arc::new(array.map_err(|error| lie(error.to_string()))?)
+        }
+        (FieldType::Binary, wit::Values::Binary(packed)) => {
+            let (offsets, bytes) = offsets(packed, rows).map_err(lie)?;
+            let array = BinaryArray::try_new(offsets, Buffer::from_vec(bytes), nulls);
+            Arc::new(array.map_err(|error| lie(error.to_string()))?)
+        }
+        (FieldType::Text, wit::Values::Text(packed)) => {
+            Arc::new(text(packed, rows, nulls).map_err(lie)?)
+        }
+        (FieldType::Json, wit::Values::Json(packed)) => {
+            let array = text(packed, rows, nulls).map_err(lie)?;
+            json_texts(&array).map_err(lie)?;
+            Arc::new(array)
+        }
+        (kind, _) => return Err(lie(format!("its values are not of its type, `{kind}`"))),
+    })
+}
+
+/// 16 bytes a row, and no more digits than the column has.
+fn decimals(
+    bytes: &[u8],
+    rows: usize,
+    precision: u8,
+    nulls: Option<&NullBuffer>,
+) -> Result<Vec<i128>, String> {
+    let (values, rest) = bytes.as_chunks::<16>();
+    if values.len() != rows || !rest.is_empty() {
+        return Err(format!(
+            "{} bytes for {rows} rows; 16 a row are needed",
+            bytes.len()
+        ));
+    }
+    let end = 10_u128.pow(u32::from(precision));
+    let values: Vec<i128> = values
+        .iter()
+        .map(|bytes| i128::from_le_bytes(*bytes))
+        .collect();
+    let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+    match values
+        .iter()
+        .enumerate()
+        .position(|(row, value)| value.unsigned_abs() >= end && valid(row))
+    {
+        Some(row) => Err(format!("row {row} has more than {precision} digits")),
+        None => Ok(values),
+    }
+}
+
+/// One entry more than there are rows, from zero, never back, to the end of the bytes.
+fn offsets(packed: wit::Packed, rows: usize) -> Result<(OffsetBuffer<i32>, Vec<u8>), String> {
+    let wit::Packed { offsets, bytes } = packed;
+    if offsets.len() != rows + 1 {
+        return Err(format!(
+            "{} offsets for {rows} rows; {} are needed",
+            offsets.len(),
+            rows + 1
+        ));
+    }
+    if offsets[0] != 0 {
+        return Err(format!("its offsets begin at {}, not at 0", offsets[0]));
+    }
+    if !offsets.is_sorted() {
+        let row = offsets
+            .windows(2)
+            .position(|pair| pair[0] > pair[1])
+            .unwrap_or_default();
+        return Err(format!("its offsets decrease at row {row}"));
+    }
+    if usize::try_from(offsets[rows]) != Ok(bytes.len()) {
+        return Err(format!(
+            "its offsets end at {}, its bytes at {}",
+            offsets[rows],
+            bytes.len()
+        ));
+    }
+    Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes))
+}
+
+fn text(
+    packed: wit::Packed,
+    rows: usize,
+    nulls: Option<NullBuffer>,
+) -> Result<StringArray, String> {
+    let (offsets, bytes) = offsets(packed, rows)?;
+    let buffer = Buffer::from_vec(bytes);
+    // Arrow checks the whole of the bytes at once, and that no offset cuts a character.
+    if let Ok(array) = StringArray::try_new(offsets.clone(), buffer.clone(), nulls.clone()) {
+        return Ok(array);
+    }
+    text_by_row(&offsets, &buffer, nulls)
+}
+
+/// The same a row at a time: either a row without a value hides bytes that are no text, which the contract allows, or
+/// this finds the row to name.
+#[cold]
+fn text_by_row(
+    offsets: &OffsetBuffer<i32>,
+    bytes: &[u8],
+    nulls: Option<NullBuffer>,
+) -> Result<StringArray, String> {
+    let mut values = Vec::with_capacity(offsets.len() - 1);
+    for (row, pair) in offsets.windows(2).enumerate() {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            values.push(None);
+            continue;
+        }
+        let value = std::str::from_utf8(&bytes[pair[0] as usize..pair[1] as usize]);
+        values.push(Some(value.map_err(|_| format!("row {row} is not UTF-8"))?));
+    }
+    Ok(StringArray::from(values))
+}
+
+fn json_texts(array: &StringArray) -> Result<(), String> {
+    for (row, value) in array.iter().enumerate() {
+        let Some(value) = value else { continue };
+        json::check(value).map_err(|what| format!("row {row} {what}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The contract's `files`: decides who may open what, and keeps slow work off the async threads.
+
+use super::read::{self, Hidden};
+use super::{Readable, Writable, Writing, told, write};
+use crate::bindings::imports::files::{self as wit, Entry, FileError};
+use crate::guest::Guest;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use sluice_model::manifest::DirMode;
+use std::sync::Arc;
+use wasmtime::component::Resource;
+
+type Answer<T> = wasmtime::Result<Result<T, FileError>>;
+
+impl Guest {
+    /// The one place where a path of the whole machine is opened: it comes from the policy, not from the guest.
+    fn open_dir(&self, dir: &str, mode: DirMode) -> Result<Arc<Dir>, FileError> {
+        let path = self
+            .effective
+            .may_open(dir, mode)
+            .map_err(|refusal| FileError::Denied(self.refused(&refusal)))?;
+        let opened = Dir::open_ambient_dir(path, ambient_authority());
+        opened.map(Arc::new).map_err(|error| told(dir, &error))
+    }
+}
+
+/// Off the async threads: a disk may take its time.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Answer<T> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+impl wit::Host for Guest {}
+
+impl wit::HostReadable for Guest {
+    fn open(&mut self, dir: String) -> Answer<Resource<Readable>> {
+        match self.open_dir(&dir, DirMode::Read) {
+            Ok(dir) => Ok(Ok(self.table.push(Readable(dir))?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn list(&mut self, dir: Resource<Readable>) -> Answer<Vec<Entry>> {
+        let dir = Arc::clone(&self.table.get(&dir)?.0);
+        off_thread(move || read::list(&dir, Hidden::LeftOut)).await
+    }
+
+    fn read(
+        &mut self,
+        dir: Resource<Readable>,
+        path: String,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
+        Ok(read::read(&self.table.get(&dir)?.0, &path, offset, max))
+    }
+
+    fn drop(&mut self, dir: Resource<Readable>) -> wasmtime::Result<()> {
+        self.table.delete(dir)?;
+        Ok(())
+    }
+}
+
+impl wit::HostWritable for Guest {
+    fn open(&mut self, dir: String) -> Answer<Resource<Writable>> {
+        match self.open_dir(&dir, DirMode::Write) {
+            Ok(dir) => Ok(Ok(self.table.push(Writable(dir))?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn list(&mut self, dir: Resource<Writable>) -> Answer<Vec<Entry>> {
+        let dir = Arc::clone(&self.table.get(&dir)?.0);
+        off_thread(move || read::list(&dir, Hidden::Shown)).await
+    }
+
+    fn read(
+        &mut self,
+        dir: Resource<Writable>,
+        path: String,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
+        Ok(read::read(&self.table.get(&dir)?.0, &path, offset, max))
+    }
+
+    fn create(&mut self, dir: Resource<Writable>, path: String) -> Answer<Resource<Writing>> {
+        match write::create(&self.table.get(&dir)?.0, &path) {
+            Ok(file) => Ok(Ok(self.table.push(Writing {
+                path,
+                file: Some(Arc::new(file)),
+            })?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn rename(&mut self, dir: Resource<Writable>, old: String, new: String) -> Answer<()> {
+        let dir = Arc::clone(&self.table.get(&dir)?.0);
+        off_thread(move || write::rename(&dir, &old, &new)).await
+    }
+
+    fn remove(&mut self, dir: Resource<Writable>, path: String) -> Answer<()> {
+        Ok(write::remove(&self.table.get(&dir)?.0, &path))
+    }
+
+    fn drop(&mut self, dir: Resource<Writable>) -> wasmtime::Result<()> {
+        self.table.delete(dir)?;
+        Ok(())
+    }
+}
+
+impl wit::HostFile for Guest {
+    fn write(&mut self, file: Resource<Writing>, bytes: Vec<u8>) -> Answer<()> {
+        Ok(self.table.get(&file)?.write(&bytes))
+    }
+
+    async fn finish(&mut self, file: Resource<Writing>) -> Answer<()> {
+        let writing = self.table.get_mut(&file)?;
+        let file = match writing.open() {
+            Ok(file) => Arc::clone(file),
+            Err(error) => return Ok(Err(error)),
+        };
+        writing.file = None;
+        let path = writing.path.clone();
+        off_thread(move || file.sync_all().map_err(|error| told(&path, &error))).await
+    }
+
+    fn drop(&mut self, file: Resource<Writing>) -> wasmtime::Result<()> {
+        self.table.delete(file)?;
+        Ok(())
+    }
+}

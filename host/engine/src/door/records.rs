@@ -1,0 +1,136 @@
+//! Batches, as a guest sees them: only the columns it asks for are copied in, and only those it is granted.
+
+use crate::bindings::imports::records as wit;
+use crate::columns::lower;
+use crate::guest::Guest;
+use sluice_codec::{Format, encode, encode_rows, row_ids};
+use sluice_model::batch::Batch;
+use sluice_model::ports::Refusal;
+use sluice_policy::Effective;
+use wasmtime::component::Resource;
+
+/// A batch in a guest's hands. Emptied when its unit is over, even where the guest holds on to it.
+pub struct Handle(Option<Batch>);
+
+impl Handle {
+    pub(crate) fn new(batch: Batch) -> Self {
+        Self(Some(batch))
+    }
+
+    /// Lets go of the records.
+    pub(crate) fn close(&mut self) {
+        self.0 = None;
+    }
+
+    fn batch(&self) -> wasmtime::Result<&Batch> {
+        self.0
+            .as_ref()
+            .ok_or_else(|| wasmtime::Error::msg("it used a batch after the call it was given in"))
+    }
+}
+
+impl wit::Host for Guest {}
+
+impl wit::HostBatch for Guest {
+    fn rows(&mut self, batch: Resource<Handle>) -> wasmtime::Result<u32> {
+        let rows = self.table.get(&batch)?.batch()?.rows();
+        Ok(u32::try_from(rows)?)
+    }
+
+    fn schema(&mut self, batch: Resource<Handle>) -> wasmtime::Result<wit::Schema> {
+        Ok(lower::schema(&self.table.get(&batch)?.batch()?.schema))
+    }
+
+    fn column(
+        &mut self,
+        batch: Resource<Handle>,
+        name: String,
+    ) -> wasmtime::Result<Result<wit::Column, wit::ColumnError>> {
+        let batch = self.table.get(&batch)?.batch()?;
+        let Some(index) = batch.schema.index_of(&name) else {
+            return Ok(Err(wit::ColumnError::Unknown(name)));
+        };
+        if let Err(refusal) = self.effective.may_read(&name) {
+            return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal))));
+        }
+        Ok(Ok(lower::column(
+            &batch.schema.fields()[index],
+            batch.data.column(index),
+        )))
+    }
+
+    fn changes(&mut self, batch: Resource<Handle>) -> wasmtime::Result<Option<Vec<wit::Change>>> {
+        let batch = self.table.get(&batch)?.batch()?;
+        Ok(batch
+            .changes
+            .as_ref()
+            .map(|changes| lower::changes(changes)))
+    }
+
+    fn row_ids(&mut self, batch: Resource<Handle>) -> wasmtime::Result<Vec<u8>> {
+        Ok(row_ids(self.table.get(&batch)?.batch()?))
+    }
+
+    fn encode(
+        &mut self,
+        batch: Resource<Handle>,
+        format: wit::Format,
+    ) -> wasmtime::Result<Result<Vec<u8>, wit::ColumnError>> {
+        let batch = self.table.get(&batch)?.batch()?;
+        let columns = match readable(batch, &self.effective) {
+            Ok(columns) => columns,
+            Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
+        };
+        let format = match format {
+            wit::Format::Ndjson => Format::Ndjson,
+            wit::Format::JsonArray => Format::JsonArray,
+            wit::Format::Csv(csv) => Format::Csv { header: csv.header },
+        };
+        let mut out = Vec::new();
+        encode(
+            &batch.schema,
+            &batch.data,
+            columns.as_deref(),
+            &format,
+            &mut out,
+        )?;
+        Ok(Ok(out))
+    }
+
+    fn encode_rows(
+        &mut self,
+        batch: Resource<Handle>,
+    ) -> wasmtime::Result<Result<wit::Packed, wit::ColumnError>> {
+        let batch = self.table.get(&batch)?.batch()?;
+        let columns = match readable(batch, &self.effective) {
+            Ok(columns) => columns,
+            Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
+        };
+        let (offsets, bytes) = encode_rows(&batch.schema, &batch.data, columns.as_deref())?;
+        Ok(Ok(wit::Packed { offsets, bytes }))
+    }
+
+    fn drop(&mut self, batch: Resource<Handle>) -> wasmtime::Result<()> {
+        self.table.delete(batch)?;
+        Ok(())
+    }
+}
+
+/// The columns to encode: those granted, none where that is all of them. Refused only where not one is granted, with
+/// the words for the first.
+fn readable(batch: &Batch, effective: &Effective) -> Result<Option<Vec<usize>>, Refusal> {
+    let mut granted = Vec::new();
+    let mut first_refusal = None;
+    for (index, field) in batch.schema.fields().iter().enumerate() {
+        match effective.may_read(&field.name) {
+            Ok(()) => granted.push(index),
+            Err(refusal) if first_refusal.is_none() => first_refusal = Some(refusal),
+            Err(_) => {}
+        }
+    }
+    match first_refusal {
+        None => Ok(None),
+        Some(refusal) if granted.is_empty() => Err(refusal),
+        Some(_) => Ok(Some(granted)),
+    }
+}

@@ -1,0 +1,424 @@
+//! A source instance: what it can read, and its pages.
+
+use crate::answer;
+use crate::bindings::source::{Plugin as World, wit};
+use crate::columns::{Lie, lift};
+use crate::instance::Instance;
+use arrow_array::RecordBatch;
+use sluice_codec::DocumentFormat;
+use sluice_model::batch::Change;
+use sluice_model::checkpoint::Cursor;
+use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::ids::{SplitId, StreamName};
+use sluice_model::limits;
+use sluice_model::schema::Schema;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use wasmtime::component::ResourceAny;
+
+/// One stream that a source can read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamInfo {
+    /// Its name.
+    pub name: StreamName,
+    /// Its schema, where the system says.
+    pub schema: Option<Arc<Schema>>,
+    /// Whether a cursor from a finished read finds only what is new.
+    pub incremental: bool,
+}
+
+/// A part of the work that is read on its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Stable: the checkpoint is kept under it.
+    pub id: SplitId,
+    /// The streams it carries.
+    pub streams: Vec<StreamName>,
+    /// The plugin's own, handed back when it is opened.
+    pub detail: String,
+}
+
+/// The most one page should hold, and how long a read may wait for something to arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Records.
+    pub rows: u32,
+    /// Bytes of documents and columns.
+    pub bytes: u32,
+    /// Waiting for the first record.
+    pub wait: Duration,
+}
+
+/// What one read gave.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// In the order they happened.
+    pub parts: Vec<PagePart>,
+    /// The place to resume after all of them.
+    pub cursor: Cursor,
+    /// What comes after.
+    pub next: Next,
+}
+
+/// Records of one stream in a page.
+#[derive(Debug, Clone)]
+pub struct PagePart {
+    /// Whose records.
+    pub stream: StreamName,
+    /// The records.
+    pub content: Content,
+}
+
+/// Records, decoded or not.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Bytes as the system sent them.
+    Document {
+        /// What they are.
+        format: DocumentFormat,
+        /// Whole records.
+        bytes: Vec<u8>,
+        /// What they were cut from, for people.
+        name: String,
+        /// Where in it their first byte stood.
+        offset: u64,
+    },
+    /// Columns, validated.
+    Columns {
+        /// Their fields; without a key, which is the stream's.
+        schema: Arc<Schema>,
+        /// Their values.
+        data: RecordBatch,
+        /// What each row asks for; none where every row is an upsert.
+        changes: Option<Vec<Change>>,
+    },
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Read again at once.
+    More,
+    /// Nothing now: read again after so long.
+    Wait(Duration),
+    /// This split is read to its end.
+    End,
+}
+
+/// A source's instance. Not to be used after a fault that [`Fault::poisons_instance`]; every call then says so.
+pub struct Source {
+    instance: Instance,
+    world: World,
+    config: String,
+    /// The open reader, and the streams of its split.
+    reader: Option<(ResourceAny, Vec<StreamName>)>,
+}
+
+impl Source {
+    pub(crate) fn new(instance: Instance, world: World, config: String) -> Self {
+        Self {
+            instance,
+            world,
+            config,
+            reader: None,
+        }
+    }
+
+    /// Can it reach its system?
+    pub async fn check(&mut self) -> Result<(), Fault> {
+        let time_max = self.instance.begin()?;
+        let call = self
+            .world
+            .sluice_plugin_source()
+            .call_check(&mut self.instance.store, &self.config);
+        let outcome = timeout(time_max, call).await;
+        self.instance
+            .end("check", outcome)?
+            .map_err(|fault| answer::fault(&fault))
+    }
+
+    /// What could be read.
+    pub async fn streams(&mut self) -> Result<Vec<StreamInfo>, Fault> {
+        let time_max = self.instance.begin()?;
+        let call = self
+            .world
+            .sluice_plugin_source()
+            .call_streams(&mut self.instance.store, &self.config);
+        let outcome = timeout(time_max, call).await;
+        let streams = self
+            .instance
+            .end("streams", outcome)?
+            .map_err(|fault| answer::fault(&fault))?;
+        if streams.len() > limits::STREAMS_MAX {
+            return Err(self.too_much("streams", streams.len(), "streams", limits::STREAMS_MAX));
+        }
+        let streams = streams
+            .into_iter()
+            .map(stream)
+            .collect::<Result<Vec<_>, _>>();
+        let streams = streams.map_err(|lie| self.instance.malformed("streams", lie))?;
+        match answer::twice(streams.iter().map(|stream| stream.name.as_str())) {
+            Some(name) => Err(self
+                .instance
+                .malformed("streams", format!("stream `{name}` stands twice"))),
+            None => Ok(streams),
+        }
+    }
+
+    /// How to read these streams.
+    pub async fn splits(&mut self, streams: &[StreamName]) -> Result<Vec<Split>, Fault> {
+        let time_max = self.instance.begin()?;
+        let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        let call = self.world.sluice_plugin_source().call_splits(
+            &mut self.instance.store,
+            &self.config,
+            &names,
+        );
+        let outcome = timeout(time_max, call).await;
+        let splits = self
+            .instance
+            .end("splits", outcome)?
+            .map_err(|fault| answer::fault(&fault))?;
+        if splits.len() > limits::SPLITS_MAX {
+            return Err(self.too_much("splits", splits.len(), "splits", limits::SPLITS_MAX));
+        }
+        let splits = splits
+            .into_iter()
+            .map(|given| split(given, streams))
+            .collect::<Result<Vec<_>, _>>();
+        let splits = splits.map_err(|lie| self.instance.malformed("splits", lie))?;
+        match answer::twice(splits.iter().map(|split| split.id.as_str())) {
+            Some(id) => Err(self
+                .instance
+                .malformed("splits", format!("split `{id}` stands twice"))),
+            None => Ok(splits),
+        }
+    }
+
+    /// Opens the reader of one split inside this instance, in place of an older one. `cursor`: none to begin at the
+    /// beginning.
+    pub async fn open(&mut self, split: &Split, cursor: Option<&Cursor>) -> Result<(), Fault> {
+        self.close().await?;
+        let time_max = self.instance.begin()?;
+        let given = wit::Split {
+            id: split.id.to_string(),
+            streams: split.streams.iter().map(ToString::to_string).collect(),
+            detail: split.detail.clone(),
+        };
+        let reader = self.world.sluice_plugin_source().reader();
+        let cursor = cursor.map(Cursor::as_bytes);
+        let call = reader.call_open(&mut self.instance.store, &self.config, &given, cursor);
+        let outcome = timeout(time_max, call).await;
+        let reader = self
+            .instance
+            .end("open", outcome)?
+            .map_err(|fault| answer::fault(&fault))?;
+        self.reader = Some((reader, split.streams.clone()));
+        Ok(())
+    }
+
+    /// The next page.
+    pub async fn read(&mut self, limit: Limit) -> Result<Page, Fault> {
+        let reader = self.opened()?;
+        let time_max = self.instance.begin()?;
+        let given = wit::Limit {
+            rows: limit.rows,
+            bytes: limit.bytes,
+            wait_ms: u32::try_from(limit.wait.as_millis()).unwrap_or(u32::MAX),
+        };
+        let guest = self.world.sluice_plugin_source().reader();
+        let outcome = timeout(
+            time_max,
+            guest.call_read(&mut self.instance.store, reader, given),
+        )
+        .await;
+        let page = self
+            .instance
+            .end("read", outcome)?
+            .map_err(|fault| answer::fault(&fault))?;
+        self.page(page)
+    }
+
+    /// All up to `cursor` is durable everywhere.
+    pub async fn acknowledge(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        let reader = self.opened()?;
+        let time_max = self.instance.begin()?;
+        let guest = self.world.sluice_plugin_source().reader();
+        let call = guest.call_acknowledge(&mut self.instance.store, reader, cursor.as_bytes());
+        let outcome = timeout(time_max, call).await;
+        self.instance
+            .end("acknowledge", outcome)?
+            .map_err(|fault| answer::fault(&fault))
+    }
+
+    /// Linear memory of the instance, which never shrinks: replace the instance where it has grown too large.
+    pub fn memory_bytes(&self) -> u64 {
+        self.instance.memory_bytes()
+    }
+
+    async fn close(&mut self) -> Result<(), Fault> {
+        let Some((reader, _)) = self.reader.take() else {
+            return Ok(());
+        };
+        let time_max = self.instance.begin()?;
+        let outcome = timeout(
+            time_max,
+            reader.resource_drop_async(&mut self.instance.store),
+        )
+        .await;
+        self.instance.end("drop", outcome)
+    }
+
+    fn opened(&self) -> Result<ResourceAny, Fault> {
+        let not_open = || Fault::new(FaultKind::Host, "a source was read before it was opened");
+        self.reader
+            .as_ref()
+            .map(|(reader, _)| *reader)
+            .ok_or_else(not_open)
+    }
+
+    fn too_much(&mut self, call: &str, count: usize, what: &str, max: usize) -> Fault {
+        let plugin = &self.instance.store.data().effective.plugin;
+        let message =
+            format!("`{plugin}` gave {count} {what} in `{call}`; at most {max} are allowed");
+        self.instance
+            .judge(Fault::new(FaultKind::LimitExceeded, message))
+    }
+
+    fn page(&mut self, page: wit::Page) -> Result<Page, Fault> {
+        if page.cursor.len() > limits::CURSOR_BYTES_MAX {
+            return Err(self.too_much(
+                "read",
+                page.cursor.len(),
+                "bytes of cursor",
+                limits::CURSOR_BYTES_MAX,
+            ));
+        }
+        if page.parts.len() > limits::PAGE_PARTS_MAX {
+            return Err(self.too_much("read", page.parts.len(), "parts", limits::PAGE_PARTS_MAX));
+        }
+        let (rows, bytes) = size(&page);
+        if rows > limits::PAGE_ROWS_MAX {
+            return Err(self.too_much("read", rows, "rows", limits::PAGE_ROWS_MAX));
+        }
+        if bytes > limits::PAGE_BYTES_MAX {
+            return Err(self.too_much("read", bytes, "bytes", limits::PAGE_BYTES_MAX));
+        }
+        let streams = self.reader.as_ref().map_or(&[][..], |(_, streams)| streams);
+        let parts = page
+            .parts
+            .into_iter()
+            .map(|given| part(given, streams))
+            .collect::<Result<Vec<_>, _>>();
+        let parts = parts.map_err(|lie| self.instance.malformed("read", lie))?;
+        let next = match page.next {
+            wit::Next::More => Next::More,
+            wit::Next::Wait(ms) => Next::Wait(Duration::from_millis(ms)),
+            wit::Next::End => Next::End,
+        };
+        Ok(Page {
+            parts,
+            cursor: page.cursor.into(),
+            next,
+        })
+    }
+}
+
+/// Rows of columns and bytes of everything, as the guest handed them over.
+fn size(page: &wit::Page) -> (usize, usize) {
+    page.parts
+        .iter()
+        .fold((0, 0), |(rows, bytes), part| match &part.content {
+            wit::Content::Columns(given) => {
+                let columns: usize = given
+                    .columns
+                    .iter()
+                    .map(|named| lift::bytes(&named.column))
+                    .sum();
+                (rows + given.rows as usize, bytes + columns)
+            }
+            wit::Content::Document(document) => (rows, bytes + document.bytes.len()),
+        })
+}
+
+fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {
+    let name = answer::name::<StreamName>(given.name)?;
+    let schema = given.schema.map(lift::schema).transpose()?.map(Arc::new);
+    Ok(StreamInfo {
+        name,
+        schema,
+        incremental: given.incremental,
+    })
+}
+
+fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
+    let id = answer::name::<SplitId>(given.id)?;
+    let streams = given
+        .streams
+        .into_iter()
+        .map(|name| known(name, asked))
+        .collect::<Result<_, _>>()?;
+    Ok(Split {
+        id,
+        streams,
+        detail: given.detail,
+    })
+}
+
+/// A stream's name among those that were asked for.
+fn known(name: String, streams: &[StreamName]) -> Result<StreamName, Lie> {
+    match streams.iter().find(|stream| stream.as_str() == name) {
+        Some(stream) => Ok(stream.clone()),
+        None => Err(Lie::new(format!(
+            "stream `{}` was not asked for",
+            answer::quoted(&name)
+        ))),
+    }
+}
+
+fn part(given: wit::Part, streams: &[StreamName]) -> Result<PagePart, Lie> {
+    let stream = known(given.stream, streams)?;
+    let content = match given.content {
+        wit::Content::Columns(columns) => {
+            let rows = columns.rows as usize;
+            let (schema, data) = lift::columns(columns.columns, rows)?;
+            let changes = columns
+                .changes
+                .map(|changes| lift::changes(&changes, rows))
+                .transpose()?;
+            Content::Columns {
+                schema: Arc::new(schema),
+                data,
+                changes,
+            }
+        }
+        wit::Content::Document(document) => Content::Document {
+            format: format(document.format)?,
+            bytes: document.bytes,
+            name: answer::quoted(&document.name),
+            offset: document.offset,
+        },
+    };
+    Ok(PagePart { stream, content })
+}
+
+fn format(given: wit::DocumentFormat) -> Result<DocumentFormat, Lie> {
+    Ok(match given {
+        wit::DocumentFormat::Json(pointer) => DocumentFormat::Json { pointer },
+        wit::DocumentFormat::Ndjson => DocumentFormat::Ndjson,
+        wit::DocumentFormat::Csv(csv) => {
+            let ascii = u8::try_from(csv.delimiter).ok().filter(u8::is_ascii);
+            let delimiter = ascii.ok_or_else(|| {
+                Lie::new(format!(
+                    "delimiter `{}` is not ASCII",
+                    csv.delimiter.escape_default()
+                ))
+            })?;
+            DocumentFormat::Csv {
+                delimiter,
+                header: csv.header,
+            }
+        }
+    })
+}

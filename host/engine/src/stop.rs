@@ -1,0 +1,156 @@
+//! Why a call of a guest ended other than by its answer, told in the house's words. Decides nothing about what
+//! happens next: the fault's kind does.
+
+use crate::text::shown;
+use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::ids::PluginName;
+use sluice_model::limits;
+use sluice_model::sizes::{ByteSize, Span};
+use std::time::Duration;
+use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
+use wasmtime_wasi::I32Exit;
+
+/// A reason of the host's own to end a call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("past its call time")]
+    TimedOut,
+    #[error("memory would grow to {wanted_bytes} bytes")]
+    Memory { wanted_bytes: u64, max_bytes: u64 },
+    #[error("a table would grow to {wanted} entries")]
+    Table { wanted: usize },
+}
+
+/// Whose call ended, and what it was allowed.
+pub(crate) struct Call<'a> {
+    pub(crate) plugin: &'a PluginName,
+    /// The contract's word for it: `read`, `apply`.
+    pub(crate) name: &'static str,
+    pub(crate) time_max: Duration,
+    /// The last of what it wrote to standard error in this call.
+    pub(crate) stderr: String,
+}
+
+impl Call<'_> {
+    /// The fault behind what wasmtime says.
+    pub(crate) fn fault(&self, error: &wasmtime::Error) -> Fault {
+        if let Some(stop) = error.downcast_ref::<Stop>() {
+            return self.stopped(stop);
+        }
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return self.trapped(&format!("ended its process with exit code {}", exit.0));
+        }
+        if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+            return self.limit(&format!("holds {} resource handles", limits::HANDLES_MAX));
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return self.trap(*trap);
+        }
+        self.untyped(&error.root_cause().to_string())
+    }
+
+    /// The call ran past its time.
+    pub(crate) fn timed_out(&self) -> Fault {
+        let Self {
+            plugin,
+            name,
+            time_max,
+            ..
+        } = self;
+        let limit = Span(*time_max);
+        Fault::new(FaultKind::TimedOut, format!("`{plugin}` did not return from `{name}` within {limit}")).hint(
+            format!(
+                "[limits]\ncall_time = \"{limit}\"  # raise it, in the manifest and the grant: {} at most",
+                Span(limits::CALL_TIME_MAX)
+            ),
+        )
+    }
+
+    fn stopped(&self, stop: &Stop) -> Fault {
+        match stop {
+            Stop::TimedOut => self.timed_out(),
+            Stop::Memory {
+                wanted_bytes,
+                max_bytes,
+            } => {
+                let limit = ByteSize(*max_bytes);
+                self.limit(&format!("asked for {} of memory; its limit is {limit}", ByteSize(*wanted_bytes))).hint(
+                    format!(
+                        "[limits]\nmemory = \"{limit}\"  # raise it, in the manifest and the grant: {} at most",
+                        ByteSize(limits::MEMORY_BYTES_MAX)
+                    ),
+                )
+            }
+            Stop::Table { wanted } => self.limit(&format!(
+                "asked for a table of {wanted} entries; {} are allowed",
+                limits::TABLE_ENTRIES_MAX
+            )),
+        }
+    }
+
+    fn trap(&self, trap: Trap) -> Fault {
+        match trap {
+            Trap::Interrupt => self.timed_out(),
+            Trap::UnreachableCodeReached if !self.stderr.is_empty() => self.trapped("panicked"),
+            Trap::UnreachableCodeReached => self.trapped("panicked or aborted, without a word"),
+            Trap::MemoryOutOfBounds => {
+                self.trapped("reached outside its memory (deep recursion ends so, too)")
+            }
+            Trap::StackOverflow => self.trapped("ran out of stack: it recurses too deeply"),
+            other => self.trapped(&format!(
+                "trapped: {}",
+                shown(&other.to_string(), limits::FAULT_BYTES_MAX)
+            )),
+        }
+    }
+
+    /// What wasmtime gives no type of its own: limits of the store, and values that the component model forbids.
+    fn untyped(&self, text: &str) -> Fault {
+        let text = shown(text, limits::FAULT_BYTES_MAX);
+        if text.contains("fuel allocated for hostcalls") {
+            let max = ByteSize(limits::HOSTCALL_BYTES_MAX as u64);
+            return self.limit(&format!("handed over more than {max} in one call"));
+        }
+        if text.contains("resource limit exceeded") {
+            return self.limit(&text);
+        }
+        let Self { plugin, name, .. } = self;
+        Fault::new(
+            FaultKind::Malformed,
+            format!("`{plugin}` broke the contract in `{name}`: {text}"),
+        )
+    }
+
+    fn trapped(&self, what: &str) -> Fault {
+        let Self {
+            plugin,
+            name,
+            stderr,
+            ..
+        } = self;
+        let mut message = format!("`{plugin}` {what} in `{name}`");
+        if !stderr.is_empty() {
+            message.push_str(": ");
+            message.push_str(&shown(&one_line(stderr), limits::FAULT_BYTES_MAX));
+        }
+        Fault::new(FaultKind::Trapped, message)
+    }
+
+    fn limit(&self, what: &str) -> Fault {
+        let Self { plugin, name, .. } = self;
+        Fault::new(
+            FaultKind::LimitExceeded,
+            format!("`{plugin}` {what} (in `{name}`)"),
+        )
+    }
+}
+
+/// A panic's message in one line, without the advice for people who can set variables.
+fn one_line(stderr: &str) -> String {
+    let lines = stderr.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("note: run with"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
