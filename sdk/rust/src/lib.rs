@@ -9,12 +9,14 @@ pub mod bindings;
 
 mod batch;
 mod builder;
+mod calendar;
 mod column;
 mod config;
 mod fault;
 mod mask;
 mod schema;
 
+pub mod decimal;
 pub mod files;
 pub mod framing;
 pub mod http;
@@ -32,6 +34,7 @@ pub use builder::{
     BinaryBuilder, BooleanBuilder, DateBuilder, DecimalBuilder, Float64Builder, Int64Builder,
     JsonBuilder, TextBuilder, TimestampBuilder,
 };
+pub use calendar::NotATime;
 pub use column::{
     BinaryView, BooleanView, Column, DecimalView, NamedColumn, Packed, TextView, Values, View,
 };

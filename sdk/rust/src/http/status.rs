@@ -2,6 +2,7 @@
 
 use super::Response;
 use crate::Fault;
+use crate::calendar::days;
 
 pub(super) fn fault(response: &Response) -> Fault {
     let message = format!("the server answered {}", response.status);
@@ -66,14 +67,6 @@ fn seconds(date: &str) -> Option<i64> {
 fn number(digits: &str) -> Option<i64> {
     (digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| digits.parse().ok())?
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar, after Howard Hinnant's `days_from_civil`.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

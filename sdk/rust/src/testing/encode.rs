@@ -1,7 +1,7 @@
 //! `encode` as the host has it, good enough for a test: the host's own is native and fast.
 
 use super::Table;
-use crate::{Column, CsvOutput, Fault, FieldType, Format, Packed, Values};
+use crate::{Column, CsvOutput, Date, Fault, FieldType, Format, Packed, Timestamp, Values};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -121,8 +121,8 @@ pub(super) fn cell(column: &Column, kind: FieldType, row: usize, rows: usize) ->
         Values::Decimal(_) => decimal(column, kind, row).into(),
         Values::Text(packed) => text(packed).into(),
         Values::Binary(packed) => base64(packed.row(row)).into(),
-        Values::Date(values) => date(i64::from(values[row])).into(),
-        Values::Timestamp(values) => timestamp(values[row]).into(),
+        Values::Date(values) => Date(values[row]).to_string().into(),
+        Values::Timestamp(values) => Timestamp(values[row]).to_string().into(),
         Values::Json(packed) => serde_json::from_slice(packed.row(row)).unwrap_or(Value::Null),
     }
 }
@@ -134,17 +134,11 @@ fn decimal(column: &Column, kind: FieldType, row: usize) -> String {
         .and_then(|view| view.get(row))
         .unwrap_or_default();
     let scale = if let FieldType::Decimal(size) = kind {
-        usize::from(size.scale.unsigned_abs())
+        size.scale.unsigned_abs()
     } else {
         0
     };
-    let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
-    let (whole, part) = digits.split_at(digits.len() - scale);
-    format!(
-        "{}{whole}{}{part}",
-        if value < 0 { "-" } else { "" },
-        if scale > 0 { "." } else { "" }
-    )
+    crate::decimal::format(value, scale)
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -160,43 +154,4 @@ fn base64(bytes: &[u8]) -> String {
             .collect::<String>()
     };
     bytes.chunks(3).map(group).collect()
-}
-
-fn date(days: i64) -> String {
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-fn timestamp(micros: i64) -> String {
-    let (days, of_day) = (
-        micros.div_euclid(86_400_000_000),
-        micros.rem_euclid(86_400_000_000),
-    );
-    let (seconds, part) = (of_day / 1_000_000, of_day % 1_000_000);
-    let part = if part == 0 {
-        String::new()
-    } else {
-        format!(".{part:06}")
-    };
-    format!(
-        "{}T{:02}:{:02}:{:02}{part}Z",
-        date(days),
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
-}
-
-/// Year, month and day of days since 1970-01-01, after Howard Hinnant's `civil_from_days`.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let (day, month) = (
-        of_year - (153 * shifted + 2) / 5 + 1,
-        (shifted + 2) % 12 + 1,
-    );
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
