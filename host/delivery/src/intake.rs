@@ -214,7 +214,8 @@ impl Split {
             .pages
             .pop_front()
             .ok_or_else(|| out_of_turn("a page that is not there"))?;
-        if self.says_nothing(&page, &tally) {
+        // Within a unit it is kept, so that a unit's pages have no gaps.
+        if self.gathering.is_none() && self.says_nothing(&page, &tally) {
             out.push(Action::Release {
                 pages: no..PageNo(no.0 + 1),
             });

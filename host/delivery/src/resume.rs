@@ -34,10 +34,10 @@ pub enum Start {
     Promoted,
     /// The sink had not published the intended unit: its dead letters are deleted, and it is read again.
     Discarded,
-    /// The sink is ahead of the store, which was lost or set back. Dead letters and counts of what lies between are
+    /// The sinks are ahead of the store, which was lost or set back. Dead letters and counts of what lies between are
     /// lost; records are not.
     SinkAhead {
-        /// The sink that is least far ahead.
+        /// The first of them.
         sink: usize,
         /// What the store held.
         stored: Option<Mark>,
@@ -47,7 +47,7 @@ pub enum Start {
 }
 
 /// Decides where a run of a split begins. With one sink, a transactional one, no record is delivered twice; with
-/// several, the one that is least far decides, and the others may see records again.
+/// several, those that are further than the others may see records again.
 ///
 /// Fails where a transactional sink lacks what the store says it has: going on would lose records.
 pub fn resume(stored: Option<&Checkpoint>, sinks: &[Standing]) -> Result<Resume, Fault> {
@@ -71,31 +71,28 @@ fn place(
     held: Checkpoint,
     sinks: &[Standing],
 ) -> Result<(Checkpoint, Start), Fault> {
-    let intended = held.intent.as_ref().map(|intent| intent.mark);
-    let Some((sink, commit)) = least(sinks) else {
-        let start = if is_stored {
-            Start::Checkpoint
-        } else {
-            Start::Beginning
-        };
-        return Ok((
-            held,
-            if intended.is_some() {
-                Start::Discarded
-            } else {
-                start
-            },
-        ));
+    let transactional = || {
+        sinks
+            .iter()
+            .enumerate()
+            .filter(|(_, sink)| sink.mode == SinkMode::Transactional)
     };
-    let committed = commit.map(|commit| commit.mark);
-    if committed.is_some() && committed == intended {
-        return Ok((held.promoted(), Start::Promoted));
+    for (at, sink) in transactional() {
+        let committed = sink.committed.as_ref().map(|commit| commit.mark);
+        if committed < held.mark {
+            return Err(behind(at, committed, held.mark));
+        }
     }
-    if committed < held.mark {
-        return Err(behind(sink, committed, held.mark));
-    }
-    if let Some(commit) = commit.filter(|_| committed > held.mark) {
-        return Ok(ahead(held, sink, commit));
+    let intended = held.intent.as_ref().map(|intent| intent.mark);
+    // Sinks that differ say nothing about a common place: a unit that was read again may have ended elsewhere. The
+    // stored place is safe for all of them.
+    if let Some((sink, commit)) = common(transactional()) {
+        if Some(commit.mark) == intended {
+            return Ok((held.promoted(), Start::Promoted));
+        }
+        if Some(commit.mark) > held.mark {
+            return Ok(ahead(held, sink, commit));
+        }
     }
     let start = match (is_stored, intended) {
         (_, Some(_)) => Start::Discarded,
@@ -105,15 +102,18 @@ fn place(
     Ok((held, start))
 }
 
-/// The transactional sink that is least far, and its commit.
-fn least(sinks: &[Standing]) -> Option<(usize, Option<&Commit>)> {
-    let transactional = sinks
-        .iter()
-        .enumerate()
-        .filter(|(_, sink)| sink.mode == SinkMode::Transactional);
-    transactional
-        .map(|(at, sink)| (at, sink.committed.as_ref()))
-        .min_by_key(|(_, commit)| commit.map(|commit| commit.mark))
+/// The commit that all these sinks have published last, if it is the same one; and the first of them.
+fn common<'a>(
+    mut sinks: impl Iterator<Item = (usize, &'a Standing)>,
+) -> Option<(usize, &'a Commit)> {
+    let (at, first) = sinks.next()?;
+    let commit = first.committed.as_ref()?;
+    let is_same = |sink: &Standing| {
+        sink.committed
+            .as_ref()
+            .is_some_and(|other| other.mark == commit.mark)
+    };
+    sinks.all(|(_, sink)| is_same(sink)).then_some((at, commit))
 }
 
 fn ahead(held: Checkpoint, sink: usize, commit: &Commit) -> (Checkpoint, Start) {
@@ -175,4 +175,309 @@ fn sequences<'a>(held: &'a Checkpoint, sinks: &'a [Standing]) -> impl Iterator<I
     marks(held, sinks)
         .map(|mark| mark.sequence)
         .chain([held.sequence])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SinkMode::{Plain, Transactional};
+    use sluice_model::checkpoint::{Cursor, Intent, Totals};
+
+    fn mark(epoch: u64, sequence: u64) -> Mark {
+        Mark { epoch, sequence }
+    }
+
+    /// The place after a unit, as its mark in bytes.
+    fn cursor(mark: Mark) -> Cursor {
+        Cursor::from(vec![mark.epoch as u8, mark.sequence as u8])
+    }
+
+    fn totals(read: u64) -> Totals {
+        Totals {
+            read,
+            written: read,
+            ..Totals::default()
+        }
+    }
+
+    fn delivered(last: Mark) -> Checkpoint {
+        let (epoch, sequence) = (last.epoch, last.sequence);
+        let place = Some(cursor(last));
+        Checkpoint {
+            epoch,
+            sequence,
+            mark: Some(last),
+            place,
+            ended: true,
+            totals: totals(5),
+            intent: None,
+        }
+    }
+
+    fn intending(last: Option<Mark>, next: Mark) -> Checkpoint {
+        let held = last.map(delivered).unwrap_or_default();
+        let intent = Intent {
+            mark: next,
+            place: cursor(next),
+            ended: false,
+            totals: totals(9),
+            dead_letters: None,
+        };
+        Checkpoint {
+            epoch: next.epoch,
+            sequence: next.sequence,
+            intent: Some(intent),
+            ..held
+        }
+    }
+
+    fn sink(mode: SinkMode, committed: Option<Mark>) -> Standing {
+        Standing {
+            mode,
+            committed: committed.map(|mark| Commit {
+                mark,
+                cursor: cursor(mark),
+            }),
+        }
+    }
+
+    /// What is stored and what the sinks say; where and why the run begins, and its epoch and sequence.
+    fn check(
+        stored: Option<&Checkpoint>,
+        sinks: &[Standing],
+        start: Start,
+        at: Option<Mark>,
+        new: (u64, u64),
+    ) {
+        let resume = resume(stored, sinks).expect("resumes");
+        let Checkpoint {
+            epoch,
+            sequence,
+            mark,
+            place,
+            intent,
+            ..
+        } = resume.checkpoint;
+        assert_eq!(
+            (resume.start, mark, place, intent),
+            (start, at, at.map(cursor), None)
+        );
+        assert_eq!((epoch, sequence), new);
+    }
+
+    #[test]
+    fn plain_sinks_resume_from_the_store() {
+        check(None, &[sink(Plain, None)], Start::Beginning, None, (1, 0));
+        let held = delivered(mark(1, 4));
+        check(
+            Some(&held),
+            &[sink(Plain, None)],
+            Start::Checkpoint,
+            Some(mark(1, 4)),
+            (2, 4),
+        );
+        // What a plain sink says of commits is no promise.
+        check(
+            Some(&held),
+            &[sink(Plain, Some(mark(1, 3)))],
+            Start::Checkpoint,
+            Some(mark(1, 4)),
+            (2, 4),
+        );
+        // The pipeline had a transactional sink once.
+        let held = intending(Some(mark(1, 4)), mark(1, 5));
+        check(
+            Some(&held),
+            &[sink(Plain, None)],
+            Start::Discarded,
+            Some(mark(1, 4)),
+            (2, 5),
+        );
+    }
+
+    #[test]
+    fn one_transactional_sink_has_the_last_word() {
+        let only = |committed| [sink(Transactional, committed)];
+        check(None, &only(None), Start::Beginning, None, (1, 0));
+        let taken = Checkpoint {
+            epoch: 3,
+            ..Checkpoint::default()
+        };
+        check(Some(&taken), &only(None), Start::Checkpoint, None, (4, 0));
+        let (last, next) = (mark(1, 4), mark(2, 5));
+        check(
+            Some(&delivered(last)),
+            &only(Some(last)),
+            Start::Checkpoint,
+            Some(last),
+            (2, 4),
+        );
+        let held = intending(Some(last), next);
+        check(
+            Some(&held),
+            &only(Some(next)),
+            Start::Promoted,
+            Some(next),
+            (3, 5),
+        );
+        check(
+            Some(&held),
+            &only(Some(last)),
+            Start::Discarded,
+            Some(last),
+            (3, 5),
+        );
+        check(
+            Some(&intending(None, next)),
+            &only(None),
+            Start::Discarded,
+            None,
+            (3, 5),
+        );
+        check(
+            Some(&intending(None, next)),
+            &only(Some(next)),
+            Start::Promoted,
+            Some(next),
+            (3, 5),
+        );
+    }
+
+    #[test]
+    fn a_sink_ahead_of_the_store_is_believed() {
+        let only = |committed| [sink(Transactional, Some(committed))];
+        let (last, next, far) = (mark(1, 4), mark(2, 5), mark(4, 9));
+        let ahead = |stored| Start::SinkAhead {
+            sink: 0,
+            stored,
+            committed: far,
+        };
+        check(None, &only(far), ahead(None), Some(far), (5, 9));
+        check(
+            Some(&delivered(last)),
+            &only(far),
+            ahead(Some(last)),
+            Some(far),
+            (5, 9),
+        );
+        check(
+            Some(&intending(Some(last), next)),
+            &only(far),
+            ahead(Some(last)),
+            Some(far),
+            (5, 9),
+        );
+        // It went past the intent, so that one counts; it did not reach this one.
+        let totals = |stored: &Checkpoint| {
+            resume(Some(stored), &only(far))
+                .expect("resumes")
+                .checkpoint
+                .totals
+                .read
+        };
+        assert_eq!(totals(&intending(Some(last), next)), 9);
+        assert_eq!(totals(&intending(Some(last), mark(5, 12))), 5);
+        assert!(!resume(None, &only(far)).expect("resumes").checkpoint.ended);
+    }
+
+    #[test]
+    fn a_sink_behind_the_store_stops_the_run() {
+        let check = |stored: &Checkpoint, sinks: &[Standing], says: &str| {
+            let fault = resume(Some(stored), sinks).expect_err("stops");
+            assert_eq!(fault.kind, FaultKind::CursorLost);
+            assert!(
+                fault.message.contains(says) && fault.hint.is_some(),
+                "{fault}"
+            );
+        };
+        let (older, last, next) = (mark(1, 3), mark(1, 4), mark(2, 5));
+        check(
+            &delivered(last),
+            &[sink(Transactional, None)],
+            "sink 1 holds no commit, but commit 1.4",
+        );
+        check(
+            &delivered(last),
+            &[sink(Transactional, Some(older))],
+            "holds commit 1.3",
+        );
+        check(
+            &intending(Some(last), next),
+            &[sink(Transactional, Some(older))],
+            "holds commit 1.3",
+        );
+        let two = [
+            sink(Transactional, Some(next)),
+            sink(Transactional, Some(older)),
+        ];
+        check(&intending(Some(last), next), &two, "sink 2");
+        check(
+            &delivered(last),
+            &[sink(Plain, None), sink(Transactional, None)],
+            "sink 2",
+        );
+    }
+
+    #[test]
+    fn several_sinks_resume_where_none_of_them_misses_a_record() {
+        let (last, next, far) = (mark(1, 4), mark(2, 5), mark(4, 9));
+        let two = |one, other| [sink(Transactional, one), sink(Transactional, other)];
+        let held = intending(Some(last), next);
+        check(
+            Some(&held),
+            &two(Some(next), Some(next)),
+            Start::Promoted,
+            Some(next),
+            (3, 5),
+        );
+        check(
+            Some(&held),
+            &two(Some(next), Some(last)),
+            Start::Discarded,
+            Some(last),
+            (3, 5),
+        );
+        check(
+            Some(&held),
+            &two(Some(next), Some(far)),
+            Start::Discarded,
+            Some(last),
+            (5, 9),
+        );
+        let ahead = Start::SinkAhead {
+            sink: 0,
+            stored: Some(last),
+            committed: far,
+        };
+        check(
+            Some(&held),
+            &two(Some(far), Some(far)),
+            ahead,
+            Some(far),
+            (5, 9),
+        );
+        check(
+            None,
+            &two(Some(far), Some(next)),
+            Start::Beginning,
+            None,
+            (5, 9),
+        );
+        check(None, &two(Some(far), None), Start::Beginning, None, (5, 9));
+        let mixed = |committed| [sink(Plain, None), sink(Transactional, committed)];
+        check(
+            Some(&held),
+            &mixed(Some(next)),
+            Start::Promoted,
+            Some(next),
+            (3, 5),
+        );
+        check(
+            Some(&held),
+            &mixed(Some(last)),
+            Start::Discarded,
+            Some(last),
+            (3, 5),
+        );
+    }
 }
