@@ -5,7 +5,7 @@
 /// The world of a source, and the home of what all worlds share.
 pub mod source {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "../../wit/0.1.0",
         world: "source-plugin",
         pub_export_macro: true,
         export_macro_name: "__export_source",
@@ -18,7 +18,7 @@ pub mod source {
 /// The world of a transform.
 pub mod transform {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "../../wit/0.1.0",
         world: "transform-plugin",
         pub_export_macro: true,
         export_macro_name: "__export_transform",
@@ -35,7 +35,7 @@ pub mod transform {
 /// The world of a sink.
 pub mod sink {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "../../wit/0.1.0",
         world: "sink-plugin",
         pub_export_macro: true,
         export_macro_name: "__export_sink",
