@@ -2,11 +2,13 @@
 
 use crate::chance::Chance;
 use sluice_delivery::{RetrySettings, Settings, SinkMode, Standing};
-use sluice_model::checkpoint::{Checkpoint, Commit, Cursor};
+use sluice_model::checkpoint::{Checkpoint, Commit, Cursor, Mark};
 use sluice_model::ids::{PipelineName, SplitId};
+use sluice_model::ports::{Namespace, StateStore};
 use sluice_state::MemStore;
-use sluice_state::journal::{Filter, dead_letters, hold};
-use std::collections::BTreeSet;
+use sluice_state::journal::{dead_letter, hold};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What is to become of a record.
@@ -44,8 +46,8 @@ pub struct World {
     pub crash_per_mille: u64,
     /// Before this record, the DLQ was lost with the store.
     pub letters_lost_before: u64,
-    /// A full page shows what the source was asked for.
     pub store_was_lost: bool,
+    known_letters: RefCell<BTreeMap<u64, (u64, Mark)>>,
 }
 
 pub fn pipeline() -> PipelineName {
@@ -123,6 +125,7 @@ impl World {
             crash_per_mille: [0, 5, 30, 100][chance.below(4) as usize],
             letters_lost_before: 0,
             store_was_lost: false,
+            known_letters: RefCell::default(),
         }
     }
 
@@ -158,22 +161,45 @@ impl World {
         self.sinks.iter().map(|sink| sink.held.clone()).collect()
     }
 
-    /// Dead letters that are real, and those that are pending, by record.
-    fn letters(&self) -> (Vec<u64>, BTreeSet<u64>) {
-        let kept =
-            dead_letters(&self.store, &pipeline(), &Filter::default(), 0, 100_000).expect("reads");
-        let record = |line: Option<u64>| line.expect("a letter names its record");
-        let (pending, real): (Vec<_>, Vec<_>) = kept.iter().partition(|kept| kept.pending);
-        let of = |kept: &&sluice_state::journal::Kept| record(kept.letter.rejection.place.line);
-        (
-            real.iter().map(of).collect(),
-            pending.iter().map(of).collect(),
-        )
+    /// Dead letters that are real, and those that are pending, by record. A letter never changes under its number, so
+    /// each is decoded once.
+    fn letters(&self, checkpoint: &Checkpoint) -> (Vec<u64>, BTreeSet<u64>) {
+        let intended = checkpoint.intent.as_ref().map(|intent| intent.mark);
+        let (mut real, mut pending) = (Vec::new(), BTreeSet::new());
+        let mut known = self.known_letters.borrow_mut();
+        for (key, _) in self
+            .store
+            .scan(Namespace::DeadLetter, b"", b"", usize::MAX)
+            .expect("scans")
+        {
+            let number = u64::from_be_bytes(*key.last_chunk().expect("a key ends in its number"));
+            let (record, mark) = *known.entry(number).or_insert_with(|| {
+                let kept = dead_letter(&self.store, &pipeline(), number)
+                    .expect("reads")
+                    .expect("is there");
+                assert_eq!(kept.pending, intended == Some(kept.letter.mark));
+                (
+                    kept.letter
+                        .rejection
+                        .place
+                        .line
+                        .expect("a letter names its record"),
+                    kept.letter.mark,
+                )
+            });
+            if intended == Some(mark) {
+                pending.insert(record);
+            } else {
+                real.push(record);
+            }
+        }
+        (real, pending)
     }
 
     /// The state lost: the next run has only the sink's word.
     pub fn lose_store(&mut self) {
         self.store = MemStore::new();
+        self.known_letters.borrow_mut().clear();
         self.store_was_lost = true;
         self.letters_lost_before = position(
             self.sinks[0]
@@ -185,10 +211,15 @@ impl World {
         self.acknowledged = 0;
     }
 
-    /// Up to what place all is delivered, by the world's own count.
-    pub fn check_delivered_up_to(&self, end: u64) {
-        let (real, pending) = self.letters();
+    /// All up to here is delivered, by the world's own count, and that is stored.
+    pub fn check_settled(&self, end: u64) {
+        let checkpoint = self.checkpoint().expect("stored");
+        let (real, pending) = self.letters(&checkpoint);
         self.check_up_to(end, &real.iter().chain(&pending).copied().collect());
+        assert!(
+            end <= position(checkpoint.promoted().place.as_ref()).0,
+            "not stored yet"
+        );
     }
 
     /// The checkpoint is not ahead of the sinks and the DLQ.
@@ -196,7 +227,7 @@ impl World {
         let Some(checkpoint) = self.checkpoint() else {
             return;
         };
-        let (real, _) = self.letters();
+        let (real, _) = self.letters(&checkpoint);
         let (end, _) = position(checkpoint.place.as_ref());
         self.check_up_to(end, &real.iter().copied().collect());
         if !self.store_was_lost {
@@ -245,7 +276,7 @@ impl World {
         assert_eq!(checkpoint.intent, None);
         assert_eq!(self.acknowledged, self.records());
         self.check_never_ahead();
-        let (real, pending) = self.letters();
+        let (real, pending) = self.letters(&checkpoint);
         assert!(pending.is_empty());
         let mut unique = real.clone();
         unique.sort_unstable();
