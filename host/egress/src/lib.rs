@@ -1,1 +1,15 @@
 //! The network door: DNS, address rules, HTTP, TLS, credentials. The only crate that opens sockets for plugins.
+//! What may be sent is decided in `policy`; this crate sees to it that nothing else is.
+
+mod answer;
+mod connect;
+mod credential;
+mod door;
+mod outgoing;
+mod pool;
+mod resolve;
+mod settings;
+
+pub use door::Door;
+pub use resolve::{Resolver, SystemResolver};
+pub use settings::{DoorSettings, public_roots};

@@ -1,0 +1,63 @@
+//! The bounds of a door, by default those of `limits`. None of them can be reached from a plugin's settings.
+
+use rustls::RootCertStore;
+use sluice_model::limits;
+use sluice_model::ports::HttpTimeouts;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a door connects, and what it stops at.
+#[derive(Debug, Clone)]
+pub struct DoorSettings {
+    /// Whom it trusts. A deployment's own authority replaces the public ones, it does not join them.
+    pub roots: Arc<RootCertStore>,
+    /// Looking a name up.
+    pub dns_time_max: Duration,
+    /// Ceilings of what a plugin may ask for.
+    pub timeouts_max: HttpTimeouts,
+    /// One request's body.
+    pub request_bytes_max: u64,
+    /// One answer's body.
+    pub response_bytes_max: u64,
+    /// Requests open at once; one more is refused, for waiting while holding others could wait for ever.
+    pub in_flight_max: usize,
+    /// How long an open connection waits for its next request. Below what servers commonly keep one open, so that
+    /// a request seldom meets a closing connection.
+    pub idle_time_max: Duration,
+}
+
+impl Default for DoorSettings {
+    fn default() -> Self {
+        Self {
+            roots: Arc::new(public_roots()),
+            dns_time_max: limits::DNS_TIME_MAX,
+            timeouts_max: HttpTimeouts {
+                connect: limits::HTTP_CONNECT_TIME_MAX,
+                first_byte: limits::HTTP_FIRST_BYTE_TIME_MAX,
+                between_bytes: limits::HTTP_BETWEEN_BYTES_TIME_MAX,
+            },
+            request_bytes_max: limits::HTTP_REQUEST_BYTES_MAX,
+            response_bytes_max: limits::HTTP_RESPONSE_BYTES_MAX,
+            in_flight_max: limits::HTTP_REQUESTS_IN_FLIGHT_MAX,
+            idle_time_max: Duration::from_secs(20),
+        }
+    }
+}
+
+impl DoorSettings {
+    /// What the plugin asked for, under the ceilings.
+    pub(crate) fn capped(&self, asked: HttpTimeouts) -> HttpTimeouts {
+        HttpTimeouts {
+            connect: asked.connect.min(self.timeouts_max.connect),
+            first_byte: asked.first_byte.min(self.timeouts_max.first_byte),
+            between_bytes: asked.between_bytes.min(self.timeouts_max.between_bytes),
+        }
+    }
+}
+
+/// The authorities that browsers trust.
+pub fn public_roots() -> RootCertStore {
+    RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    }
+}
