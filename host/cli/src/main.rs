@@ -1,2 +1,62 @@
-//! placeholder
-fn main() {}
+//! The `sluice` binary: arguments in, text out. Everything it does is in `sluice-service`; everything it prints is
+//! here.
+
+mod arguments;
+mod commands;
+mod progress;
+mod show;
+mod table;
+
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+use sluice_service::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(arguments.verbose, arguments.json);
+    match work(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            show::error(&error, arguments.json);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> Result<ExitCode, Error> {
+    let json = arguments.json;
+    match &arguments.command {
+        Command::Run { pipeline } => commands::run(pipeline, json),
+        Command::Check { pipeline } => commands::check(pipeline, json),
+        Command::Plugin(command) => commands::plugin(command, json),
+        Command::Grant(command) => commands::grant(command, json),
+        Command::Checkpoint(command) => commands::checkpoint(command, json),
+        Command::Dlq(command) => commands::dlq(command, json),
+    }
+}
+
+/// Logs go to standard error: text for people, one JSON object a line with `--json`.
+fn start_log(verbose: u8, json: bool) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new(format!(
+            "{level},wasmtime=warn,cranelift=warn,hyper=warn"
+        ))
+    });
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    if json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init();
+    }
+}

@@ -252,6 +252,12 @@ impl Effective {
         missing
     }
 
+    /// The columns the manifest asks to read, with its settings filled in; `*` is every one. What of them is granted
+    /// is [`Self::may_read`]'s to say.
+    pub fn reads(&self) -> Vec<String> {
+        self.asked_data.reads.names()
+    }
+
     /// May it copy in this column?
     pub fn may_read(&self, column: &str) -> Result<(), Refusal> {
         self.may(

@@ -1,1 +1,198 @@
-//! End-to-end tests: the real binary, real plugins, real servers.
+//! A deployment in a folder of its own, and the real binary at work in it: what the end-to-end tests walk through.
+//! `cargo x test` builds the binary and the plugins and says where they are.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A deployment. Gone when it is dropped.
+pub struct TestHost {
+    folder: tempfile::TempDir,
+}
+
+/// What a command of the binary gave.
+#[derive(Debug)]
+pub struct Answer {
+    /// The exit code; none where it was killed.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Answer {
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+
+    /// The same, where the command must have done what was asked.
+    #[must_use]
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+fn said(variable: &str) -> PathBuf {
+    let value = std::env::var_os(variable);
+    value.map_or_else(
+        || panic!("{variable} is not set: run `cargo x test`, which builds what these tests need"),
+        PathBuf::from,
+    )
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestHost {
+    /// An empty deployment with our own plugins.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let host = Self { folder };
+        host.write(
+            "sluice.toml",
+            &format!(
+                "[plugins]\ndir = \"{}\"\n",
+                said("SLUICE_PLUGINS").display()
+            ),
+        );
+        host
+    }
+
+    /// Its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, its folders too.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a file stands in a folder"))
+            .expect("folders");
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// Puts a secret where the deployment looks for it.
+    pub fn secret(&self, name: &str, value: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.write(&format!("secrets/{name}"), value);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+
+    /// The binary in the deployment's folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(said("SLUICE_BIN"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("SLUICE_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary.
+    pub fn sluice(&self, arguments: &[&str]) -> Answer {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(arguments).output().expect("the binary runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("sluice prints text");
+        Answer {
+            code: status.code(),
+            out: text(stdout),
+            err: text(stderr),
+        }
+    }
+
+    /// Starts the binary and does not wait.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs")
+    }
+
+    /// Grants a pipeline all it asks for.
+    pub fn grant(&self, pipeline: &str) {
+        drop(self.sluice(&["grant", "new", pipeline]).done());
+    }
+
+    /// Grants a pipeline all it asks for, at this machine's own address.
+    pub fn grant_local(&self, pipeline: &str) {
+        drop(
+            self.sluice(&["grant", "new", pipeline, "--network", "127.0.0.1/32"])
+                .done(),
+        );
+    }
+
+    /// Runs a pipeline to its end, and gives its report.
+    pub fn run(&self, pipeline: &str) -> Value {
+        let report = self.sluice(&["run", pipeline, "--json"]).done().json();
+        balanced(&report);
+        report
+    }
+
+    /// Every dead letter of a pipeline.
+    pub fn dead_letters(&self, pipeline: &str) -> Vec<Value> {
+        lines(&self.sluice(&["dlq", "export", pipeline]).done().out)
+    }
+
+    /// Every record in the published parts of a folder of NDJSON, in the parts' order.
+    pub fn records(&self, folder: &str) -> Vec<Value> {
+        parts(&self.path(folder))
+            .iter()
+            .flat_map(|part| lines(&std::fs::read_to_string(part).expect("a part")))
+            .collect()
+    }
+}
+
+/// The files a reader of the folder would see: those whose names do not begin with a dot, sorted.
+pub fn parts(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            let hidden = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            match path.is_dir() {
+                _ if hidden => {}
+                true => folders.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// NDJSON as values. A broken line is a failure: nobody may see half a record.
+pub fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// The equation of every run.
+pub fn balanced(report: &Value) {
+    let count = |name: &str| {
+        report[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no `{name}` in {report}"))
+    };
+    let settled =
+        count("written") + count("filtered") + count("dead_lettered") + count("in_flight");
+    assert_eq!(count("read"), settled, "{report}");
+}

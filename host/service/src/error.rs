@@ -1,0 +1,71 @@
+//! What a command can end with, and whose turn it is then: the exit code is decided by the kind alone.
+
+use sluice_model::fault::Fault;
+use sluice_model::ports::StoreError;
+use sluice_model::tomlfile::FileError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Mistakes in what was typed or written: exit code 2.
+    #[error("{}", problems(.0))]
+    Wrong(Vec<FileError>),
+    /// A pipeline, a plugin or its input failed: exit code 1.
+    #[error("{stage}: {fault}")]
+    Failed {
+        /// Which part.
+        stage: String,
+        /// Why.
+        fault: Fault,
+    },
+    /// The host itself failed: exit code 3.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl Error {
+    /// One mistake.
+    pub fn wrong(problem: FileError) -> Self {
+        Self::Wrong(vec![problem])
+    }
+
+    /// A fault of this part.
+    pub fn failed(stage: impl ToString, fault: Fault) -> Self {
+        if matches!(fault.kind, sluice_model::fault::FaultKind::Host) {
+            return Self::Host(fault.to_string());
+        }
+        Self::Failed {
+            stage: stage.to_string(),
+            fault,
+        }
+    }
+
+    /// 1, 2 or 3.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Failed { .. } => 1,
+            Error::Wrong(_) => 2,
+            Error::Host(_) => 3,
+        }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(problem: FileError) -> Self {
+        Self::wrong(problem)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Host(error.to_string())
+    }
+}
+
+fn problems(problems: &[FileError]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

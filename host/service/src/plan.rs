@@ -1,0 +1,484 @@
+//! A pipeline as it would run: each stage with its component, its settings, its effective grant and its secrets.
+//! Everything here is decided without running a plugin; what only a plugin can say is asked in `check`.
+
+use crate::deployment::{Deployment, read, shown};
+use crate::grants::{self, Filed, Missing};
+use crate::plugins::{self, Found};
+use crate::{secrets, settings};
+use serde_json::Value;
+use sluice_engine::Artifact;
+use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
+use sluice_model::manifest::{Manifest, Unit};
+use sluice_model::pipeline::{Guarantee, Pipeline};
+use sluice_model::schema::Schema;
+use sluice_model::secret::Secret;
+use sluice_model::tomlfile::{FileError, nearest};
+use sluice_policy::Effective;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A pipeline file and what it means in its deployment.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where it runs.
+    pub deployment: Deployment,
+    /// The pipeline file, as messages show it.
+    pub file: String,
+    /// Its text, for the line of a mistake.
+    pub text: String,
+    /// What it says.
+    pub pipeline: Pipeline,
+    /// Schemas it declares.
+    pub declared: BTreeMap<StreamName, Arc<Schema>>,
+    /// Where records come from.
+    pub source: Stage,
+    /// What happens to them.
+    pub transforms: Vec<Stage>,
+    /// Where they go.
+    pub sinks: Vec<Stage>,
+    /// What this pair of source and sinks promises.
+    pub guarantee: Guarantee,
+}
+
+/// One stage, ready to be instantiated.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Which.
+    pub id: StageId,
+    /// Its component.
+    pub artifact: Artifact,
+    /// Its settings.
+    pub config: Value,
+    /// What it may do.
+    pub effective: Arc<Effective>,
+    /// Its secrets, under its own names for them.
+    pub secrets: Arc<HashMap<SecretName, Secret>>,
+    /// The streams it is for; all where empty.
+    pub streams: Vec<StreamName>,
+    /// Where it stands in the pipeline file: `/sink/0`.
+    pub pointer: String,
+}
+
+impl Stage {
+    /// `sluice/map (transform 1)`: how messages name it.
+    pub fn label(&self) -> String {
+        label(&self.artifact.manifest, self.id)
+    }
+
+    /// Whether records of this stream pass through it.
+    pub fn takes(&self, stream: &StreamName) -> bool {
+        self.streams.is_empty() || self.streams.contains(stream)
+    }
+}
+
+/// How messages name a stage.
+pub fn label(manifest: &Manifest, id: StageId) -> String {
+    format!("{} ({id})", manifest.plugin.name)
+}
+
+impl Plan {
+    /// Its name.
+    pub fn name(&self) -> &PipelineName {
+        &self.pipeline.pipeline.name
+    }
+
+    /// A mistake in the pipeline file, at this place of it.
+    pub fn problem(&self, pointer: &str, message: impl Into<String>) -> FileError {
+        FileError::new(&self.file, message).at_pointer(&self.text, pointer)
+    }
+
+    /// How much the host gathers before a write: the least of what the sinks ask for.
+    pub fn unit(&self) -> Unit {
+        let units = self.sinks.iter().map(|sink| sink.effective.unit);
+        units
+            .reduce(|a, b| Unit {
+                bytes: a.bytes.min(b.bytes),
+                rows: a.rows.min(b.rows),
+                linger: a.linger.min(b.linger),
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// Reads and checks a pipeline file. All mistakes at once.
+pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
+    let deployment =
+        Deployment::find(file.parent().unwrap_or(Path::new("."))).map_err(|error| match error {
+            crate::Error::Wrong(problems) => problems,
+            other => vec![FileError::new(shown(file), other.to_string())],
+        })?;
+    let text = read(file).map_err(|problem| vec![problem])?;
+    let shown = shown(file);
+    let pipeline = Pipeline::parse(&shown, &text).map_err(|problem| vec![problem])?;
+    let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
+    Maker {
+        deployment,
+        file: shown,
+        text,
+        grants,
+        problems: Vec::new(),
+    }
+    .make(pipeline)
+}
+
+struct Maker {
+    deployment: Deployment,
+    file: String,
+    text: String,
+    grants: Vec<Filed>,
+    problems: Vec<FileError>,
+}
+
+/// A stage as the pipeline file has it.
+struct Written<'a> {
+    id: StageId,
+    pointer: String,
+    plugin: &'a str,
+    config: &'a toml::Value,
+    secrets: &'a BTreeMap<SecretName, SecretName>,
+    streams: &'a [StreamName],
+}
+
+impl Maker {
+    fn make(mut self, pipeline: Pipeline) -> Result<Plan, Vec<FileError>> {
+        let declared = self.declared(&pipeline);
+        let name = pipeline.pipeline.name.clone();
+        let stages: Vec<Option<Stage>> = written(&pipeline)
+            .iter()
+            .map(|stage| self.stage(&name, stage))
+            .collect();
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let mut stages = stages.into_iter().flatten();
+        let source = stages
+            .next()
+            .expect("a pipeline has a source, and it had no problem");
+        let (transforms, sinks): (Vec<Stage>, Vec<Stage>) =
+            stages.partition(|stage| stage.id.role == Role::Transform);
+        let guarantee = guarantee(&sinks);
+        let plan = Plan {
+            deployment: self.deployment,
+            file: self.file,
+            text: self.text,
+            pipeline,
+            declared,
+            source,
+            transforms,
+            sinks,
+            guarantee,
+        };
+        match plan.pipeline.delivery.guarantee {
+            Some(wanted) if wanted > guarantee => Err(vec![too_much(&plan, wanted)]),
+            _ => Ok(plan),
+        }
+    }
+
+    fn told(&mut self, pointer: &str, message: impl Into<String>, hint: Option<String>) {
+        let mut problem = FileError::new(&self.file, message).at_pointer(&self.text, pointer);
+        problem.hint = hint;
+        self.problems.push(problem);
+    }
+
+    fn declared(&mut self, pipeline: &Pipeline) -> BTreeMap<StreamName, Arc<Schema>> {
+        let mut schemas = BTreeMap::new();
+        for (stream, declared) in &pipeline.schema {
+            match declared.schema() {
+                Ok(schema) => {
+                    schemas.insert(stream.clone(), Arc::new(schema));
+                }
+                Err(message) => self.told(&format!("/schema/{stream}"), message, None),
+            }
+        }
+        schemas
+    }
+
+    fn stage(&mut self, pipeline: &PipelineName, written: &Written<'_>) -> Option<Stage> {
+        let place = format!("{}/plugin", written.pointer);
+        let Found { file: _, artifact } = match plugins::resolve(&self.deployment, written.plugin) {
+            Ok(found) => found,
+            Err(missing) => {
+                self.told(&place, missing.message, missing.hint);
+                return None;
+            }
+        };
+        if !artifact.roles.contains(&written.id.role) {
+            let roles: Vec<String> = artifact.roles.iter().map(ToString::to_string).collect();
+            let name = &artifact.manifest.plugin.name;
+            self.told(
+                &place,
+                format!(
+                    "`{name}` is no {}: it is a {}",
+                    written.id.role,
+                    roles.join(" and a ")
+                ),
+                None,
+            );
+            return None;
+        }
+        let config = settings::json(written.config);
+        let found = settings::validate(
+            artifact.config_schema.as_ref(),
+            &config,
+            &self.file,
+            &self.text,
+            &format!("{}/config", written.pointer),
+        );
+        let fits = found.is_empty();
+        self.problems.extend(found);
+        self.imports(&artifact, &place);
+        let secrets = self.secrets(&artifact.manifest, written);
+        let manifest = without_unused(&artifact.manifest, &secrets);
+        let effective = if fits {
+            self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
+        } else {
+            None
+        };
+        Some(Stage {
+            id: written.id,
+            config,
+            effective: Arc::new(effective?),
+            secrets: Arc::new(secrets),
+            streams: written.streams.to_vec(),
+            pointer: written.pointer.clone(),
+            artifact,
+        })
+    }
+
+    fn imports(&mut self, artifact: &Artifact, place: &str) {
+        let report = sluice_policy::imports::explain(&artifact.manifest, &artifact.imports);
+        for import in report.unexplained() {
+            let message = format!(
+                "`{}` imports `{}`, which its manifest does not explain",
+                artifact.manifest.plugin.name, import.name
+            );
+            let hint = match &import.kind {
+                sluice_policy::imports::ImportKind::Unexplained { hint } => Some(hint.clone()),
+                _ => None,
+            };
+            self.told(place, message, hint);
+        }
+    }
+
+    fn secrets(
+        &mut self,
+        manifest: &Manifest,
+        written: &Written<'_>,
+    ) -> HashMap<SecretName, Secret> {
+        let known: Vec<&str> = manifest
+            .secret
+            .iter()
+            .map(|secret| secret.name.as_str())
+            .collect();
+        for name in written
+            .secrets
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+        {
+            let hint = nearest(name.as_str(), &known).map(|near| format!("did you mean `{near}`?"));
+            let message = format!(
+                "`{}` has no secret `{name}` in its manifest",
+                manifest.plugin.name
+            );
+            self.told(
+                &format!("{}/secrets/{name}", written.pointer),
+                message,
+                hint,
+            );
+        }
+        let mut values = HashMap::new();
+        for secret in &manifest.secret {
+            match written.secrets.get(&secret.name) {
+                Some(ours) => match secrets::read(&self.deployment, ours) {
+                    Ok(value) => {
+                        values.insert(secret.name.clone(), value);
+                    }
+                    Err(message) => self.told(
+                        &format!("{}/secrets/{}", written.pointer, secret.name),
+                        message,
+                        None,
+                    ),
+                },
+                None if secret.optional => {}
+                None => self.told(
+                    &written.pointer,
+                    format!(
+                        "`{}` needs the secret `{}`",
+                        manifest.plugin.name, secret.name
+                    ),
+                    Some(format!(
+                        "secrets = {{ {} = \"NAME-OF-THE-SECRET-HERE\" }}",
+                        secret.name
+                    )),
+                ),
+            }
+        }
+        values
+    }
+
+    fn effective(
+        &mut self,
+        pipeline: &PipelineName,
+        artifact: &Artifact,
+        manifest: &Manifest,
+        stage: StageId,
+        config: &Value,
+        place: &str,
+    ) -> Option<Effective> {
+        let name = &manifest.plugin.name;
+        let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
+            Ok(filed) => filed,
+            Err(missing) => {
+                let (message, hint) = ungranted(&missing, &artifact.manifest, &self.file);
+                self.told(place, message, Some(hint));
+                return None;
+            }
+        };
+        let built = Effective::build(
+            manifest,
+            &filed.grant,
+            stage,
+            config,
+            pipeline,
+            &self.deployment.base,
+        );
+        built
+            .map_err(|refused| {
+                let file = filed.file.clone();
+                for one in refused {
+                    self.problems.push(
+                        FileError::new(
+                            &file,
+                            format!("{name} (as {stage}): {}", one.refusal.reason),
+                        )
+                        .hint(format!("add to `{file}`:\n{}", indented(&one.lines))),
+                    );
+                }
+            })
+            .ok()
+    }
+}
+
+fn indented(lines: &str) -> String {
+    lines
+        .lines()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
+    let id = |role, index: usize| StageId {
+        role,
+        index: u16::try_from(index).unwrap_or(u16::MAX),
+    };
+    let source = &pipeline.source;
+    let mut stages = vec![Written {
+        id: id(Role::Source, 0),
+        pointer: "/source".to_owned(),
+        plugin: &source.plugin,
+        config: &source.config,
+        secrets: &source.secrets,
+        streams: &source.streams,
+    }];
+    stages.extend(
+        pipeline
+            .transform
+            .iter()
+            .enumerate()
+            .map(|(at, stage)| Written {
+                id: id(Role::Transform, at),
+                pointer: format!("/transform/{at}"),
+                plugin: &stage.plugin,
+                config: &stage.config,
+                secrets: &stage.secrets,
+                streams: &stage.streams,
+            }),
+    );
+    stages.extend(pipeline.sink.iter().enumerate().map(|(at, stage)| Written {
+        id: id(Role::Sink, at),
+        pointer: format!("/sink/{at}"),
+        plugin: &stage.plugin,
+        config: &stage.config,
+        secrets: &stage.secrets,
+        streams: &[],
+    }));
+    stages
+}
+
+/// The manifest without optional secrets that the pipeline names nothing for: such requests go bare.
+fn without_unused(manifest: &Manifest, secrets: &HashMap<SecretName, Secret>) -> Manifest {
+    let mut manifest = manifest.clone();
+    manifest
+        .secret
+        .retain(|secret| !secret.optional || secrets.contains_key(&secret.name));
+    let kept: Vec<SecretName> = manifest
+        .secret
+        .iter()
+        .map(|secret| secret.name.clone())
+        .collect();
+    for http in &mut manifest.http {
+        http.auth = http.auth.take().filter(|auth| kept.contains(auth));
+    }
+    manifest
+}
+
+fn ungranted(missing: &Missing, manifest: &Manifest, file: &str) -> (String, String) {
+    let name = &manifest.plugin.name;
+    let grant = format!("`sluice grant new {file}` shows what it asks and writes the grant");
+    match missing {
+        Missing::None => (format!("`{name}` is not granted in this pipeline"), grant),
+        Missing::Changed {
+            file: granted,
+            granted: digest,
+        } => (
+            format!(
+                "`{name}` is not the component that `{granted}` grants ({}): it has changed",
+                digest.short()
+            ),
+            format!("{grant}; remove the old one once you have compared them"),
+        ),
+        Missing::Two(one, other) => (
+            format!("`{name}` has two grants in this pipeline, `{one}` and `{other}`"),
+            "keep the one that is meant".to_owned(),
+        ),
+    }
+}
+
+/// Exactly once where the one sink stores the place with the records; effectively once where every sink drops what
+/// it has; at least once otherwise.
+fn guarantee(sinks: &[Stage]) -> Guarantee {
+    let shape = |sink: &Stage| sink.artifact.manifest.sink;
+    let is = |sink: &Stage, what: fn(&sluice_model::manifest::SinkShape) -> bool| {
+        shape(sink).as_ref().is_some_and(what)
+    };
+    match sinks {
+        [only] if is(only, |sink| sink.transactional) => Guarantee::ExactlyOnce,
+        all if all.iter().all(|sink| is(sink, |sink| sink.idempotent)) => {
+            Guarantee::EffectivelyOnce
+        }
+        _ => Guarantee::AtLeastOnce,
+    }
+}
+
+fn too_much(plan: &Plan, wanted: Guarantee) -> FileError {
+    let sinks: Vec<String> = plan
+        .sinks
+        .iter()
+        .map(|sink| sink.artifact.manifest.plugin.name.to_string())
+        .collect();
+    plan.problem(
+        "/delivery/guarantee",
+        format!(
+            "`{wanted}` cannot be held here: {} to {} is {}",
+            plan.source.artifact.manifest.plugin.name,
+            sinks.join(" and "),
+            plan.guarantee
+        ),
+    )
+    .hint(match wanted {
+        Guarantee::ExactlyOnce => "one sink alone, whose manifest says `transactional = true`",
+        _ => "sinks whose manifests say `idempotent = true`",
+    })
+}

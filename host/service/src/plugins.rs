@@ -1,0 +1,142 @@
+//! The plugins of a deployment: a path, or a name and version found among the components of its plugin folder.
+
+use crate::deployment::{Deployment, plain, shown};
+pub use sluice_engine::Artifact;
+use sluice_model::ids::PluginName;
+use sluice_model::limits::COMPONENT_BYTES_MAX;
+use std::path::{Path, PathBuf};
+
+/// A component with its manifest, and where it was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Where.
+    pub file: PathBuf,
+    /// What.
+    pub artifact: Artifact,
+}
+
+/// Why a plugin is not to be had, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotFound {
+    /// What is wrong.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// Reads a component.
+pub fn open(file: &Path) -> Result<Artifact, NotFound> {
+    let told = |message: String| NotFound {
+        message,
+        hint: None,
+    };
+    let size = std::fs::metadata(file)
+        .map_err(|error| told(format!("`{}`: {}", shown(file), plain(&error))))?
+        .len();
+    if size > COMPONENT_BYTES_MAX as u64 {
+        return Err(told(format!(
+            "`{}` has {size} bytes; a component has at most {COMPONENT_BYTES_MAX}",
+            shown(file)
+        )));
+    }
+    let bytes = std::fs::read(file)
+        .map_err(|error| told(format!("`{}`: {}", shown(file), plain(&error))))?;
+    Artifact::read(&shown(file), bytes).map_err(|error| told(error.to_string()))
+}
+
+/// The plugin that a pipeline names: `vendor/name@version` (or without the version, where there is one only), or a
+/// path that ends in `.wasm`.
+pub fn resolve(deployment: &Deployment, reference: &str) -> Result<Found, NotFound> {
+    if Path::new(reference)
+        .extension()
+        .is_some_and(|extension| extension == "wasm")
+    {
+        let file = deployment.base.join(reference);
+        return open(&file).map(|artifact| Found { file, artifact });
+    }
+    let (name, wanted) = reference_of(reference)?;
+    let all = all(deployment)?;
+    let mut named: Vec<Found> = all
+        .into_iter()
+        .filter(|found| found.artifact.manifest.plugin.name == name)
+        .collect();
+    if named.is_empty() {
+        return Err(not_there(deployment, &name));
+    }
+    named.retain(|found| wanted.matches(&found.artifact.manifest.plugin.version));
+    named.sort_by(|a, b| {
+        a.artifact
+            .manifest
+            .plugin
+            .version
+            .cmp(&b.artifact.manifest.plugin.version)
+    });
+    let best = named.pop().ok_or_else(|| NotFound {
+        message: format!("no version of `{name}` fits `{reference}`"),
+        hint: Some(format!(
+            "`ls {}` shows what is there",
+            shown(&deployment.plugins_dir())
+        )),
+    })?;
+    match named.pop() {
+        Some(twin)
+            if twin.artifact.manifest.plugin.version == best.artifact.manifest.plugin.version =>
+        {
+            Err(NotFound {
+                message: format!(
+                    "`{}` and `{}` are both {name} {}",
+                    shown(&twin.file),
+                    shown(&best.file),
+                    best.artifact.manifest.plugin.version
+                ),
+                hint: Some("keep one of them".to_owned()),
+            })
+        }
+        _ => Ok(best),
+    }
+}
+
+fn reference_of(reference: &str) -> Result<(PluginName, semver::VersionReq), NotFound> {
+    let (name, version) = reference.split_once('@').unwrap_or((reference, "*"));
+    let hint = || Some("write `vendor/name@version`, or the path of a `.wasm` file".to_owned());
+    let name = name.parse().map_err(|_| NotFound {
+        message: format!("`{reference}` names no plugin"),
+        hint: hint(),
+    })?;
+    let version = semver::VersionReq::parse(version).map_err(|error| NotFound {
+        message: format!("`{reference}`: {error}"),
+        hint: hint(),
+    })?;
+    Ok((name, version))
+}
+
+fn not_there(deployment: &Deployment, name: &PluginName) -> NotFound {
+    let folder = shown(&deployment.plugins_dir());
+    NotFound {
+        message: format!("plugin `{name}` is not in `{folder}`"),
+        hint: Some(format!(
+            "put its component there, or name its path: `plugin = \"{folder}/….wasm\"`"
+        )),
+    }
+}
+
+/// Every component of the plugin folder.
+fn all(deployment: &Deployment) -> Result<Vec<Found>, NotFound> {
+    let folder = deployment.plugins_dir();
+    let entries = std::fs::read_dir(&folder).map_err(|error| NotFound {
+        message: format!("the plugin folder `{}`: {}", shown(&folder), plain(&error)),
+        hint: Some("`[plugins] dir` in `sluice.toml` names it".to_owned()),
+    })?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|file| open(&file).map(|artifact| Found { file, artifact }))
+        .collect()
+}

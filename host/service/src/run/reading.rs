@@ -1,0 +1,225 @@
+//! The reader's task of one split: it owns the source's instance, reads pages, decodes what comes as bytes, and hands
+//! on record batches. Decoding happens here so that it runs beside the transforms and sinks.
+
+use super::pages::{Page, Pages};
+use super::place::{Line, Place};
+use super::stages::Stages;
+use crate::schemas::Schemas;
+use sluice_codec::{Document, DocumentFormat, Outcome, Target};
+use sluice_delivery::{Event, Next, PageNo};
+use sluice_engine::{Content, Limit, PagePart, Source, Split};
+use sluice_model::batch::{Batch, Places};
+use sluice_model::checkpoint::Cursor;
+use sluice_model::contract::Drift;
+use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::ids::StreamName;
+use sluice_model::limits::{BATCH_ROWS_MAX, PAGE_BYTES, PAGE_ROWS};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// What the reader is told to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Open at this place.
+    Open(Option<Cursor>),
+    /// Read a page.
+    Read(PageNo),
+    /// Tell the source.
+    Acknowledge(Cursor),
+}
+
+/// How long a read may wait for something to arrive.
+const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// The task's own.
+pub struct Reading {
+    /// To make instances of the source.
+    pub stages: Arc<Stages>,
+    /// What it reads.
+    pub split: Split,
+    /// The schemas of its streams, which it may let grow.
+    pub schemas: Arc<Schemas>,
+    /// What happens to what does not fit.
+    pub drift: Drift,
+    /// Where pages go.
+    pub pages: Pages,
+    /// Where answers go.
+    pub events: UnboundedSender<Event>,
+}
+
+/// An open reader, and where its documents' lines stand.
+struct Open {
+    source: Source,
+    line: Option<Line>,
+}
+
+impl Reading {
+    /// Does what it is told until nobody tells it anything any more.
+    pub async fn run(self, mut commands: UnboundedReceiver<Command>) {
+        let mut open: Result<Option<Open>, Fault> = Ok(None);
+        while let Some(command) = commands.recv().await {
+            let event = match command {
+                Command::Open(cursor) => {
+                    drop(open); // Before the new one: two instances of a source need never be at once.
+                    open = self.open(cursor).await.map(Some);
+                    continue;
+                }
+                Command::Read(page) => match self.read(&mut open, page).await {
+                    Ok(event) => event,
+                    Err(fault) => Event::ReadFailed { fault },
+                },
+                Command::Acknowledge(cursor) => match acknowledge(&mut open, &cursor).await {
+                    Ok(()) => Event::Acknowledged,
+                    Err(fault) => Event::AcknowledgeFailed { fault },
+                },
+            };
+            if self.events.send(event).is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn open(&self, cursor: Option<Cursor>) -> Result<Open, Fault> {
+        let place = cursor.as_ref().map(Place::decode).transpose()?;
+        let (at, line) = match place {
+            Some(place) => (Some(place.source), place.document),
+            None => (None, None),
+        };
+        let mut source = self.stages.source().await?;
+        source.open(&self.split, at.as_ref()).await?;
+        Ok(Open { source, line })
+    }
+
+    async fn read(
+        &self,
+        open: &mut Result<Option<Open>, Fault>,
+        no: PageNo,
+    ) -> Result<Event, Fault> {
+        let open = opened(open)?;
+        let limit = Limit {
+            rows: PAGE_ROWS,
+            bytes: PAGE_BYTES,
+            wait: READ_WAIT,
+        };
+        let page = open.source.read(limit).await?;
+        let mut decoded = Page::default();
+        for part in page.parts {
+            self.part(part, &mut open.line, &mut decoded)?;
+        }
+        let bytes = decoded
+            .batches
+            .iter()
+            .map(|batch| batch.data.get_array_memory_size() as u64)
+            .sum::<u64>();
+        let place = Place {
+            source: page.cursor,
+            document: open.line.clone(),
+        };
+        self.pages.put(no, decoded);
+        Ok(Event::PageRead {
+            page: no,
+            bytes,
+            cursor: place.encode(),
+            next: match page.next {
+                sluice_engine::Next::More => Next::More,
+                sluice_engine::Next::Wait(time) => Next::Wait(time),
+                sluice_engine::Next::End => Next::End,
+            },
+        })
+    }
+
+    fn part(&self, part: PagePart, line: &mut Option<Line>, page: &mut Page) -> Result<(), Fault> {
+        let PagePart { stream, content } = part;
+        match content {
+            Content::Columns {
+                schema,
+                data,
+                changes,
+            } => {
+                let schema = self.schemas.must_be(&stream, &schema)?;
+                page.read += data.num_rows() as u64;
+                page.batches.push(Batch::entering(
+                    stream,
+                    schema,
+                    data,
+                    changes,
+                    Places::none(),
+                ));
+                Ok(())
+            }
+            Content::Document {
+                format,
+                bytes,
+                name,
+                offset,
+            } => {
+                page.source_bytes += bytes.len() as u64;
+                let first_line = match line {
+                    Some(line) if offset > 0 && line.name == name => line.next,
+                    _ => 1,
+                };
+                let lines = self.document(&stream, &format, &bytes, &name, first_line, page)?;
+                *line = Some(Line {
+                    name,
+                    next: first_line + lines,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Decodes one document; the schema may grow on the way. Gives the lines it had.
+    fn document(
+        &self,
+        stream: &StreamName,
+        format: &DocumentFormat,
+        bytes: &[u8],
+        name: &str,
+        first_line: u64,
+        page: &mut Page,
+    ) -> Result<u64, Fault> {
+        let document = Document {
+            format,
+            bytes,
+            name,
+            first_line,
+        };
+        loop {
+            let schema = self.schemas.now(stream)?;
+            let target = Target {
+                stream,
+                schema: &schema,
+                drift: self.drift,
+                batch_rows: BATCH_ROWS_MAX,
+            };
+            match sluice_codec::decode(&document, &target) {
+                Outcome::Decoded(decoded) => {
+                    page.read += decoded.records;
+                    page.batches.extend(decoded.batches);
+                    page.rejections.extend(decoded.rejections);
+                    self.schemas.discarded(decoded.discarded_values);
+                    return Ok(decoded.lines);
+                }
+                Outcome::Evolve(wider) => self.schemas.grow(stream, wider),
+                Outcome::Frozen(fault) | Outcome::Unreadable(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+fn opened(open: &mut Result<Option<Open>, Fault>) -> Result<&mut Open, Fault> {
+    match open {
+        Ok(Some(open)) => Ok(open),
+        Ok(None) => Err(Fault::new(
+            FaultKind::Host,
+            "the reader was used before it was opened",
+        )),
+        Err(fault) => Err(fault.clone()),
+    }
+}
+
+async fn acknowledge(open: &mut Result<Option<Open>, Fault>, cursor: &Cursor) -> Result<(), Fault> {
+    let place = Place::decode(cursor)?;
+    opened(open)?.source.acknowledge(&place.source).await
+}

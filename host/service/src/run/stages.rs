@@ -1,0 +1,109 @@
+//! The compiled plugins of a run, and how an instance of each is made: its grant, its settings, its door.
+
+use crate::Error;
+use crate::plan::{Plan, Stage};
+use crate::watch::Watch;
+use sluice_egress::{Door, DoorSettings, Resolver, SystemResolver};
+use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
+use sluice_model::fault::Fault;
+use sluice_model::ports::{HttpDoor, Observer};
+use std::sync::Arc;
+
+/// A run's plugins, compiled. Instances are made from it by the tasks that own them.
+pub struct Stages {
+    /// What they are for.
+    pub plan: Arc<Plan>,
+    source: Ready,
+    transforms: Vec<Ready>,
+    sinks: Vec<Ready>,
+    watch: Arc<Watch>,
+}
+
+/// A compiled plugin and the door of its stage: one door for each stage of a run, so that no connection is shared.
+struct Ready {
+    plugin: Plugin,
+    door: Arc<dyn HttpDoor>,
+    config: String,
+}
+
+impl Stages {
+    /// Compiles what the plan names, or takes it from the cache.
+    pub async fn load(plan: Arc<Plan>, watch: Arc<Watch>) -> Result<Self, Error> {
+        let settings = Settings {
+            cache_dir: Some(plan.deployment.cache_dir()),
+            ..Settings::default()
+        };
+        let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
+        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+        let ready = async |stage: &Stage| -> Result<Ready, Error> {
+            let plugin = engine.load(&stage.artifact).await.map_err(|error| {
+                let pointer = format!("{}/plugin", stage.pointer);
+                Error::wrong(plan.problem(&pointer, error.to_string()))
+            })?;
+            let observer: Arc<dyn Observer> = Arc::clone(&watch) as _;
+            let door = Door::new(
+                Arc::clone(&stage.effective),
+                (*stage.secrets).clone(),
+                Arc::clone(&resolver),
+                observer,
+                DoorSettings::default(),
+            );
+            Ok(Ready {
+                plugin,
+                door: Arc::new(door),
+                config: stage.config.to_string(),
+            })
+        };
+        let source = ready(&plan.source).await?;
+        let mut transforms = Vec::new();
+        for stage in &plan.transforms {
+            transforms.push(ready(stage).await?);
+        }
+        let mut sinks = Vec::new();
+        for stage in &plan.sinks {
+            sinks.push(ready(stage).await?);
+        }
+        Ok(Self {
+            source,
+            transforms,
+            sinks,
+            watch,
+            plan,
+        })
+    }
+
+    /// A new instance of the source.
+    pub async fn source(&self) -> Result<Source, Fault> {
+        self.source
+            .plugin
+            .source(self.context(&self.plan.source, &self.source))
+            .await
+    }
+
+    /// A new instance of a transform.
+    pub async fn transform(&self, at: usize) -> Result<TransformStage, Fault> {
+        let ready = &self.transforms[at];
+        ready
+            .plugin
+            .transform(self.context(&self.plan.transforms[at], ready))
+            .await
+    }
+
+    /// A new instance of a sink.
+    pub async fn sink(&self, at: usize) -> Result<Sink, Fault> {
+        let ready = &self.sinks[at];
+        ready
+            .plugin
+            .sink(self.context(&self.plan.sinks[at], ready))
+            .await
+    }
+
+    fn context(&self, stage: &Stage, ready: &Ready) -> Context {
+        Context {
+            effective: Arc::clone(&stage.effective),
+            config: ready.config.clone(),
+            http: Some(Arc::clone(&ready.door)),
+            observer: Arc::clone(&self.watch) as _,
+        }
+    }
+}
