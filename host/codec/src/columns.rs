@@ -36,7 +36,9 @@ impl Packed {
     /// A batch is cut long before its bytes reach what an offset holds: see `assembly::BATCH_BYTES_MAX`.
     #[inline]
     pub fn end(&mut self) {
-        self.offsets.push(self.bytes.len() as i32);
+        self.offsets.push(
+            i32::try_from(self.bytes.len()).expect("a batch is cut long before two gigabytes"),
+        );
     }
 
     /// Appends a whole value.
@@ -48,8 +50,11 @@ impl Packed {
 
     fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);
-        self.bytes
-            .truncate(self.offsets.last().map_or(0, |&end| end as usize));
+        self.bytes.truncate(
+            self.offsets
+                .last()
+                .map_or(0, |end| end.unsigned_abs() as usize),
+        );
     }
 
     /// The values so far; what follows begins with as much room as these took.
@@ -167,7 +172,7 @@ impl Column {
             Values::Decimal { values, .. } => values.truncate(rows),
             Values::Date(values) => values.truncate(rows),
             Values::Text(packed) | Values::Binary(packed) | Values::Json(packed) => {
-                packed.truncate(rows)
+                packed.truncate(rows);
             }
         }
         while self.nulls.last().is_some_and(|&row| row as usize >= rows) {

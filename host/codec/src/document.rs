@@ -109,17 +109,14 @@ fn read(document: &Document<'_>, target: &Target<'_>) -> Result<Outcome, Stop> {
         return csv::decode(document, *delimiter, header.as_deref(), target);
     }
     let mut reader = ObjectReader::new(target.schema, target.drift);
-    let (assembly, lines) = match document.format {
-        DocumentFormat::Json { pointer } => {
-            let mut assembly = Assembly::new(document, target, PlaceUnit::Item);
-            json::items::decode(document, pointer, &mut reader, &mut assembly)?;
-            (assembly, line_ends(document.bytes))
-        }
-        _ => {
-            let mut assembly = Assembly::new(document, target, PlaceUnit::Line);
-            let lines = ndjson::decode(document, &mut reader, &mut assembly)?;
-            (assembly, lines)
-        }
+    let (assembly, lines) = if let DocumentFormat::Json { pointer } = document.format {
+        let mut assembly = Assembly::new(document, target, PlaceUnit::Item);
+        json::items::decode(document, pointer, &mut reader, &mut assembly)?;
+        (assembly, line_ends(document.bytes))
+    } else {
+        let mut assembly = Assembly::new(document, target, PlaceUnit::Line);
+        let lines = ndjson::decode(document, &mut reader, &mut assembly)?;
+        (assembly, lines)
     };
     match reader.sightings.widened(target.schema, Kind::field_type) {
         Some(schema) => Ok(Outcome::Evolve(

@@ -5,7 +5,7 @@
 //! and `text` in CSV, where every value is a text. A field that was null throughout is `json`, or `text` in CSV, so
 //! that nothing it may hold later is refused.
 
-use crate::csv::{CsvError, Records};
+use crate::csv::Records;
 use crate::document::{Document, DocumentFormat};
 use crate::json::items::{Items, ItemsError};
 use crate::json::number::Number;
@@ -198,9 +198,8 @@ pub fn infer(
         }
         DocumentFormat::Csv { delimiter, header } => {
             let records = Records::new(document, *delimiter, header.as_deref());
-            records
-                .and_then(|records| sample_csv(records, records_max, &mut sample))
-                .map_err(|error| unreadable(error.to_string()))?;
+            let records = records.map_err(|error| unreadable(error.to_string()))?;
+            sample_csv(records, records_max, &mut sample);
         }
     }
     sample.schema(document.name, text_only, previous)
@@ -225,17 +224,13 @@ fn sample_items(
     Ok(())
 }
 
-fn sample_csv(
-    mut records: Records<'_>,
-    records_max: usize,
-    sample: &mut Sample,
-) -> Result<(), CsvError> {
+fn sample_csv(mut records: Records<'_>, records_max: usize, sample: &mut Sample) {
     for name in records.header().to_vec() {
         sample.see(&name, Kind::Null);
     }
     sample.commit();
     while sample.records < records_max {
-        let Some(record) = records.advance()? else {
+        let Some(record) = records.advance() else {
             break;
         };
         if record.problem(records.header().len()).is_some() {
@@ -253,7 +248,6 @@ fn sample_csv(
         sample.commit();
         sample.records += 1;
     }
-    Ok(())
 }
 
 /// What was seen of each field, in the order they were first seen.
@@ -345,7 +339,9 @@ impl Sample {
                 None => fields.push(Field::new(name, kind.field_type(), true)),
             }
         }
-        fields.iter_mut().for_each(|field| field.nullable = true);
+        for field in &mut fields {
+            field.nullable = true;
+        }
         let key = previous
             .map(|schema| schema.key().to_vec())
             .unwrap_or_default();

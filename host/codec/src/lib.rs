@@ -22,6 +22,11 @@
 //! batch ─ encode::{json, csv} ─ bytes        batch ─ identity ─ row ids
 //! ```
 
+#![allow(
+    clippy::unnecessary_box_returns,
+    reason = "a boxed problem keeps the results of the fast path one word wide"
+)]
+
 mod assembly;
 mod columns;
 mod csv;

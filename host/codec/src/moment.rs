@@ -161,46 +161,58 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((micros, &digits[count..]))
 }
 
-fn write_two(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]);
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
+#[inline]
+fn pair(value: i64) -> [u8; 2] {
+    PAIRS[(value.unsigned_abs() % 100) as usize]
 }
 
 /// Appends `YYYY-MM-DD`.
+#[inline]
 pub fn write_date(out: &mut Vec<u8>, days: i64) {
     let (year, month, day) = civil(days);
+    let ([m1, m2], [d1, d2]) = (pair(month), pair(day));
     if (0..=9_999).contains(&year) {
-        write_two(out, year / 100);
-        write_two(out, year % 100);
+        let ([y1, y2], [y3, y4]) = (pair(year / 100), pair(year));
+        out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]);
     } else {
         out.extend_from_slice(format!("{year:+07}").as_bytes());
+        out.extend_from_slice(&[b'-', m1, m2, b'-', d1, d2]);
     }
-    out.push(b'-');
-    write_two(out, month);
-    out.push(b'-');
-    write_two(out, day);
 }
 
 /// Appends `YYYY-MM-DDTHH:MM:SS[.ffffff]Z`, the fraction without trailing zeros.
+#[inline]
 pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
     write_date(out, micros.div_euclid(DAY_MICROS));
     let of_day = micros.rem_euclid(DAY_MICROS);
     let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
-    for (separator, value) in [
-        (b'T', seconds / 3_600),
-        (b':', seconds / 60 % 60),
-        (b':', seconds % 60),
-    ] {
-        out.push(separator);
-        write_two(out, value);
-    }
+    let ([h1, h2], [m1, m2], [s1, s2]) = (
+        pair(seconds / 3_600),
+        pair(seconds / 60 % 60),
+        pair(seconds % 60),
+    );
+    out.extend_from_slice(&[b'T', h1, h2, b':', m1, m2, b':', s1, s2]);
     if micros > 0 {
-        out.push(b'.');
-        for pair in [micros / 10_000, micros / 100 % 100, micros % 100] {
-            write_two(out, pair);
-        }
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
+        let pairs = [pair(micros / 10_000), pair(micros / 100), pair(micros)];
+        let mut fraction = [b'.'; 7];
+        fraction[1..].copy_from_slice(pairs.as_flattened());
+        let zeros = fraction
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'0')
+            .count();
+        out.extend_from_slice(&fraction[..fraction.len() - zeros]);
     }
     out.push(b'Z');
 }

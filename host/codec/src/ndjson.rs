@@ -81,7 +81,7 @@ pub fn decode(
     // Checked once for the whole document; line by line only where something is wrong somewhere.
     let is_utf8 = std::str::from_utf8(document.bytes).is_ok();
     let mut lines = Lines::new(document.bytes, document.first_line);
-    while let Some(line) = lines.next() {
+    for line in lines.by_ref() {
         if line.is_blank() {
             continue;
         }

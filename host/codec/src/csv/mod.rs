@@ -44,7 +44,7 @@ pub fn decode(
     let mut mapping = Mapping::new(records.header(), target.schema, target.drift);
     let mut assembly = Assembly::new(document, target, PlaceUnit::Line);
     let width = records.header().len();
-    while let Some(record) = records.advance().map_err(unreadable)? {
+    while let Some(record) = records.advance() {
         let read = match record.problem(width) {
             Some(problem) => Err(problem),
             None => mapping.read(records.row(), &mut assembly),

@@ -153,7 +153,7 @@ impl<'a> Records<'a> {
     }
 
     fn names(&mut self) -> Result<Vec<String>, CsvError> {
-        let Some(record) = self.advance()? else {
+        let Some(record) = self.advance() else {
             return Ok(Vec::new());
         };
         if record.fields > limits::FIELDS_MAX {
@@ -180,13 +180,13 @@ impl<'a> Records<'a> {
     }
 
     /// Reads the next record into [`Records::row`]. Empty lines are no records.
-    pub fn advance(&mut self) -> Result<Option<CsvRecord<'a>>, CsvError> {
+    pub fn advance(&mut self) -> Option<CsvRecord<'a>> {
         while let Some(byte @ (b'\r' | b'\n')) = self.bytes.get(self.at) {
             self.line += u64::from(*byte == b'\n');
             self.at += 1;
         }
         if self.at >= self.bytes.len() {
-            return Ok(None);
+            return None;
         }
         let (start, line) = (self.at, self.line);
         let (fields, open_quote) = self.fields();
@@ -198,13 +198,13 @@ impl<'a> Records<'a> {
         } else {
             std::str::from_utf8(raw).err().map(|e| e.valid_up_to())
         };
-        Ok(Some(CsvRecord {
+        Some(CsvRecord {
             line,
             raw,
             fields,
             open_quote,
             not_utf8_at,
-        }))
+        })
     }
 
     /// Reads fields to the end of the record: how many there were, and whether the last one's quotes are still open.

@@ -26,7 +26,7 @@ pub fn write(columns: &[Cells<'_>], rows: usize, header: bool, out: &mut Vec<u8>
             match &column.values {
                 Values::Text(packed) => write_text(out, packed.get(row)),
                 Values::Binary(packed) if packed.get(row).is_empty() => {
-                    out.extend_from_slice(b"\"\"")
+                    out.extend_from_slice(b"\"\"");
                 }
                 Values::Json(packed) => {
                     laid_out.clear();

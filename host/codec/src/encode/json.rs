@@ -1,7 +1,7 @@
 //! Rows as JSON objects.
 
 use super::cells::{Cells, Values};
-use crate::json::scan::compact;
+use crate::json::scan::{compact, special};
 use crate::moment;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -136,13 +136,13 @@ impl<'a> ColumnWriter<'a> {
 pub fn write_value(out: &mut Vec<u8>, values: &Values<'_>, row: usize) {
     match values {
         Values::Boolean(array) => {
-            out.extend_from_slice(if array.value(row) { b"true" } else { b"false" })
+            out.extend_from_slice(if array.value(row) { b"true" } else { b"false" });
         }
         Values::Int64(values) => {
-            out.extend_from_slice(itoa::Buffer::new().format(values[row]).as_bytes())
+            out.extend_from_slice(itoa::Buffer::new().format(values[row]).as_bytes());
         }
         Values::Float64(values) => {
-            out.extend_from_slice(zmij::Buffer::new().format_finite(values[row]).as_bytes())
+            out.extend_from_slice(zmij::Buffer::new().format_finite(values[row]).as_bytes());
         }
         Values::Decimal(values, scale) => write_decimal(out, values[row], *scale),
         Values::Date(values) => moment::write_date(out, values[row].into()),
@@ -186,13 +186,14 @@ pub fn write_text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|&byte| is_special(byte)) {
-        out.extend_from_slice(&rest[..at]);
-        write_escape(out, rest[at]);
-        rest = &rest[at + 1..];
+    let mut written = 0;
+    loop {
+        let at = special(text, written);
+        out.extend_from_slice(&text[written..at]);
+        let Some(&byte) = text.get(at) else { return };
+        write_escape(out, byte);
+        written = at + 1;
     }
-    out.extend_from_slice(rest);
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {

@@ -75,7 +75,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Where the first `"`, `\` or control character stands at or after `at`; the text's length where there is none.
 #[inline]
-fn special(bytes: &[u8], mut at: usize) -> usize {
+pub fn special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
         let quote = word ^ (ONES * 0x22);
@@ -141,15 +141,25 @@ impl<'a> Scanner<'a> {
         here
     }
 
-    /// Steps over these bytes if they stand here.
+    /// Steps over these bytes if they stand here. Compares in place: a call would cost more than the few words do.
     #[inline]
     pub fn eat_all(&mut self, bytes: &[u8]) -> bool {
-        let here = self
-            .bytes
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(bytes));
-        self.at += if here { bytes.len() } else { 0 };
-        here
+        let Some(here) = self.bytes.get(self.at..self.at + bytes.len()) else {
+            return false;
+        };
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (here_words, here_rest) = here.as_chunks::<8>();
+        let differs = words
+            .iter()
+            .zip(here_words)
+            .fold(0, |differs, (word, here)| {
+                differs | (u64::from_le_bytes(*word) ^ u64::from_le_bytes(*here))
+            });
+        if differs != 0 || rest.iter().zip(here_rest).any(|(byte, here)| byte != here) {
+            return false;
+        }
+        self.at += bytes.len();
+        true
     }
 
     /// Steps over spaces, tabs and line ends.
