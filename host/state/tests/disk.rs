@@ -62,16 +62,24 @@ fn an_empty_store_never_stands_in_for_a_missing_one() {
 
 #[test]
 fn a_damaged_store_is_not_opened() {
-    let dir = filled();
-    let db = dir.path().join("store/db");
-    let length = fs::metadata(&db).expect("is there").len();
-    fs::write(&db, vec![0xAB; length as usize]).expect("writes");
-    assert!(matches!(open(dir.path()), Err(StoreError::Unopenable(_))));
-    assert_eq!(
-        fs::read(&db).expect("is there").first(),
-        Some(&0xAB),
-        "nothing was written over it"
-    );
+    for is_reopened in [false, true] {
+        let dir = filled();
+        if is_reopened {
+            open(dir.path()).expect("opens");
+        }
+        let db = dir.path().join("store/db");
+        let length = fs::metadata(&db).expect("is there").len();
+        fs::write(&db, vec![0xAB; length as usize]).expect("writes");
+        assert!(
+            matches!(open(dir.path()), Err(StoreError::Unopenable(_))),
+            "reopened: {is_reopened}"
+        );
+        // And not the next time either.
+        assert!(
+            matches!(open(dir.path()), Err(StoreError::Unopenable(_))),
+            "reopened: {is_reopened}"
+        );
+    }
 }
 
 #[test]
@@ -108,9 +116,18 @@ fn what_a_crash_leaves_is_cleared() {
     assert_eq!(store.get(Namespace::Meta, b"k"), Ok(Some(b"v".to_vec())));
 
     let dir = tempfile::tempdir().expect("a directory");
-    fs::create_dir_all(dir.path().join("store.new/blobs")).expect("creates");
-    fs::write(dir.path().join("store.new/db"), b"half made").expect("writes");
+    fs::create_dir_all(dir.path().join("store/blobs")).expect("creates");
+    fs::write(dir.path().join("store/db"), b"half made").expect("writes");
+    unopenable(dir.path(), "");
+    fs::write(dir.path().join("creating"), b"").expect("writes");
     open(dir.path()).expect("a store that was never whole is made again");
+    assert!(!dir.path().join("creating").exists());
+
+    let dir = filled();
+    fs::write(dir.path().join("creating"), b"").expect("writes");
+    let store = open(dir.path()).expect("a crash after it was whole");
+    assert_eq!(store.get(Namespace::Meta, b"k"), Ok(Some(b"v".to_vec())));
+    drop(store);
 
     let dir = filled();
     fs::remove_file(dir.path().join("format")).expect("removes");

@@ -165,14 +165,13 @@ impl StateStore for SledStore {
         bounds::check(&batch)?;
         let running = self.usable()?;
         let (answer, answered) = sync_channel(1);
+        // A writer that panicked answers nobody, and may not have said so yet.
         let gone = |running: &Running| {
-            StoreError::Failed(
-                running
-                    .failure
-                    .get()
-                    .cloned()
-                    .unwrap_or_else(|| "its writer is gone".to_owned()),
-            )
+            fail(
+                &running.failure,
+                &StoreError::Failed("its writer is gone".to_owned()),
+            );
+            StoreError::Failed(running.failure.get().cloned().unwrap_or_default())
         };
         running
             .requests
@@ -252,11 +251,14 @@ fn write(
         return;
     }
     let Some(engine) = kept else { return };
-    let outcome = catch_unwind(AssertUnwindSafe(|| writer::serve(&engine, requests)));
-    let outcome =
-        outcome.unwrap_or_else(|_| Err(StoreError::Failed("it panicked while writing".to_owned())));
-    if let Err(error) = outcome {
-        fail(failure, &error);
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        writer::serve(&engine, requests, |error| fail(failure, error));
+    }));
+    if served.is_err() {
+        fail(
+            failure,
+            &StoreError::Failed("it panicked while writing".to_owned()),
+        );
     }
 }
 

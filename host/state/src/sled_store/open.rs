@@ -13,7 +13,8 @@ const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 const FORMAT: &str = "sluice state 1\n";
 const STORE_DIR: &str = "store";
-const NEW_DIR: &str = "store.new";
+/// There while a store is made for the first time: what stands beside it was never whole.
+const CREATING_FILE: &str = "creating";
 
 /// Sled, open, and what is needed beside it to make a commit durable.
 #[derive(Debug, Clone)]
@@ -97,18 +98,21 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
     let store = dir.join(STORE_DIR);
     let is_known = is_known(dir)?;
-    if store.join("db").exists() {
-        remove_unfinished_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
-    } else if is_known {
+    let is_half_made = !is_known && dir.join(CREATING_FILE).exists();
+    let is_there = store.join("db").exists() && !is_half_made;
+    if is_known && !is_there {
         return Err(StoreError::Unopenable(format!(
             "`{}` has a `{FORMAT_FILE}` file but no `{STORE_DIR}`: the data was removed; restore it, or remove the \
              whole directory to begin with nothing",
             dir.display()
         )));
-    } else {
-        create(dir, cache_bytes)?;
     }
-    let engine = start(&store, cache_bytes)?;
+    let engine = if is_there {
+        remove_unfinished_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
+        start(&store, cache_bytes)?
+    } else {
+        create(dir, cache_bytes)?
+    };
     verify(&engine).map_err(|error| StoreError::Unopenable(error.to_string()))?;
     if !is_known {
         write_format(dir).map_err(|error| unopenable(dir, &error))?;
@@ -116,15 +120,12 @@ pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
     Ok(engine)
 }
 
-/// A store is made aside and moved to its place when it is whole and durable: a crash halfway leaves nothing that
-/// could be taken for a store.
-fn create(dir: &Path, cache_bytes: u64) -> Result<(), StoreError> {
-    let failed = |error: &io::Error| unopenable(dir, error);
-    let (new, store) = (dir.join(NEW_DIR), dir.join(STORE_DIR));
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(|error| failed(&error))?;
-    }
-    let engine = start(&new, cache_bytes)?;
+/// Makes a store that is whole and durable before it is called one: until then a file says that it is being made, and
+/// what a crash leaves beside that file is thrown away.
+fn create(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
+    let store = dir.join(STORE_DIR);
+    make_room(dir, &store).map_err(|error| unopenable(dir, &error))?;
+    let engine = start(&store, cache_bytes)?;
     let mut first = sled::Batch::default();
     first.insert(COMMIT_KEY, &0u64.to_be_bytes());
     first.insert(LAYOUT_KEY, LAYOUT_VERSION);
@@ -133,19 +134,21 @@ fn create(dir: &Path, cache_bytes: u64) -> Result<(), StoreError> {
         .apply_batch(first)
         .map_err(|error| StoreError::Unopenable(error.to_string()))?;
     engine.sync()?;
-    drop(engine);
-    for part in ["conf", "blobs", "db", ""] {
-        sync(&new.join(part)).map_err(|error| failed(&error))?;
+    for part in ["conf", "blobs", ""] {
+        sync(&store.join(part)).map_err(|error| unopenable(dir, &error))?;
     }
-    fs::rename(&new, &store)
-        .and_then(|()| sync(dir))
-        .map_err(|error| failed(&error))?;
+    Ok(engine)
+}
+
+fn make_room(dir: &Path, store: &Path) -> io::Result<()> {
+    File::create(dir.join(CREATING_FILE))?;
+    sync(dir)?;
     // The directory itself may be new.
-    match dir
-        .canonicalize()
-        .map(|dir| dir.parent().map(Path::to_owned))
-    {
-        Ok(Some(parent)) => sync(&parent).map_err(|error| failed(&error)),
+    if let Some(parent) = dir.canonicalize()?.parent() {
+        sync(parent)?;
+    }
+    match fs::remove_dir_all(store) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -225,7 +228,11 @@ fn write_format(dir: &Path) -> io::Result<()> {
     let mut file = File::create(dir.join(FORMAT_FILE))?;
     file.write_all(FORMAT.as_bytes())?;
     file.sync_all()?;
-    sync(dir)
+    sync(dir)?;
+    match fs::remove_file(dir.join(CREATING_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn sync(path: &Path) -> io::Result<()> {

@@ -19,14 +19,14 @@ pub(super) struct Request {
     pub answer: SyncSender<Result<CommitNumber, StoreError>>,
 }
 
-/// Answers requests until nobody can send any more, or until the engine fails.
-pub(super) fn serve(engine: &Engine, requests: &Receiver<Request>) -> Result<(), StoreError> {
-    let mut last_commit = engine.last_commit()?;
-    let mut waiting = None;
-    loop {
-        let Some(first) = waiting.take().or_else(|| requests.recv().ok()) else {
-            return Ok(());
-        };
+/// Answers requests until nobody can send any more, or until the engine fails. `failed` hears of that before anybody
+/// is answered.
+pub(super) fn serve(engine: &Engine, requests: &Receiver<Request>, failed: impl Fn(&StoreError)) {
+    let mut last_commit = match engine.last_commit() {
+        Ok(number) => number,
+        Err(error) => return failed(&error),
+    };
+    while let Ok(first) = requests.recv() {
         let mut group = Group {
             engine,
             last_commit,
@@ -34,23 +34,49 @@ pub(super) fn serve(engine: &Engine, requests: &Receiver<Request>) -> Result<(),
             bytes: 0,
         };
         let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(request) = next {
-            let outcome = group.take(request.batch)?;
-            answers.push((request.answer, outcome));
-            let is_full = answers.len() >= GROUP_REQUESTS_MAX || group.bytes >= GROUP_BYTES_MAX;
-            next = if is_full {
-                None
-            } else {
-                requests.try_recv().ok()
-            };
-        }
-        last_commit = group.commit()?;
-        for (answer, outcome) in answers {
-            // Whoever asked may have given up; the commit stands all the same.
-            let _ = answer.send(outcome);
+        let filled = fill(&mut group, first, requests, &mut answers);
+        match filled.and_then(|outcomes| Ok((outcomes, group.commit()?))) {
+            Ok((outcomes, number)) => {
+                last_commit = number;
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // Whoever asked may have given up; the commit stands all the same.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(error) => {
+                failed(&error);
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+                return;
+            }
         }
     }
+}
+
+/// What each request of a group is told once the group is durable.
+type Outcomes = Vec<Result<CommitNumber, StoreError>>;
+
+/// Takes what has gathered, up to the bounds of a group.
+fn fill(
+    group: &mut Group,
+    first: Request,
+    requests: &Receiver<Request>,
+    answers: &mut Vec<SyncSender<Result<CommitNumber, StoreError>>>,
+) -> Result<Outcomes, StoreError> {
+    let mut outcomes = Vec::new();
+    let mut next = Some(first);
+    while let Some(Request { batch, answer }) = next {
+        answers.push(answer);
+        outcomes.push(group.take(batch)?);
+        let is_full = answers.len() >= GROUP_REQUESTS_MAX || group.bytes >= GROUP_BYTES_MAX;
+        next = if is_full {
+            None
+        } else {
+            requests.try_recv().ok()
+        };
+    }
+    Ok(outcomes)
 }
 
 /// Requests that become one transaction.
