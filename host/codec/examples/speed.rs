@@ -23,6 +23,7 @@ const ROUNDS: usize = 5;
 const DOCUMENT_BYTES: usize = limits::PAGE_BYTES as usize;
 
 #[derive(Serialize, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "the names are the file's")]
 struct Order {
     order_id: String,
     customer_name: String,

@@ -268,7 +268,8 @@ impl Sample {
         for (name, kind) in self.pending.drain(..) {
             if let Some(&place) = self.places.get(&name) {
                 self.kinds[place].1 = self.kinds[place].1.or(kind);
-            } else {
+            } else if self.kinds.len() <= limits::FIELDS_MAX {
+                // One more than a schema may have is enough to refuse them all.
                 self.places.insert(name.clone(), self.kinds.len());
                 self.kinds.push((name, kind));
             }

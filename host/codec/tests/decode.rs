@@ -5,6 +5,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Decimal128Type, Int64Type};
 use sluice_codec::{
     Decoded, Document, DocumentFormat, Format, Outcome, Target, decode, encode, infer, record_json,
+    row_ids,
 };
 use sluice_model::contract::Drift;
 use sluice_model::fault::FaultKind;
@@ -770,6 +771,10 @@ fn a_schema_is_inferred() {
         infer_with(&csv(), table, 9, None).as_deref(),
         Ok("i int64, f float64, b boolean, d date, t timestamp, z text, e text, m text")
     );
+    let wide: Vec<String> = (0..=limits::FIELDS_MAX)
+        .map(|at| format!("{{\"f{at}\":1}}\n"))
+        .collect();
+    assert!(infer_with(&NDJSON, &wide.concat(), usize::MAX, None).is_err());
     for (format, text) in [
         (NDJSON, "\nx\n"),
         (json(""), "[]"),
@@ -778,4 +783,83 @@ fn a_schema_is_inferred() {
     ] {
         assert!(infer_with(&format, text, 9, None).is_err(), "{text}");
     }
+}
+
+#[test]
+fn any_order_of_fields_is_read() {
+    let reversed = "{\"c\":3,\"b\":2,\"a\":1}\n";
+    let text = [
+        reversed,
+        reversed,
+        "{\"b\":2}\n{\"a\":1,\"c\":3}\n{\"a\":1,\"b\":2,\"c\":3}\n",
+    ]
+    .concat();
+    let all = "{\"a\":1,\"b\":2,\"c\":3}";
+    let some = "{\"a\":null,\"b\":2,\"c\":null} {\"a\":1,\"b\":null,\"c\":3}";
+    let decoded = decoded(
+        &NDJSON,
+        text.as_bytes(),
+        "a int64, b int64, c int64",
+        Drift::DeadLetter,
+    );
+    assert_eq!(told(&decoded), format!("{all} {all} {some} {all}"));
+}
+
+/// The identities of the rows of a document under a schema with this key.
+fn ids(text: &str, fields: &str, key: &[&str]) -> Vec<Vec<u8>> {
+    let key = key.iter().map(|&name| name.to_owned()).collect();
+    let schema = Schema::new(schema(fields).fields().to_vec(), key).expect("a schema");
+    match run(
+        &NDJSON,
+        text.as_bytes(),
+        &Arc::new(schema),
+        Drift::DeadLetter,
+    ) {
+        Outcome::Decoded(decoded) => decoded
+            .batches
+            .iter()
+            .flat_map(|batch| {
+                row_ids(batch)
+                    .chunks(16)
+                    .map(<[u8]>::to_vec)
+                    .collect::<Vec<_>>()
+            })
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn identities_are_of_the_key_or_of_all_values() {
+    let text = concat!(
+        "{\"k\":\"a\",\"v\":1}\n{\"k\":\"a\",\"v\":2}\n{\"v\":1}\n{\"v\":2}\n",
+        "{\"k\":\"a\",\"v\":1}\n",
+    );
+    let keyed = ids(text, "k text, v int64", &["k"]);
+    assert!(
+        keyed[0] == keyed[1] && keyed[0] == keyed[4],
+        "the key decides"
+    );
+    assert!(
+        keyed[2] != keyed[3] && keyed[2] != keyed[0],
+        "without a key's value, all values do"
+    );
+    let all = ids(text, "k text, v int64", &[]);
+    assert!(all[0] != all[1] && all[0] == all[4] && all[0] != keyed[0]);
+    assert_eq!(
+        ids(text, "new text, v int64, k text", &[]),
+        all,
+        "neither order nor new fields count"
+    );
+    let text = concat!(
+        "{\"a\":\"x\",\"b\":\"yz\"}\n{\"a\":\"xy\",\"b\":\"z\"}\n",
+        "{\"a\":\"\"}\n{\"b\":\"\"}\n{}\n",
+    );
+    let apart: std::collections::HashSet<_> =
+        ids(text, "a text, b text", &[]).into_iter().collect();
+    assert_eq!(apart.len(), 5);
+    assert_ne!(
+        ids("{\"a\":1}", "a int64", &[]),
+        ids("{\"a\":\"1\"}", "a text", &[])
+    );
 }

@@ -18,6 +18,7 @@ use sluice_model::batch::PlaceUnit;
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::schema::{Field, Schema};
+use std::collections::HashMap;
 
 /// How a file's columns meet the schema's fields.
 #[derive(Debug)]
@@ -70,10 +71,16 @@ pub fn decode(
 impl<'s> Mapping<'s> {
     fn new(header: &[String], schema: &'s Schema, drift: Drift) -> Self {
         let mut columns = vec![None; schema.fields().len()];
+        let places: HashMap<&str, usize> = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(place, field)| (field.name.as_str(), place))
+            .collect();
         let mut strangers = Vec::new();
         for (column, name) in header.iter().enumerate() {
-            match schema.index_of(name) {
-                Some(field) => columns[field] = Some(column),
+            match places.get(name.as_str()) {
+                Some(&field) => columns[field] = Some(column),
                 None => strangers.push((column, name.clone())),
             }
         }
