@@ -1,16 +1,17 @@
-//! What comes back: a head whose framing is plain, and a body bounded in size and patience. Redirects are answers
-//! like any other. Read to its end, an answer gives its connection back to the pool.
+//! What comes back: a head whose framing is plain, and a body bounded in size and patience, in which no secret of
+//! the request is handed back. Redirects are answers like any other. Read to its end, an answer gives its connection back to the pool.
 
+use crate::echo::{Echoed, Scan};
 use crate::pool::{Connection, Key, Pool};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, StatusCode};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use sluice_model::ports::HttpError;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
@@ -53,6 +54,13 @@ pub(crate) struct Lease {
     pub(crate) slot: OwnedSemaphorePermit,
 }
 
+/// Keeps an attached secret out of the body.
+pub(crate) struct Guard {
+    pub(crate) scan: Scan,
+    /// Tells whoever watches, and gives the error for the plugin.
+    pub(crate) tell: Box<dyn Fn() -> HttpError + Send>,
+}
+
 /// An answer's body.
 pub(crate) struct Answer {
     body: Incoming,
@@ -62,7 +70,11 @@ pub(crate) struct Answer {
     between_bytes: Duration,
     /// Runs only while the plugin waits.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Gone once the body has ended.
     lease: Option<Lease>,
+    guard: Option<Guard>,
+    /// Nothing follows: it was all handed on, or it failed.
+    over: bool,
 }
 
 impl Answer {
@@ -72,6 +84,7 @@ impl Answer {
         bytes_max: u64,
         between_bytes: Duration,
         lease: Lease,
+        guard: Option<Guard>,
     ) -> Result<Self, HttpError> {
         let mut answer = Self {
             body,
@@ -81,8 +94,10 @@ impl Answer {
             between_bytes,
             patience: None,
             lease: Some(lease),
+            guard,
+            over: false,
         };
-        if http_body::Body::size_hint(&answer.body).lower() > bytes_max {
+        if answer.body.size_hint().lower() > bytes_max {
             return Err(answer.too_large());
         }
         answer.finish_at_end();
@@ -98,21 +113,57 @@ impl Answer {
 
     /// Gives the connection back as soon as nothing more can come: not every reader asks once more.
     fn finish_at_end(&mut self) {
-        if http_body::Body::is_end_stream(&self.body)
-            && let Some(lease) = self.lease.take()
-        {
+        if self.body.is_end_stream() {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
             lease.pool.put(lease.key, lease.connection);
             drop(lease.slot);
         }
     }
 
-    fn accept(&mut self, data: Bytes) -> Result<Frame<Bytes>, HttpError> {
+    /// Counts what came, and gives what can be handed on of it.
+    fn accept(&mut self, data: Bytes) -> Result<Bytes, HttpError> {
         self.received_bytes += data.len() as u64;
         if self.received_bytes > self.bytes_max {
             return Err(self.too_large());
         }
         self.finish_at_end();
-        Ok(Frame::data(data))
+        let last = self.body.is_end_stream();
+        self.look(data, last)
+    }
+
+    fn look(&mut self, data: Bytes, last: bool) -> Result<Bytes, HttpError> {
+        match &mut self.guard {
+            Some(guard) => guard.scan.pass(data, last).map_err(|Echoed| (guard.tell)()),
+            None => Ok(data),
+        }
+    }
+
+    /// What came next, or its end: the bytes that were held back until then.
+    fn next(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Result<Bytes, HttpError> {
+        self.patience = None;
+        match frame {
+            None => {
+                self.finish();
+                self.over = true;
+                self.look(Bytes::new(), true)
+            }
+            // Trailers are dropped.
+            Some(Ok(frame)) => frame
+                .into_data()
+                .map_or(Ok(Bytes::new()), |data| self.accept(data)),
+            Some(Err(error)) => Err(HttpError::Protocol {
+                host: self.record.host.clone(),
+                reason: error.to_string(),
+            }),
+        }
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<HttpError> {
@@ -126,6 +177,12 @@ impl Answer {
             after: between_bytes,
         })
     }
+
+    fn held(&self) -> u64 {
+        self.guard
+            .as_ref()
+            .map_or(0, |guard| guard.scan.held() as u64)
+    }
 }
 
 impl http_body::Body for Answer {
@@ -136,47 +193,36 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => {
-                    return self.wait(cx).map(|error| {
-                        self.lease = None;
-                        Some(Err(error))
-                    });
-                }
-                Poll::Ready(None) => {
-                    self.finish_at_end();
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Some(Err(error))) => {
+        while !self.over {
+            let bytes = match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(frame) => self.next(frame),
+                Poll::Pending => Err(ready!(self.wait(cx))),
+            };
+            match bytes {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Err(error) => {
+                    self.over = true;
                     self.lease = None;
-                    let host = self.record.host.clone();
-                    return Poll::Ready(Some(Err(HttpError::Protocol {
-                        host,
-                        reason: error.to_string(),
-                    })));
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.patience = None;
-                    // Trailers are dropped.
-                    if let Ok(data) = frame.into_data() {
-                        let accepted = self.accept(data);
-                        if accepted.is_err() {
-                            self.lease = None;
-                        }
-                        return Poll::Ready(Some(accepted));
-                    }
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
         }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        http_body::Body::is_end_stream(&self.body)
+        self.over || (self.body.is_end_stream() && self.held() == 0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        http_body::Body::size_hint(&self.body)
+        let coming = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = coming.upper() {
+            hint.set_upper(upper + self.held());
+        }
+        hint.set_lower(coming.lower() + self.held());
+        hint
     }
 }
 

@@ -1,13 +1,15 @@
 //! The way of one request: decide, check, resolve, check again, dial, attach the secret, send, bound what comes
 //! back. Every step is in [`Door::send`], in this order; none can be left out from outside.
 
-use crate::answer::{self, Answer, Lease, Record};
+use crate::answer::{self, Answer, Guard, Lease, Record};
+use crate::echo::{Echoed, Forms, Scan};
 use crate::outgoing::{Head, Outgoing};
 use crate::pool::{Connection, Key, Pool};
 use crate::resolve::{self, Resolver};
 use crate::settings::DoorSettings;
 use crate::{connect, credential};
 use async_trait::async_trait;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Request, Response, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -26,7 +28,9 @@ use tokio_rustls::TlsConnector;
 /// The way to the network of one stage of one run.
 pub struct Door {
     effective: Arc<Effective>,
-    secrets: HashMap<SecretName, Secret>,
+    secrets: Arc<HashMap<SecretName, Secret>>,
+    /// How each secret could stand in an answer.
+    forms: HashMap<SecretName, Arc<Forms>>,
     resolver: Arc<dyn Resolver>,
     observer: Arc<dyn Observer>,
     settings: DoorSettings,
@@ -47,12 +51,16 @@ impl Door {
     /// A door for whoever has this effective grant. `secrets` are by the plugin's own words for them.
     pub fn new(
         effective: Arc<Effective>,
-        secrets: HashMap<SecretName, Secret>,
+        secrets: Arc<HashMap<SecretName, Secret>>,
         resolver: Arc<dyn Resolver>,
         observer: Arc<dyn Observer>,
         settings: DoorSettings,
     ) -> Self {
+        let forms = secrets
+            .iter()
+            .filter_map(|(name, secret)| Some((name.clone(), Arc::new(Forms::of(secret)?))));
         Self {
+            forms: forms.collect(),
             tls: connect::tls(Arc::clone(&settings.roots)),
             pool: Arc::new(Pool::new(settings.idle_time_max)),
             in_flight: Arc::new(Semaphore::new(settings.in_flight_max)),
@@ -79,7 +87,7 @@ impl Door {
     /// The head as it is sent, with the secret in its place.
     fn head(&self, request: request::Parts, sending: &Sending) -> Result<Head, Refusal> {
         let query = request.uri.query().unwrap_or_default();
-        let mut head = Head::new(request.method, &sending.target, query, request.headers);
+        let mut head = Head::new(request.method, sending, query, request.headers);
         if let Some(Credential { name, place }) = &sending.auth {
             let Effective {
                 plugin, pipeline, ..
@@ -97,6 +105,45 @@ impl Door {
             })?;
         }
         Ok(head)
+    }
+
+    /// Looks whether an answer's head repeats the secret that went with the request, and gives what looks through
+    /// its body.
+    fn guard(&self, sending: &Sending, headers: &HeaderMap) -> Result<Option<Guard>, HttpError> {
+        let Some(Credential { name, .. }) = &sending.auth else {
+            return Ok(None);
+        };
+        let Some(forms) = self.forms.get(name) else {
+            return Ok(None);
+        };
+        let refusal = Refusal {
+            capability: "secret",
+            asked: sending.asked.clone(),
+            reason: format!("the answer repeats secret `{name}`"),
+            hint: Some("narrow `paths` in the grant to those whose answers do not".to_owned()),
+        };
+        let (observer, stage) = (Arc::clone(&self.observer), self.effective.stage);
+        let tell = move || {
+            observer.refused(stage, &refusal);
+            HttpError::Denied(refusal.clone())
+        };
+        forms.check_headers(headers).map_err(|Echoed| tell())?;
+        if headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding != "identity")
+        {
+            let reason =
+                "its answer is compressed unasked, so that a secret in it could not be seen"
+                    .to_owned();
+            return Err(HttpError::Protocol {
+                host: sending.target.authority(),
+                reason,
+            });
+        }
+        Ok(Some(Guard {
+            scan: Scan::new(Arc::clone(forms)),
+            tell: Box::new(tell),
+        }))
     }
 
     fn denied(&self, refusal: Refusal) -> HttpError {
@@ -202,6 +249,7 @@ impl HttpDoor for Door {
                 reason: reason.to_owned(),
             }
         })?;
+        let guard = self.guard(&sending, &response.headers)?;
         let record = Record {
             method,
             host: target.authority(),
@@ -214,12 +262,14 @@ impl HttpDoor for Door {
             pool: Arc::clone(&self.pool),
             slot,
         };
+        let bytes_max = self.settings.response_bytes_max;
         let body = Answer::new(
             body,
             record,
-            self.settings.response_bytes_max,
+            bytes_max,
             timeouts.between_bytes,
             lease,
+            guard,
         )?;
         response.extensions.clear();
         Ok(Response::from_parts(

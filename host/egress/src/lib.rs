@@ -5,6 +5,7 @@ mod answer;
 mod connect;
 mod credential;
 mod door;
+mod echo;
 mod outgoing;
 mod pool;
 mod resolve;

@@ -6,7 +6,7 @@ use http::{Method, Request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use sluice_model::ports::{Body, HttpError};
-use sluice_policy::Target;
+use sluice_policy::Sending;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,17 +27,20 @@ impl Head {
     /// With the plugin's headers and query, and what goes without saying.
     pub(crate) fn new(
         method: Method,
-        target: &Target,
+        sending: &Sending,
         query: &str,
         mut headers: HeaderMap,
     ) -> Self {
+        let target = &sending.target;
         let host = HeaderValue::try_from(target.authority())
             .expect("a checked host and port are plain ascii");
         headers.insert(HOST, host);
-        // Bodies are handed on as they come; whoever asks for an encoding decodes it.
-        headers
-            .entry(ACCEPT_ENCODING)
-            .or_insert(HeaderValue::from_static("identity"));
+        // Bodies are handed on as they come; whoever asks for an encoding decodes it. Where a secret is attached the
+        // host must be able to see whether the answer repeats it.
+        let plain = HeaderValue::from_static("identity");
+        if sending.auth.is_some() || !headers.contains_key(ACCEPT_ENCODING) {
+            headers.insert(ACCEPT_ENCODING, plain);
+        }
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!(

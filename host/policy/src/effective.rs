@@ -7,17 +7,18 @@ use crate::address;
 use crate::asked::{self, Asked};
 use crate::columns::Columns;
 use crate::headers;
-use crate::refuse::{self, File, Lines};
+use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
+use crate::start::{self, NotGranted};
 use crate::target::Target;
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
-use sluice_model::grant::{self, Grant};
+use sluice_model::grant::{Dir, Grant};
 use sluice_model::ids::{PipelineName, PluginName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
-use sluice_model::manifest::{Data, DirMode, Manifest, Unit};
+use sluice_model::manifest::{DirMode, Manifest, Unit};
 use sluice_model::ports::Refusal;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -54,15 +55,6 @@ struct Reach {
     writes: Columns,
 }
 
-/// Something the manifest asks for that the grant does not cover at all, or that neither could.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct NotGranted {
-    /// What, and why not.
-    pub refusal: Refusal,
-    /// The lines that the grant file needs; empty where no line there could help.
-    pub lines: String,
-}
-
 impl Effective {
     /// Puts a manifest and a grant together. A grant may be narrower than the manifest: that is enforced when it
     /// is used. What it does not touch at all keeps the stage from starting.
@@ -76,17 +68,11 @@ impl Effective {
         pipeline: &PipelineName,
         base: &Path,
     ) -> Result<Self, Vec<NotGranted>> {
-        let unhelpable = |refusals: Vec<Refusal>| -> Vec<NotGranted> {
-            refusals
-                .into_iter()
-                .map(|refusal| NotGranted {
-                    refusal,
-                    lines: String::new(),
-                })
-                .collect()
+        let malformed = |refusals: Vec<Refusal>| -> Vec<NotGranted> {
+            refusals.into_iter().map(NotGranted::malformed).collect()
         };
-        let asked = Asked::of(manifest, stage.role, config).map_err(unhelpable)?;
-        let allowances = asked::allowances(grant, stage.role).map_err(unhelpable)?;
+        let asked = Asked::of(manifest, stage.role, config).map_err(malformed)?;
+        let allowances = asked::allowances(grant, stage.role).map_err(malformed)?;
         let dirs = grant
             .dir
             .iter()
@@ -126,130 +112,12 @@ impl Effective {
             allowances,
             base: base.to_owned(),
         };
-        let missing = effective.missing(&asked, grant);
+        let missing = start::missing(&effective, &asked, grant);
         if missing.is_empty() {
             Ok(effective)
         } else {
             Err(missing)
         }
-    }
-
-    /// Whatever of `asked` the grant does not touch.
-    fn missing(&self, asked: &Asked, grant: &Grant) -> Vec<NotGranted> {
-        let mut missing = Vec::new();
-        let mut lacks = |capability, asked: String, reason: String, lines: &Lines| {
-            let refusal = Refusal {
-                capability,
-                asked: refuse::bounded(&asked),
-                reason,
-                hint: Some(format!(
-                    "add to the grant of `{}` for pipeline `{}`:\n{}",
-                    self.plugin,
-                    self.pipeline,
-                    lines.text()
-                )),
-            };
-            missing.push(NotGranted {
-                refusal,
-                lines: lines.text(),
-            });
-        };
-        if grant.grant.pipeline != self.pipeline {
-            lacks(
-                "grant",
-                self.pipeline.to_string(),
-                format!("the grant is for pipeline `{}`", grant.grant.pipeline),
-                &Lines::default(),
-            );
-        }
-        for ask in &asked.http {
-            if !self
-                .allowances
-                .iter()
-                .any(|allowance| allowance.rule.meets(&ask.rule))
-            {
-                let rule = &ask.rule;
-                let asked = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
-                let lines = Lines {
-                    http: vec![grant::Http {
-                        role: ask.role,
-                        ..refuse::http_entry(rule)
-                    }],
-                    ..Lines::default()
-                };
-                lacks(
-                    "http",
-                    asked,
-                    "the grant allows no request to it".to_owned(),
-                    &lines,
-                );
-            }
-        }
-        for dir in &asked.dirs {
-            let grant::Dir { path, mode, .. } = dir;
-            if !covers(&self.granted_dirs, &plain(&self.base, path), *mode) {
-                let lines = Lines {
-                    dir: vec![dir.clone()],
-                    ..Lines::default()
-                };
-                let reason =
-                    format!("the grant allows no directory of this name with `mode = \"{mode}\"`");
-                lacks("dir", path.clone(), reason, &lines);
-            }
-        }
-        for secret in &asked.secrets {
-            let granted: Vec<_> = grant
-                .secret
-                .iter()
-                .filter(|entry| entry.name == secret.name)
-                .collect();
-            if !granted.iter().any(|entry| entry.place == secret.place) {
-                let reason = match granted.first() {
-                    Some(entry) => format!(
-                        "the grant allows it as `{}`, not as `{}`",
-                        entry.place, secret.place
-                    ),
-                    None => "the grant allows no secret of this name".to_owned(),
-                };
-                let entry = grant::SecretUse {
-                    name: secret.name.clone(),
-                    place: secret.place.clone(),
-                };
-                let lines = Lines {
-                    secret: vec![entry],
-                    ..Lines::default()
-                };
-                lacks("secret", secret.name.to_string(), reason, &lines);
-            }
-        }
-        let (reads, writes) = (&self.granted_data.reads, &self.granted_data.writes);
-        let uncovered =
-            |asked: &Columns, granted: &Columns| !asked.is_empty() && !asked.meets(granted);
-        let (no_reads, no_writes) = (
-            uncovered(&asked.reads, reads),
-            uncovered(&asked.writes, writes),
-        );
-        if no_reads || no_writes {
-            let reads = if no_reads { &asked.reads } else { reads }.names();
-            let writes = if no_writes { &asked.writes } else { writes }.names();
-            let capability = if no_reads {
-                "data.reads"
-            } else {
-                "data.writes"
-            };
-            let columns = if no_reads { &reads } else { &writes }.join(", ");
-            let lines = Lines {
-                data: Some(Data { reads, writes }),
-                ..Lines::default()
-            };
-            lacks(
-                capability,
-                columns,
-                "the grant allows none of these columns".to_owned(),
-                &lines,
-            );
-        }
-        missing
     }
 
     /// The columns the manifest asks to read, with its settings filled in; `*` is every one. What of them is granted
@@ -392,11 +260,27 @@ impl Effective {
         }
     }
 
+    /// Whether the grant allows any request that this might be.
+    pub(crate) fn touches(&self, ask: &Ask) -> bool {
+        self.allowances
+            .iter()
+            .any(|allowance| allowance.rule.meets(&ask.rule))
+    }
+
+    /// Whether the grant allows this directory so.
+    pub(crate) fn covers(&self, asked: &Dir) -> bool {
+        covers(
+            &self.granted_dirs,
+            &plain(&self.base, &asked.path),
+            asked.mode,
+        )
+    }
+
     fn manifest(&self) -> File<'_> {
         File::Manifest(&self.plugin)
     }
 
-    fn grant(&self) -> File<'_> {
+    pub(crate) fn grant(&self) -> File<'_> {
         File::Grant(&self.plugin, &self.pipeline)
     }
 }

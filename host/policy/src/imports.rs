@@ -30,6 +30,16 @@ pub struct Import {
     pub kind: ImportKind,
 }
 
+impl Import {
+    /// What to do about it, where something must be done.
+    pub fn hint(&self) -> Option<&str> {
+        match &self.kind {
+            ImportKind::Unexplained { hint } => Some(hint),
+            _ => None,
+        }
+    }
+}
+
 /// What an import is linked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "linked", rename_all = "kebab-case")]

@@ -12,10 +12,12 @@ mod propose;
 mod refuse;
 mod rules;
 mod settings;
+mod start;
 mod target;
 
-pub use effective::{Effective, NotGranted};
+pub use effective::Effective;
 pub use propose::propose;
 pub use refuse::missing_secret;
 pub use rules::{Credential, Sending};
+pub use start::NotGranted;
 pub use target::{Target, TargetError};

@@ -52,7 +52,7 @@ impl File<'_> {
     }
 
     /// Where a hint's lines belong.
-    fn place(self) -> String {
+    pub(crate) fn place(self) -> String {
         match self {
             Self::Manifest(plugin) => format!("the vendor adds to the manifest of `{plugin}`"),
             Self::Grant(plugin, pipeline) => {

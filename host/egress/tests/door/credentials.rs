@@ -1,7 +1,7 @@
 //! Secrets reach the server, and nobody else.
 
 use crate::ground::{Ground, SECRET, get, request, send};
-use crate::server::{Server, ok};
+use crate::server::{Reply, Server, ok};
 use sluice_model::ports::HttpError;
 
 #[tokio::test]
@@ -117,4 +117,82 @@ async fn a_secret_without_a_value_says_where_to_name_it() {
          where it uses `acme/crm`:\nsecrets = { token = \"NAME-IN-THE-DEPLOYMENT\" }"
     );
     assert_eq!((server.connections(), watch.refusals().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_secret_is_not_handed_on() {
+    let in_header =
+        |value: &str| format!("HTTP/1.1 200 OK\r\nx-echo: {value}\r\ncontent-length: 0\r\n\r\n");
+    let in_body = |value: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\nyou: {value}",
+            value.len() + 5
+        )
+    };
+    let chunked = |value: &str| {
+        let (first, second) = value.split_at(9);
+        format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            second.len()
+        )
+    };
+    for answer in [
+        in_header(SECRET),
+        in_header("Basic dXNlcjpzM2NyZXQtdmFsdWUtMDEyMzQ1Njc4OQ=="),
+        in_body(SECRET),
+        in_body("user%3As3cret-value-0123456789"),
+        chunked(SECRET),
+    ] {
+        let server = Server::start(move |_| Reply::Keep(answer.clone().into_bytes())).await;
+        let (door, watch) = Ground {
+            auth: Some("basic"),
+            ..Ground::default()
+        }
+        .door(&server);
+        let error = get(&door, &server, "/v2/a").await.expect_err("an echo");
+        let HttpError::Denied(refusal) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(refusal.reason, "the answer repeats secret `token`");
+        assert!(!refusal.to_string().contains("s3cret"), "{refusal}");
+        assert_eq!(watch.refusals(), vec![refusal]);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_secret_is_plain_and_whole() {
+    let chunked =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nuser:s3cr\r\n0\r\n\r\n";
+    let server = Server::start(move |_| Reply::Keep(chunked.into())).await;
+    let (door, _) = Ground {
+        auth: Some("bearer"),
+        ..Ground::default()
+    }
+    .door(&server);
+    let uri = format!("http://api.acme.example:{}/v2/a", server.port());
+    for _ in 0..2 {
+        let answer = send(
+            &door,
+            request("GET", &uri, &[("accept-encoding", "gzip")], ""),
+        )
+        .await;
+        assert_eq!(answer.expect("no secret").body(), "user:s3cr");
+    }
+    assert!(server.requests()[0].contains("accept-encoding: identity\r\n"));
+    assert_eq!(server.connections(), 1);
+
+    let zipped = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx";
+    let server = Server::start(move |_| Reply::Keep(zipped.into())).await;
+    let (door, _) = Ground {
+        auth: Some("bearer"),
+        ..Ground::default()
+    }
+    .door(&server);
+    let error = get(&door, &server, "/v2/a")
+        .await
+        .expect_err("compressed unasked");
+    assert!(matches!(error, HttpError::Protocol { .. }), "{error}");
+    // Without a secret it is the plugin's to decode.
+    let (door, _) = Ground::default().door(&server);
+    get(&door, &server, "/v2/a").await.expect("an answer");
 }

@@ -128,7 +128,7 @@ impl Ground {
         let observer: Arc<dyn Observer> = Arc::<Watch>::clone(&watch);
         let effective = Arc::new(effective.expect("a grant that covers it"));
         (
-            Door::new(effective, secrets, names, observer, self.settings),
+            Door::new(effective, Arc::new(secrets), names, observer, self.settings),
             watch,
         )
     }
