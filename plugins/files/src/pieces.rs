@@ -44,7 +44,7 @@ fn csv_ends(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = usize> {
 
 fn begins_value(bytes: &[u8], at: usize, delimiter: u8) -> bool {
     match at.checked_sub(1).map(|before| bytes[before]) {
-        None | Some(b'\n') => true,
+        None | Some(b'\n' | b'\r') => true,
         Some(before) => before == delimiter || (at == BOM.len() && bytes.starts_with(BOM)),
     }
 }

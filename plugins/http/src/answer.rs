@@ -48,7 +48,7 @@ pub(crate) fn outcome(
             }
             .fault())
         }
-        (501 | 505, _) | (405 | 406 | 415, _) | (404 | 410, Asked::WriteAtFixedPath) => Err(
+        (405 | 406 | 415 | 501 | 505, _) | (404 | 410, Asked::WriteAtFixedPath) => Err(
             Fault::misconfigured(format!("the server answered {}", response.status)),
         ),
         (401 | 403 | 407 | 408 | 425 | 429, _) => Err(response.fault()),

@@ -32,7 +32,7 @@ pub(crate) fn hash(column: &Column, kind: FieldType, hasher: &Hasher) -> Result<
                         .map(|value| value.to_string())
                         .as_deref()
                         .map(str::as_bytes),
-                )
+                );
             });
         }
         FieldType::Date => {
@@ -200,7 +200,9 @@ mod tests {
 
     fn texts(values: &[Option<&str>]) -> Column {
         let mut out = TextBuilder::default();
-        values.iter().for_each(|value| out.push(*value));
+        for value in values {
+            out.push(*value);
+        }
         out.finish()
     }
 
@@ -263,9 +265,9 @@ mod tests {
     fn equal_values_hash_alike_whatever_their_type() {
         let hasher = Hasher::new(&[7; 32], 16, Encoding::Hex);
         let mut numbers = Int64Builder::default();
-        [Some(-5), None]
-            .into_iter()
-            .for_each(|value| numbers.push(value));
+        for value in [Some(-5), None] {
+            numbers.push(value);
+        }
         let mut dates = DateBuilder::default();
         dates.push(0);
         let from_text = read(
@@ -299,9 +301,9 @@ mod tests {
     #[test]
     fn numbers_fall_into_buckets() {
         let mut numbers = Int64Builder::default();
-        [Some(37), Some(40), Some(-1), None, Some(i64::MIN)]
-            .into_iter()
-            .for_each(|value| numbers.push(value));
+        for value in [Some(37), Some(40), Some(-1), None, Some(i64::MIN)] {
+            numbers.push(value);
+        }
         let floors: Vec<_> = int64_bucket(&numbers.finish(), 10)
             .expect("a")
             .int64()
@@ -313,9 +315,9 @@ mod tests {
             [Some(30), Some(40), Some(-10), None, Some(i64::MIN)]
         );
         let mut numbers = Float64Builder::default();
-        [Some(0.7), Some(-0.1), None]
-            .into_iter()
-            .for_each(|value| numbers.push(value));
+        for value in [Some(0.7), Some(-0.1), None] {
+            numbers.push(value);
+        }
         let floors: Vec<_> = float64_bucket(&numbers.finish(), 0.5)
             .expect("a")
             .float64()

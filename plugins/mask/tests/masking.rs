@@ -150,8 +150,8 @@ fn settings_that_cannot_work_are_told_before_the_first_record() {
         "`hash_bytes = 7` is not 8 to 32",
     );
     check(
-        json!({ "hash": ["emial"], "key": KEY }),
-        "there is no column `emial`; did you mean `email`?",
+        json!({ "hash": ["emai"], "key": KEY }),
+        "there is no column `emai`; did you mean `email`?",
     );
     check(
         json!({ "hash": ["weight"], "key": KEY }),

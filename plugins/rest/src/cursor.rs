@@ -84,7 +84,7 @@ impl Cursor {
                 self.seen = Some(Latest {
                     value,
                     records: vec![fingerprint(record)],
-                })
+                });
             }
             Some(seen) => match value.order(&seen.value) {
                 Some(Ordering::Greater) => {

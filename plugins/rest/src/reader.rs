@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use sluice_sdk::http::{Request, Response};
 use sluice_sdk::source::{Document, Limit, Next};
 use sluice_sdk::{Fault, Page, Reader};
+use std::time::Duration;
 
 /// A token for the next page. Stops a server from filling the cursor.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -54,9 +55,7 @@ impl PageReader {
                 "the pagination was set to another style in the middle of a reading; hint: reset the checkpoint of this split",
             ));
         }
-        let wait_ms = config
-            .requests_per_second
-            .map(|rate| (1_000.0 / rate).ceil() as u64);
+        let wait_ms = config.requests_per_second.map(wait_ms);
         let headers = config
             .headers
             .iter()
@@ -97,7 +96,7 @@ impl PageReader {
         }
         match (&self.endpoint.pagination, &self.cursor.place) {
             (Pagination::Page { page_param, .. }, Place::Page(page)) => {
-                query.push((page_param, page.to_string()))
+                query.push((page_param, page.to_string()));
             }
             (
                 Pagination::Page {
@@ -111,10 +110,10 @@ impl PageReader {
                 query.push((offset_param, offset.to_string()));
             }
             (Pagination::Offset { offset_param, .. }, _) => {
-                query.push((offset_param, "0".to_owned()))
+                query.push((offset_param, "0".to_owned()));
             }
             (Pagination::Cursor { cursor_param, .. }, Place::Token(token)) => {
-                query.push((cursor_param, token.clone()))
+                query.push((cursor_param, token.clone()));
             }
             _ => {}
         }
@@ -191,7 +190,7 @@ impl PageReader {
         let token = match &self.endpoint.pagination {
             Pagination::Cursor { cursor_pointer, .. } => answer::at(json, cursor_pointer)
                 .map_err(not_json)?
-                .and_then(|value| token(value)),
+                .and_then(token),
             _ => None,
         };
         Ok(Answered {
@@ -350,6 +349,13 @@ impl Reader for PageReader {
             None => page,
         })
     }
+}
+
+/// How long a page is after the one before it, at so many requests a second: rounded up.
+fn wait_ms(rate: f64) -> u64 {
+    Duration::try_from_secs_f64(1.0 / rate).map_or(u64::MAX, |wait| {
+        u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+    })
 }
 
 /// Whether a place is one of this style.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use sluice_rest::RestSource;
-use sluice_sdk::Fault;
 use sluice_sdk::http::Response;
-use sluice_sdk::source::{DocumentFormat, Limit, Split};
+use sluice_sdk::source::{DocumentFormat, Limit, Next, Split};
 use sluice_sdk::testing::{self, Read};
+use sluice_sdk::{Fault, Reader as _};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -272,7 +272,6 @@ fn the_host_waits_between_pages() {
         wait_ms: 0,
     };
     let next = |page: sluice_sdk::Page<_>| page.next;
-    use sluice_sdk::{Reader as _, source::Next};
     assert_eq!(next(reader.read(limit).expect("a page")), Next::WaitMs(334));
     assert_eq!(next(reader.read(limit).expect("a page")), Next::End);
 }

@@ -110,7 +110,11 @@ impl Memory {
         self.files
             .borrow()
             .keys()
-            .filter(|path| path.ends_with(".tmp"))
+            .filter(|path| {
+                path.split('/')
+                    .next_back()
+                    .is_some_and(|name| name.starts_with('.'))
+            })
             .cloned()
             .collect()
     }
@@ -161,7 +165,7 @@ impl Folder for Memory {
                 "`{old}` is given a final name before it is finished"
             );
             assert!(
-                new.ends_with(".json") || !files.contains_key(new),
+                new.starts_with(".sluice/") || !files.contains_key(new),
                 "`{new}` is replaced"
             );
             files.insert(new.to_owned(), stored);

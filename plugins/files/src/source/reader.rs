@@ -161,9 +161,9 @@ impl Reader for FileReader {
                 return self.page(bytes, true);
             }
             if bytes.is_empty() {
-                bytes = more
+                bytes = more;
             } else {
-                bytes.extend_from_slice(&more)
+                bytes.extend_from_slice(&more);
             }
             let rows_max = limit.rows as usize
                 + usize::from(self.format == Format::Csv && self.cursor.offset == 0);
