@@ -28,15 +28,14 @@ impl Mask {
 
     /// The bits that `set` answers for each row: eight at a time, with no branch on the answer.
     pub fn from_fn(rows: usize, mut set: impl FnMut(usize) -> bool) -> Self {
-        let mut bytes = Vec::with_capacity(rows.div_ceil(8));
-        let mut row = 0;
-        while row < rows {
-            let mut byte = 0;
-            for bit in 0..(rows - row).min(8) {
-                byte |= u8::from(set(row + bit)) << bit;
-            }
-            bytes.push(byte);
-            row += 8;
+        let mut byte = |from: usize, bits: usize| {
+            (0..bits).fold(0, |byte, bit| byte | u8::from(set(from + bit)) << bit)
+        };
+        // Whole bytes first: eight answers without a branch or a bound between them.
+        let mut bytes: Vec<u8> = Vec::with_capacity(rows.div_ceil(8));
+        bytes.extend((0..rows / 8).map(|at| byte(at * 8, 8)));
+        if !rows.is_multiple_of(8) {
+            bytes.push(byte(rows / 8 * 8, rows % 8));
         }
         Self { bytes, rows }
     }

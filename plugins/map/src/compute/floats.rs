@@ -1,5 +1,5 @@
-//! Arithmetic in float64: a few passes over whole columns, each of which the compiler makes wide. Failures are looked
-//! for once, and only then row by row.
+//! Arithmetic in float64: two passes over whole columns, with no branch a row. Only where the second has seen a result
+//! that is no number are the rows looked at one by one.
 
 use super::{Failure, Operand, has_value, validity};
 use crate::config::Operator;
@@ -39,33 +39,31 @@ impl Operation for Floats {
         self.right.load(frame)?;
         let rows = frame.rows();
         let validity = validity(frame, self.left, self.right);
-        let mut result = owned(self.left, frame, rows);
-        let by_zero = combine(self.op, &mut result, self.right, frame);
-        if let Some(unit) = self.unit {
-            for value in &mut result {
-                *value = round(*value, unit);
-            }
-        }
-        if by_zero
-            || !result
-                .iter()
-                .fold(true, |all, value| all & value.is_finite())
-        {
-            let divisors = (self.op == Operator::Divide).then(|| owned(self.right, frame, rows));
-            for row in 0..rows {
+        let mut result = combine(
+            self.op,
+            &side(self.left, frame, rows),
+            &side(self.right, frame, rows),
+        );
+        if !finish(&mut result, self.unit) {
+            let divisors =
+                (self.op == Operator::Divide).then(|| side(self.right, frame, rows).into_floats());
+            for (row, value) in result
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, value)| !value.is_finite())
+            {
+                // Only zero, among finite divisors, makes a quotient of finite numbers neither.
                 let zero = divisors
                     .as_ref()
                     .is_some_and(|divisors| divisors[row] == 0.0);
-                if zero || !result[row].is_finite() {
-                    result[row] = 0.0;
-                    if has_value(validity.as_ref(), row) {
-                        if zero {
-                            Failure::DivisionByZero
-                        } else {
-                            Failure::Overflow
-                        }
-                        .reject(frame, row);
+                *value = 0.0;
+                if has_value(validity.as_ref(), row) {
+                    if zero {
+                        Failure::DivisionByZero
+                    } else {
+                        Failure::Overflow
                     }
+                    .reject(frame, row);
                 }
             }
         }
@@ -74,50 +72,82 @@ impl Operation for Floats {
     }
 }
 
-/// One side as floats.
-fn owned(side: Operand, frame: &Frame<'_>, rows: usize) -> Vec<f64> {
+/// One side's numbers, as they lie in the column where they can.
+enum Side<'a> {
+    Floats(&'a [f64]),
+    Integers(&'a [i64]),
+    Made(Vec<f64>),
+}
+
+impl Side<'_> {
+    fn into_floats(self) -> Vec<f64> {
+        match self {
+            Self::Floats(values) => values.to_vec(),
+            Self::Integers(values) => values.iter().map(|value| *value as f64).collect(),
+            Self::Made(values) => values,
+        }
+    }
+}
+
+fn side<'a>(side: Operand, frame: &'a Frame<'_>, rows: usize) -> Side<'a> {
     match (side, side.column(frame).map(|column| &column.values)) {
-        (_, Some(Values::Float64(values))) => values.clone(),
-        (_, Some(Values::Int64(values))) => values.iter().map(|value| *value as f64).collect(),
+        (_, Some(Values::Float64(values))) => Side::Floats(values),
+        (_, Some(Values::Int64(values))) => Side::Integers(values),
         (_, Some(Values::Decimal(bytes))) => {
             let unit = decimal::power(side.scale()).unwrap_or(1) as f64;
             let value = |bytes: &[u8]| {
                 i128::from_le_bytes(bytes.try_into().expect("chunks of 16 bytes")) as f64 / unit
             };
-            bytes.chunks_exact(16).map(value).collect()
+            Side::Made(bytes.chunks_exact(16).map(value).collect())
         }
-        (Operand::Integer(value), _) => vec![value as f64; rows],
-        (Operand::Float(value), _) => vec![value; rows],
+        (Operand::Integer(value), _) => Side::Made(vec![value as f64; rows]),
+        (Operand::Float(value), _) => Side::Made(vec![value; rows]),
         // The plan lets only numbers come here.
-        _ => vec![0.0; rows],
+        _ => Side::Made(vec![0.0; rows]),
     }
 }
 
-/// Puts the result in the place of the left side. True where a divisor may be zero.
-fn combine(op: Operator, left: &mut [f64], right: Operand, frame: &Frame<'_>) -> bool {
-    match (right, right.column(frame).map(|column| &column.values)) {
-        (_, Some(Values::Float64(right))) => each(op, left, right.iter().copied()),
-        (_, Some(Values::Int64(right))) => each(op, left, right.iter().map(|value| *value as f64)),
-        _ => {
-            let right = owned(right, frame, left.len());
-            each(op, left, right.into_iter())
-        }
+/// One loop for each pair of types and each operator.
+fn combine(op: Operator, left: &Side<'_>, right: &Side<'_>) -> Vec<f64> {
+    match left {
+        Side::Floats(left) => with_right(op, left.iter().copied(), right),
+        Side::Made(left) => with_right(op, left.iter().copied(), right),
+        Side::Integers(left) => with_right(op, left.iter().map(|value| *value as f64), right),
     }
 }
 
-fn each(op: Operator, left: &mut [f64], right: impl Iterator<Item = f64>) -> bool {
-    let pairs = left.iter_mut().zip(right);
-    let mut zero = false;
+fn with_right(
+    op: Operator,
+    left: impl ExactSizeIterator<Item = f64>,
+    right: &Side<'_>,
+) -> Vec<f64> {
+    match right {
+        Side::Floats(right) => each(op, left.zip(right.iter().copied())),
+        Side::Made(right) => each(op, left.zip(right.iter().copied())),
+        Side::Integers(right) => each(op, left.zip(right.iter().map(|value| *value as f64))),
+    }
+}
+
+fn each(op: Operator, pairs: impl Iterator<Item = (f64, f64)>) -> Vec<f64> {
     match op {
-        Operator::Add => pairs.for_each(|(left, right)| *left += right),
-        Operator::Subtract => pairs.for_each(|(left, right)| *left -= right),
-        Operator::Multiply => pairs.for_each(|(left, right)| *left *= right),
-        Operator::Divide => pairs.for_each(|(left, right)| {
-            *left /= right;
-            zero |= right == 0.0;
-        }),
+        Operator::Add => pairs.map(|(left, right)| left + right).collect(),
+        Operator::Subtract => pairs.map(|(left, right)| left - right).collect(),
+        Operator::Multiply => pairs.map(|(left, right)| left * right).collect(),
+        Operator::Divide => pairs.map(|(left, right)| left / right).collect(),
     }
-    zero
+}
+
+/// Rounds, and says whether every value is a number.
+fn finish(values: &mut [f64], unit: Option<f64>) -> bool {
+    let mut finite = true;
+    match unit {
+        Some(unit) => values.iter_mut().for_each(|value| {
+            *value = round(*value, unit);
+            finite &= value.is_finite();
+        }),
+        None => values.iter().for_each(|value| finite &= value.is_finite()),
+    }
+    finite
 }
 
 /// Half away from zero, as `f64::round` does it, in operations that every target has in wide form. From 2^52 on a
