@@ -237,7 +237,7 @@ impl HttpDoor for Door {
                 ))
             })?;
         let target = &sending.target;
-        let gathered = Outgoing::gather(body, self.settings.request_bytes_max);
+        let gathered = Outgoing::gather(body, target.authority(), self.settings.request_bytes_max);
         let body = timeout(timeouts.first_byte, gathered)
             .await
             .map_err(|_| slow(target, timeouts))??;

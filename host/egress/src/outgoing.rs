@@ -73,31 +73,72 @@ impl Head {
     }
 }
 
+/// How much a body may still have, and to whom it goes.
+pub(crate) struct Bound {
+    host: String,
+    bytes_max: u64,
+    bytes: u64,
+}
+
+impl Bound {
+    /// Takes one piece's data; none from trailers.
+    fn take(
+        &mut self,
+        frame: Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Result<Option<Bytes>, HttpError> {
+        let frame = frame.map_err(|error| HttpError::Protocol {
+            host: self.host.clone(),
+            reason: format!("the request's body broke off: {error}"),
+        })?;
+        let Ok(data) = frame.into_data() else {
+            return Ok(None);
+        };
+        self.bytes += data.len() as u64;
+        if self.bytes > self.bytes_max {
+            let most = self.bytes_max;
+            return Err(HttpError::TooLarge(format!(
+                "the request's body is larger than {most} bytes"
+            )));
+        }
+        Ok(Some(data))
+    }
+}
+
 /// A bounded body. Trailers are not sent.
 pub(crate) enum Outgoing {
     /// All of it.
     Whole(Bytes),
     /// Its beginning, and the rest as it comes.
-    Streamed { first: Bytes, rest: Body, left: u64 },
+    Streamed {
+        first: Bytes,
+        rest: Body,
+        bound: Bound,
+    },
 }
 
 impl Outgoing {
     /// Gathers a plugin's body, as far as it is gathered.
-    pub(crate) async fn gather(mut body: Body, bytes_max: u64) -> Result<Self, HttpError> {
+    pub(crate) async fn gather(
+        mut body: Body,
+        host: String,
+        bytes_max: u64,
+    ) -> Result<Self, HttpError> {
+        let mut bound = Bound {
+            host,
+            bytes_max,
+            bytes: 0,
+        };
         let mut first = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|error| broken(&*error))?.into_data() else {
+            let Some(data) = bound.take(frame)? else {
                 continue;
             };
             first.extend_from_slice(&data);
-            let left = bytes_max
-                .checked_sub(first.len() as u64)
-                .ok_or_else(|| too_large(bytes_max))?;
             if first.len() > GATHERED_BYTES_MAX {
                 return Ok(Self::Streamed {
                     first: first.freeze(),
                     rest: body,
-                    left,
+                    bound,
                 });
             }
         }
@@ -113,16 +154,6 @@ impl Outgoing {
     }
 }
 
-fn too_large(bytes_max: u64) -> HttpError {
-    HttpError::TooLarge(format!(
-        "the request's body is larger than {bytes_max} bytes"
-    ))
-}
-
-fn broken(error: &dyn std::error::Error) -> HttpError {
-    HttpError::TooLarge(format!("the request's body broke off: {error}"))
-}
-
 impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = HttpError;
@@ -132,30 +163,19 @@ impl http_body::Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         loop {
-            let (rest, left) = match &mut *self {
+            let (rest, bound) = match &mut *self {
                 Self::Whole(first) | Self::Streamed { first, .. } if !first.is_empty() => {
                     return Poll::Ready(Some(Ok(Frame::data(std::mem::take(first)))));
                 }
                 Self::Whole(_) => return Poll::Ready(None),
-                Self::Streamed { rest, left, .. } => (rest, left),
+                Self::Streamed { rest, bound, .. } => (rest, bound),
             };
-            let frame = match ready!(Pin::new(rest).poll_frame(cx)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(broken(&*error)))),
-                Some(Ok(frame)) => frame,
+            let Some(frame) = ready!(Pin::new(rest).poll_frame(cx)) else {
+                return Poll::Ready(None);
             };
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            return Poll::Ready(Some(match left.checked_sub(data.len() as u64) {
-                Some(rest) => {
-                    *left = rest;
-                    Ok(Frame::data(data))
-                }
-                None => Err(HttpError::TooLarge(
-                    "the request's body is larger than its limit".to_owned(),
-                )),
-            }));
+            if let Some(data) = bound.take(frame).transpose() {
+                return Poll::Ready(Some(data.map(Frame::data)));
+            }
         }
     }
 

@@ -6,6 +6,13 @@ use sluice_model::ports::HttpTimeouts;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Requests of one stage that are open at once. Each of its instances is held to
+/// [`limits::HTTP_REQUESTS_IN_FLIGHT_MAX`] by the engine; this stops many instances from taking every socket.
+const IN_FLIGHT_MAX: usize = 16 * limits::HTTP_REQUESTS_IN_FLIGHT_MAX;
+
+/// Below what servers commonly keep a connection open, so that a request seldom meets a closing one.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// How a door connects, and what it stops at.
 #[derive(Debug, Clone)]
 pub struct DoorSettings {
@@ -19,10 +26,10 @@ pub struct DoorSettings {
     pub request_bytes_max: u64,
     /// One answer's body.
     pub response_bytes_max: u64,
-    /// Requests open at once; one more is refused, for waiting while holding others could wait for ever.
+    /// Requests open at once, over all instances of the stage; one more is refused, for waiting while holding others
+    /// could wait for ever.
     pub in_flight_max: usize,
-    /// How long an open connection waits for its next request. Below what servers commonly keep one open, so that
-    /// a request seldom meets a closing connection.
+    /// How long an open connection waits for its next request.
     pub idle_time_max: Duration,
 }
 
@@ -38,8 +45,8 @@ impl Default for DoorSettings {
             },
             request_bytes_max: limits::HTTP_REQUEST_BYTES_MAX,
             response_bytes_max: limits::HTTP_RESPONSE_BYTES_MAX,
-            in_flight_max: limits::HTTP_REQUESTS_IN_FLIGHT_MAX,
-            idle_time_max: Duration::from_secs(20),
+            in_flight_max: IN_FLIGHT_MAX,
+            idle_time_max: IDLE_TIME_MAX,
         }
     }
 }

@@ -323,3 +323,27 @@ async fn one_request_more_than_may_be_open_is_refused() {
     drop(first);
     open().await.expect("there is room again");
 }
+
+#[tokio::test]
+async fn a_body_that_breaks_off_ends_its_request() {
+    let server = Server::start(|_| ok("")).await;
+    let (door, _) = Ground::default().door(&server);
+    let uri = format!("http://api.acme.example:{}/v2/a", server.port());
+    for whole_pieces in [0, 9] {
+        let piece = Bytes::from(vec![b'a'; 1 << 20]);
+        let pieces = (0..whole_pieces).map(move |_| Ok(http_body::Frame::data(piece.clone())));
+        let broken = std::iter::once_with(|| Err("trapped".into()));
+        let mut request = request("POST", &uri, &[], "");
+        *request.body_mut() =
+            StreamBody::new(futures::stream::iter(pieces.chain(broken))).boxed_unsync();
+        let error = send(&door, request)
+            .await
+            .expect_err("a broken body")
+            .to_string();
+        assert!(
+            error.ends_with("the request's body broke off: trapped"),
+            "{error}"
+        );
+    }
+    assert!(server.requests().is_empty());
+}
