@@ -3,7 +3,7 @@
 
 use crate::digest::Digest;
 use crate::ids::{PipelineName, PluginName, Role, SecretName};
-use crate::manifest::{Data, DirMode, Limits, Scheme, SecretPlace};
+use crate::manifest::{Data, DirMode, Limits, Scheme, SecretPlace, is_default};
 use crate::tomlfile::{self, FileError};
 use ipnet_text::Network;
 use serde::{Deserialize, Serialize};
@@ -24,10 +24,10 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret: Vec<SecretUse>,
     /// Columns it may see and write.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub data: Data,
     /// Ceilings below those of the manifest.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
 }
 

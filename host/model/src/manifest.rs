@@ -27,17 +27,22 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret: Vec<SecretUse>,
     /// Columns it may see and write.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub data: Data,
     /// How a sink wants to be fed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkShape>,
     /// What it needs to run.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
     /// Its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
+}
+
+/// What says nothing is not written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    value == &T::default()
 }
 
 /// `[plugin]`
@@ -229,10 +234,10 @@ impl From<SecretPlace> for String {
 pub struct Data {
     /// Columns a transform or sink may copy in. Names, `*`, or `{config.KEY}` for a setting that is a name or a
     /// list of names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
     /// Columns a transform may put, rename or drop.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<String>,
 }
 

@@ -17,7 +17,8 @@ pub struct Deployment {
 impl Deployment {
     /// The nearest `sluice.toml` in this folder or above it.
     pub fn find(start: &Path) -> Result<Self, Error> {
-        let start = std::path::absolute(start)
+        // The folder of `x.toml` is the empty path, which is here.
+        let start = std::path::absolute(Path::new(".").join(start))
             .map_err(|error| FileError::new(start.display().to_string(), error.to_string()))?;
         let base = start
             .ancestors()

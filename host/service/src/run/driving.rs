@@ -12,7 +12,7 @@ use crate::schemas::Schemas;
 use crate::watch::Watch;
 use sluice_delivery::{
     Action, Counters, Event, PageNo, RetrySettings, Settings, SinkMode, Split as Machine, Standing,
-    Start, UnitNo,
+    Start, Step, UnitNo,
 };
 use sluice_engine::{Sink, Split};
 use sluice_model::checkpoint::Checkpoint;
@@ -244,11 +244,26 @@ impl Driver {
             } => {
                 let wait = at_least.max(ceiling.mul_f64(rand::random()));
                 if attempt > 0 {
-                    tracing::warn!(split = %self.split.id, %step, attempt, wait_ms = wait.as_millis() as u64, "trying again");
+                    self.tell_retry(step, attempt, wait);
                 }
                 self.later(wait, Event::TimerFired { step });
             }
             Action::Finish { .. } | Action::Stop(_) => {}
+        }
+    }
+
+    /// Warns of the first try again, and notes the others: a bad state is entered once.
+    fn tell_retry(&self, step: Step, attempt: u32, wait: Duration) {
+        let (split, wait_ms) = (&self.split.id, wait.as_millis() as u64);
+        let retries = self.machine.retries();
+        let reason = retries
+            .iter()
+            .find(|retry| retry.step == step)
+            .map_or("", |retry| retry.message.as_str());
+        if attempt == 1 {
+            tracing::warn!(%split, %step, wait_ms, reason, "trying again");
+        } else {
+            tracing::info!(%split, %step, attempt, wait_ms, reason, "trying again");
         }
     }
 

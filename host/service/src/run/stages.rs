@@ -43,7 +43,7 @@ impl Stages {
             let observer: Arc<dyn Observer> = Arc::clone(&watch) as _;
             let door = Door::new(
                 Arc::clone(&stage.effective),
-                (*stage.secrets).clone(),
+                Arc::clone(&stage.secrets),
                 Arc::clone(&resolver),
                 observer,
                 DoorSettings::default(),

@@ -77,25 +77,25 @@ pub(super) fn remove(dir: &Dir, path: &str) -> Result<(), FileError> {
 
 /// What stands at this path is a regular file, not a link to one: a rename would move the link.
 fn itself_regular(dir: &Dir, path: &str) -> Result<(), FileError> {
-    match dir
+    let kind = dir
         .symlink_metadata(path)
-        .map_err(|error| told(path, &error))?
-        .is_file()
-    {
-        true => Ok(()),
-        false => Err(FileError::Invalid(format!(
+        .map_err(|error| told(path, &error))?;
+    if !kind.is_file() {
+        return Err(FileError::Invalid(format!(
             "`{}` is not a regular file",
             quoted(path)
-        ))),
+        )));
     }
+    Ok(())
 }
 
-/// Every directory from the one a path stands in up to the granted one: any of them may be new.
+/// Every directory from the one a path stands in up to the granted one: any of them may be new. Opened as files, for
+/// the handle of a `Dir` only names it, and cannot be synced.
 fn sync_above(dir: &Dir, path: &str) -> io::Result<()> {
     let mut at = path;
     while let Some(parent) = path::parent(at) {
-        dir.open_dir(parent)?.into_std_file().sync_all()?;
+        dir.open(parent)?.sync_all()?;
         at = parent;
     }
-    dir.try_clone()?.into_std_file().sync_all()
+    dir.open(".")?.sync_all()
 }
