@@ -3,7 +3,7 @@
 
 use crate::answer::Outcome;
 use sluice_sdk::sink::Commit;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// A record's key: see `request`.
 pub(crate) type Key = [u8; 16];
@@ -12,8 +12,8 @@ pub(crate) type Key = [u8; 16];
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     mark: Option<(u64, u64)>,
-    settled: HashMap<Key, VecDeque<Outcome>>,
-    earlier: HashMap<Key, VecDeque<Outcome>>,
+    settled: BTreeMap<Key, VecDeque<Outcome>>,
+    earlier: BTreeMap<Key, VecDeque<Outcome>>,
 }
 
 impl Progress {
@@ -29,7 +29,7 @@ impl Progress {
         }
         // What an earlier attempt settled and the last one did not reach again comes behind what it did reach.
         let mut settled = std::mem::take(&mut self.settled);
-        for (key, rest) in self.earlier.drain() {
+        for (key, rest) in std::mem::take(&mut self.earlier) {
             settled.entry(key).or_default().extend(rest);
         }
         self.earlier = settled;
