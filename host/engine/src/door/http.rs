@@ -62,6 +62,11 @@ impl Sender {
 }
 
 impl WasiHttpHooks for Sender {
+    /// The door owns that header, and refuses one that is there already.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<GuestBody>,
@@ -89,7 +94,9 @@ async fn send(
     timeouts: HttpTimeouts,
     permit: OwnedSemaphorePermit,
 ) -> Answer {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // Guests' libraries state it, and wasmtime holds the body to it; the door frames the request itself.
+    parts.headers.remove(http::header::CONTENT_LENGTH);
     let kept = Kept(Arc::new(Mutex::new(body)));
     let sent = kept
         .clone()

@@ -77,6 +77,9 @@ impl Transforming {
             out.rejections.extend(rejected);
             out.batches.push(done);
         }
+        // In the order of the records, whoever refused them; what has no line keeps its place.
+        out.rejections
+            .sort_by_key(|rejection| (rejection.place.document.clone(), rejection.place.line));
         Ok(out)
     }
 

@@ -148,7 +148,9 @@ impl Writing {
                 }
             }
             Err(fault) => {
-                *instance = None; // A new one begins the unit from its start.
+                if !fault.is_transient() {
+                    *instance = None; // It may not be entered again.
+                }
                 Event::WriteFailed {
                     sink: self.sink,
                     unit,
