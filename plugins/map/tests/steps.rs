@@ -801,3 +801,91 @@ fn nothing_in_nothing_out() {
     let applied = testing::apply::<Map>(&steps.to_string(), &empty.into_batch()).expect("sound");
     assert_eq!(applied.batch.rows(), 0);
 }
+
+/// The example in the README works on a stream that has its columns.
+#[test]
+fn the_readme_is_right() {
+    #[derive(Record)]
+    struct Sale<'a> {
+        customer_name: &'a str,
+        email: &'a str,
+        internal_flag: bool,
+        currency: &'a str,
+        placed_at: &'a str,
+        qty: i64,
+        unit_price: f64,
+        region: Option<&'a str>,
+        status: &'a str,
+    }
+    let readme = include_str!("../README.md");
+    let example = readme
+        .split("```toml")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let example: toml::Value = toml::from_str(example).expect("TOML");
+    let config = serde_json::to_string(&example["transform"][0]["config"]).expect("JSON");
+    let sale = |status, qty| Sale {
+        customer_name: "Ada",
+        email: "ada@example.org",
+        internal_flag: false,
+        currency: " sek ",
+        placed_at: "2026-01-31T08:30:00Z",
+        qty,
+        unit_price: 9.99,
+        region: None,
+        status,
+    };
+    let table = Table::from_records(vec![
+        sale("paid", 3),
+        sale("cancelled", 1),
+        sale("paid", -1),
+    ]);
+    let applied = testing::apply::<Map>(&config, &table.into_batch()).expect("it works");
+    let expected = json!({
+        "customer": "Ada", "currency": "SEK", "placed_at": "2026-01-31T08:30:00Z", "qty": 3, "unit_price": 9.99,
+        "region": "unknown", "status": "paid", "total": 29.97, "source": "shop", "label": "Ada / SEK",
+    });
+    assert_eq!(applied.batch.objects(), [expected]);
+    assert_eq!(
+        (applied.filtered, applied.rejections[0].code.as_str()),
+        (1, "negative-total")
+    );
+}
+
+/// The schema the host checks settings with names the same steps and tests as the code.
+#[test]
+fn the_schema_names_what_the_code_knows() {
+    let schema: Value = serde_json::from_str(include_str!("../config.schema.json")).expect("JSON");
+    let names = |definition: &str| -> Vec<String> {
+        let mut names: Vec<String> = schema["$defs"][definition]["properties"]
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect();
+        names.sort();
+        names
+    };
+    // The code says what it expects when it meets what it does not know.
+    let expected = |step: Value| -> Vec<String> {
+        let config = json!({"steps": [step]}).to_string();
+        let fault = testing::output::<Map>(&config, orders().schema())
+            .expect_err("unknown")
+            .to_string();
+        let (_, list) = fault.split_once("expected one of ").expect("a list");
+        let mut names: Vec<String> = list
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("step"), expected(json!({"unknown": 1})));
+    assert_eq!(
+        names("condition"),
+        expected(json!({"keep": {"unknown": 1}}))
+    );
+}

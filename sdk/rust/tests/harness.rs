@@ -106,7 +106,11 @@ fn edits_are_applied_in_order() {
         origins: vec![0, 0],
     });
     let applied = apply(&edits, &[id()]).expect("sound");
-    assert_eq!((applied.batch.rows(), applied.filtered), (2, 0));
+    assert_eq!(
+        (applied.batch.rows(), applied.filtered),
+        (2, 2),
+        "rows 1 and 2 went nowhere"
+    );
     assert_eq!(
         applied.batch.changes(),
         Some(&[Change::Upsert, Change::Delete][..])
@@ -262,6 +266,33 @@ fn unsound_edits_are_refused() {
                 });
             }),
             "an origin that does not exist",
+        ),
+        (
+            edits(&|edits| {
+                edits.drop("id").replace(Replacement {
+                    rows: 0,
+                    columns: vec![],
+                    changes: None,
+                    origins: vec![],
+                });
+            }),
+            "stands alone",
+        ),
+        (
+            edits(&|edits| {
+                edits
+                    .reject(vec![Rejection::new(0, "x", "y")])
+                    .replace(Replacement {
+                        rows: 1,
+                        columns: vec![
+                            NamedColumn::new(id(), Column::new(Values::Int64(vec![1]), None)),
+                            NamedColumn::new(word(), Column::new(text(vec![0, 0], b""), None)),
+                        ],
+                        changes: None,
+                        origins: vec![0],
+                    });
+            }),
+            "is refused, and yet the origin of a new row",
         ),
     ] {
         let refused = apply(&edits, &both).expect_err(problem);

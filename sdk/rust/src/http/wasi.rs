@@ -154,12 +154,28 @@ fn read(answer: &IncomingResponse) -> Result<Response, Fault> {
     Ok(response)
 }
 
-/// What the host's error means. Its own refusals carry the words for the operator.
+/// How the host begins the text of a refusal; what follows is for the operator.
+const DENIED: &str = "denied: ";
+
+/// What the host's error means.
 fn fault(code: ErrorCode) -> Fault {
     match code {
-        ErrorCode::InternalError(Some(text)) => Fault::denied(text),
+        ErrorCode::InternalError(Some(text)) => match text.strip_prefix(DENIED) {
+            Some(refusal) => Fault::denied(refusal),
+            None => Fault::transient(text),
+        },
         ErrorCode::HttpRequestDenied => Fault::denied("the host refused the request"),
         ErrorCode::DestinationIpProhibited => Fault::denied("the host refused the address"),
+        ErrorCode::DnsError(error) => Fault::transient(match error.rcode {
+            Some(reason) => format!("the server's name does not resolve: {reason}"),
+            None => "the server's name does not resolve".to_owned(),
+        }),
+        ErrorCode::ConnectionRefused => Fault::transient("the server cannot be reached"),
+        ErrorCode::ConnectionTimeout => Fault::transient("the server did not answer in time"),
+        ErrorCode::TlsProtocolError => Fault::transient("no TLS with the server"),
+        ErrorCode::TlsCertificateError => {
+            Fault::misconfigured("the server's certificate is not trusted")
+        }
         ErrorCode::HttpRequestUriInvalid
         | ErrorCode::HttpRequestMethodInvalid
         | ErrorCode::HttpRequestUriTooLong => {
@@ -172,9 +188,6 @@ fn fault(code: ErrorCode) -> Fault {
         | ErrorCode::HttpResponseHeaderSectionSize(_)
         | ErrorCode::HttpResponseHeaderSize(_) => {
             Fault::broken(format!("beyond the host's limits: {code}"))
-        }
-        ErrorCode::TlsCertificateError => {
-            Fault::misconfigured("the server's certificate is not trusted")
         }
         other => Fault::transient(format!("the request failed: {other}")),
     }

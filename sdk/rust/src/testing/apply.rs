@@ -35,14 +35,14 @@ pub fn apply<T: Transform>(config: &str, batch: &Batch) -> Result<Applied, Fault
         table: input.clone(),
         keep: None,
         rejections: Vec::new(),
-        replaced: false,
+        origins: None,
+        edited: false,
     };
     for edit in edits.0.iter().cloned() {
         state.edit(edit, input.rows());
     }
-    if let Err(problem) = shape::matches(&state.table.schema, &transform.output()) {
-        panic!("{problem}");
-    }
+    state.table = shape::ordered(state.table, &transform.output())
+        .unwrap_or_else(|problem| panic!("{problem}"));
     Ok(state.finish(input.rows(), edits))
 }
 
@@ -50,15 +50,19 @@ struct State {
     table: Table,
     keep: Option<Mask>,
     rejections: Vec<Rejection>,
-    replaced: bool,
+    origins: Option<Vec<u32>>,
+    edited: bool,
 }
 
 impl State {
     fn edit(&mut self, edit: Edit, rows: usize) {
-        assert!(
-            !self.replaced || matches!(edit, Edit::Reject(_)),
-            "`replace` stands alone: {edit:?}"
-        );
+        let stands_beside = match &edit {
+            Edit::Reject(_) => false,
+            Edit::Replace(_) => self.edited,
+            _ => self.origins.is_some(),
+        };
+        assert!(!stands_beside, "`replace` stands alone: {edit:?}");
+        self.edited |= !matches!(edit, Edit::Reject(_));
         match edit {
             Edit::Put(named) => self.put(named),
             Edit::Drop(name) => {
@@ -112,7 +116,7 @@ impl State {
             new.origins.iter().all(|origin| (*origin as usize) < rows),
             "an origin that does not exist"
         );
-        self.replaced = true;
+        self.origins = Some(new.origins);
         self.table = Table {
             changes: new.changes,
             ..Table::new(new.rows, new.columns)
@@ -126,29 +130,39 @@ impl State {
             .unwrap_or_else(|| panic!("an edit names `{name}`, which is not there"))
     }
 
+    /// Invariant: each row given goes on, is refused or is filtered, and never two of these.
     fn finish(self, rows: usize, edits: Edits) -> Applied {
         let Self {
             table,
             keep,
             rejections,
-            replaced,
+            origins,
+            ..
         } = self;
-        let mut stays = keep.unwrap_or_else(|| Mask::all(rows));
+        let mut refused = Mask::none(rows);
         for rejection in &rejections {
-            stays.set(rejection.row as usize, false);
+            refused.set(rejection.row as usize, true);
         }
-        let refused: std::collections::HashSet<u32> =
-            rejections.iter().map(|rejection| rejection.row).collect();
-        let filtered = rows - stays.count() - refused.len();
-        let batch = if replaced {
-            table
+        let (batch, stays) = if let Some(origins) = origins {
+            let lost = origins.iter().find(|origin| refused.get(**origin as usize));
+            assert!(
+                lost.is_none(),
+                "row {lost:?} is refused, and yet the origin of a new row"
+            );
+            let mut used = Mask::none(rows);
+            for origin in &origins {
+                used.set(*origin as usize, true);
+            }
+            (table, used)
         } else {
-            select(&table, &stays)
+            let mut stays = keep.unwrap_or_else(|| Mask::all(rows));
+            stays.and(&refused.clone().inverted());
+            (select(&table, &stays), stays)
         };
         Applied {
             batch,
             rejections,
-            filtered: if replaced { 0 } else { filtered },
+            filtered: rows - stays.count() - refused.count(),
             edits,
         }
     }

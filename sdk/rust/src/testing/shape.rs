@@ -1,5 +1,6 @@
 //! What the host checks of every column that a plugin hands over. The words are the test's; the rules are the host's.
 
+use super::Table;
 use crate::{Column, FieldType, NamedColumn, Packed, Schema, Values};
 
 /// Why a column is not what it says.
@@ -20,16 +21,26 @@ pub(super) fn check(named: &NamedColumn, rows: usize) -> Result<(), String> {
     }
 }
 
-/// Why columns are not of this schema.
-pub(super) fn matches(schema: &Schema, promised: &Schema) -> Result<(), String> {
-    if schema.fields == promised.fields {
-        return Ok(());
-    }
-    Err(format!(
-        "`apply` gave [{}], and `output` promised [{}]",
-        words(schema),
-        words(promised)
-    ))
+/// The columns in the order that was promised, or why they are not what was.
+pub(super) fn ordered(mut table: Table, promised: &Schema) -> Result<Table, String> {
+    let found = table
+        .schema
+        .fields
+        .iter()
+        .map(|field| promised.fields.iter().position(|other| other == field));
+    let places: Option<Vec<usize>> = found.collect();
+    let Some(places) = places.filter(|places| places.len() == promised.fields.len()) else {
+        return Err(format!(
+            "`apply` gave [{}], and `output` promised [{}]",
+            words(&table.schema),
+            words(promised)
+        ));
+    };
+    let mut columns: Vec<(usize, Column)> = places.into_iter().zip(table.columns).collect();
+    columns.sort_by_key(|(place, _)| *place);
+    table.columns = columns.into_iter().map(|(_, column)| column).collect();
+    table.schema = promised.clone();
+    Ok(table)
 }
 
 fn words(schema: &Schema) -> String {
