@@ -13,7 +13,7 @@ pub struct Arguments {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Log more: -v what happens, -vv each step, -vvv everything. SLUICE_LOG takes a filter instead.
+    /// Log more: -v what happens, -vv each step, -vvv everything. `SLUICE_LOG` takes a filter instead.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// What to do.

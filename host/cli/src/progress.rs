@@ -2,6 +2,7 @@
 //! standard error, so that standard output is the result alone.
 
 use crate::table::{count, plain};
+use sluice_service::report::rate;
 use sluice_service::watch::{Glance, Watch};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -52,7 +53,6 @@ impl Drop for Progress {
 
 fn line(glance: &Glance, waiting: Option<&str>, elapsed: Duration) -> String {
     let totals = glance.totals;
-    let rate = totals.read as f64 / elapsed.as_secs_f64().max(0.001);
     let mut line = format!(
         "{} read, {} written, {} filtered, {} dead-lettered, {} in flight, {}/s, split {} of {}",
         count(totals.read),
@@ -60,7 +60,7 @@ fn line(glance: &Glance, waiting: Option<&str>, elapsed: Duration) -> String {
         count(totals.filtered),
         count(totals.dead_lettered),
         count(glance.in_flight),
-        count(rate as u64),
+        count(rate(totals.read, elapsed)),
         count((glance.splits_done + 1).min(glance.splits)),
         count(glance.splits),
     );

@@ -53,7 +53,7 @@ pub fn error(error: &Error, json: bool) {
     drop(writeln!(
         out,
         "error: {}",
-        text.replace("\n", "\n  ").trim_end()
+        text.replace('\n', "\n  ").trim_end()
     ));
 }
 
@@ -88,10 +88,7 @@ pub fn report(report: &RunReport, json: bool) {
     } = report.totals;
     let cells = [read, written, filtered, dead_lettered, report.in_flight].map(count);
     let mut row = cells.to_vec();
-    row.extend([
-        format!("{:.2} s", report.seconds),
-        count(report.rate() as u64),
-    ]);
+    row.extend([format!("{:.2} s", report.seconds), count(report.rate())]);
     let headings = [
         ">read",
         ">written",

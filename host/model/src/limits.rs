@@ -70,7 +70,7 @@ pub const HOSTCALL_BYTES_MAX: usize = 64 << 20;
 /// One call of a plugin where the manifest names none, and the ceiling of what it may name. Stops a loop.
 pub const CALL_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// See [`CALL_TIME_DEFAULT`].
-pub const CALL_TIME_MAX: Duration = Duration::from_secs(300);
+pub const CALL_TIME_MAX: Duration = Duration::from_mins(5);
 /// Log lines a plugin may write in a run before the rest are only counted. Stops a log flood.
 pub const LOG_LINES_MAX: u64 = 1_000;
 /// One log line, fields included.
@@ -104,7 +104,7 @@ pub const DNS_ADDRESSES_MAX: usize = 32;
 /// Opening a connection, TLS included.
 pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// From the request to the answer's headers.
-pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(60);
+pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_mins(1);
 /// Between two pieces of an answer's body. Stops a slow trickle from holding a connection.
 pub const HTTP_BETWEEN_BYTES_TIME_MAX: Duration = Duration::from_secs(30);
 

@@ -228,8 +228,8 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self {
-            budget: Span(Duration::from_secs(600)),
-            max_delay: Span(Duration::from_secs(60)),
+            budget: Span(Duration::from_mins(10)),
+            max_delay: Span(Duration::from_mins(1)),
         }
     }
 }

@@ -98,11 +98,12 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
+/// One line, for it travels through guests and logs.
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "`{}` refused: {}", self.asked, self.reason)?;
         match &self.hint {
-            Some(hint) => write!(f, "; hint: {hint}"),
+            Some(hint) => write!(f, "; hint: {}", hint.replace('\n', " ")),
             None => Ok(()),
         }
     }

@@ -244,7 +244,7 @@ impl fmt::Debug for Schema {
         f.debug_struct("Schema")
             .field("fields", &self.fields)
             .field("key", &self.key)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -158,7 +158,7 @@ enum Here<'a> {
     Value(&'a toml::de::DeValue<'a>),
 }
 
-/// `unknown field `x`, expected one of `a`, `b``: serde's words, taken apart.
+/// Serde's words about a field it does not know, taken apart: the field, and those it knows.
 fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (key, rest) = rest.split_once('`')?;

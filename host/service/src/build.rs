@@ -82,7 +82,7 @@ fn cargo(folder: &Path) -> Result<PathBuf, Error> {
     let made = lines
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let made = made
+    let mut made = made
         .filter(|message| message["reason"] == "compiler-artifact")
         .filter_map(|message| {
             let files = message["filenames"]
@@ -94,7 +94,7 @@ fn cargo(folder: &Path) -> Result<PathBuf, Error> {
                     .is_some_and(|extension| extension == "wasm")
             })
         });
-    made.last().ok_or_else(|| {
+    made.next_back().ok_or_else(|| {
         wrong("cargo made no component: the crate needs `crate-type = [\"cdylib\"]`".to_owned())
     })
 }

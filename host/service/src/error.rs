@@ -30,12 +30,12 @@ impl Error {
     }
 
     /// A fault of this part.
-    pub fn failed(stage: impl ToString, fault: Fault) -> Self {
+    pub fn failed(stage: impl Into<String>, fault: Fault) -> Self {
         if matches!(fault.kind, sluice_model::fault::FaultKind::Host) {
             return Self::Host(fault.to_string());
         }
         Self::Failed {
-            stage: stage.to_string(),
+            stage: stage.into(),
             fault,
         }
     }

@@ -8,6 +8,7 @@ use sluice_model::fault::Fault;
 use sluice_model::ids::{PipelineName, SplitId, StageId};
 use sluice_model::pipeline::Guarantee;
 use sluice_model::ports::Refusal;
+use std::time::Duration;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -138,11 +139,16 @@ impl RunReport {
     }
 
     /// Records read in a second.
-    pub fn rate(&self) -> f64 {
-        if self.seconds > 0.0 {
-            self.totals.read as f64 / self.seconds
-        } else {
-            0.0
-        }
+    pub fn rate(&self) -> u64 {
+        rate(
+            self.totals.read,
+            Duration::from_secs_f64(self.seconds.max(0.0)),
+        )
     }
+}
+
+/// Records in a second.
+pub fn rate(records: u64, time: Duration) -> u64 {
+    let micros = u128::max(time.as_micros(), 1);
+    u64::try_from(u128::from(records) * 1_000_000 / micros).unwrap_or(u64::MAX)
 }

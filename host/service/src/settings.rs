@@ -147,7 +147,7 @@ fn resolved<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{json as to_json, validate};
     use serde_json::json;
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             let file: toml::Value = toml::from_str(&text).unwrap();
             let found = validate(
                 Some(&schema),
-                &super::json(&file["source"]["config"]),
+                &to_json(&file["source"]["config"]),
                 "p",
                 &text,
                 "/source/config",

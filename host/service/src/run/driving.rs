@@ -207,7 +207,7 @@ impl Driver {
             Action::OpenReader { cursor } => drop(self.reader.send(reading::Command::Open(cursor))),
             Action::Read { page } => drop(self.reader.send(reading::Command::Read(page))),
             Action::Acknowledge { cursor } => {
-                drop(self.reader.send(reading::Command::Acknowledge(cursor)))
+                drop(self.reader.send(reading::Command::Acknowledge(cursor)));
             }
             Action::Transform { page } => drop(self.transformer.send(page)),
             Action::Write {
@@ -227,7 +227,7 @@ impl Driver {
                 drop(self.writers[sink].send(writing::Command::Publish { unit, commit }));
             }
             Action::ReopenSink { sink, unit } => {
-                drop(self.writers[sink].send(writing::Command::Reopen { unit }))
+                drop(self.writers[sink].send(writing::Command::Reopen { unit }));
             }
             Action::Store {
                 unit,
@@ -345,7 +345,7 @@ fn tell_start(split: &Split, start: &Start) {
     match start {
         Start::Beginning | Start::Checkpoint | Start::Promoted => {}
         Start::Discarded => {
-            tracing::info!(split = %split.id, "the unit under way when the last run ended is read again")
+            tracing::info!(split = %split.id, "the unit under way when the last run ended is read again");
         }
         Start::SinkAhead {
             sink, committed, ..

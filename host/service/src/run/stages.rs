@@ -31,7 +31,6 @@ impl Stages {
     pub async fn load(plan: Arc<Plan>, watch: Arc<Watch>) -> Result<Self, Error> {
         let settings = Settings {
             cache_dir: Some(plan.deployment.cache_dir()),
-            ..Settings::default()
         };
         let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
         let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
@@ -64,11 +63,11 @@ impl Stages {
             sinks.push(ready(stage).await?);
         }
         Ok(Self {
+            plan,
             source,
             transforms,
             sinks,
             watch,
-            plan,
         })
     }
 

@@ -45,9 +45,12 @@ pub enum Command {
 /// A record of a unit, as it entered: the batch it came with and its row there.
 type Entered = (usize, usize);
 
-/// What the sinks of a split refused of the unit under way: each record once, by whichever sink refused it first.
+/// Records refused, each with the sink that refused it first.
+type ByRecord = HashMap<Entered, (usize, Rejection)>;
+
+/// What the sinks of a split refused of the units under way: each record once.
 #[derive(Debug, Default, Clone)]
-pub struct Refused(Arc<Mutex<HashMap<UnitNo, HashMap<Entered, (usize, Rejection)>>>>);
+pub struct Refused(Arc<Mutex<HashMap<UnitNo, ByRecord>>>);
 
 impl Refused {
     /// Replaces what this sink refused before, and says how many records are refused by now.
