@@ -66,6 +66,18 @@ async fn headers_end() {
         error.to_string().ends_with("message head is too large"),
         "{error}"
     );
+    // Below what hyper would buffer, above what we let it.
+    let long = || {
+        head(&format!(
+            "x-long: {}\r\ncontent-length: 0\r\n\r\n",
+            "a".repeat(100_000)
+        ))
+    };
+    let error = fails(move || Reply::Keep(long()), settings()).await;
+    assert!(
+        error.to_string().ends_with("message head is too large"),
+        "{error}"
+    );
     let many: Vec<String> = (0..=100).map(|at| format!("x-{at}: 1\r\n")).collect();
     let many = many.concat();
     let error = fails(

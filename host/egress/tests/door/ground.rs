@@ -5,7 +5,7 @@ use crate::server::Server;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use sluice_egress::{Door, DoorSettings, Resolver};
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, SecretName, StageId};
@@ -194,7 +194,8 @@ pub fn whole(bytes: Bytes) -> Body {
 /// Sends and reads the whole answer.
 pub async fn send(door: &Door, request: Request<Body>) -> Result<Response<String>, HttpError> {
     let (head, body) = door.send(request, PATIENT).await?.into_parts();
-    let body = body
+    // A door that forgot its own limit fails here, and does not fill the machine.
+    let body = Limited::new(body, 64 << 20)
         .collect()
         .await
         .map_err(|error| *error.downcast::<HttpError>().expect("our error"))?;
