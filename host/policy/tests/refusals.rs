@@ -131,7 +131,15 @@ fn a_refusal_says_what_to_add_and_where() {
     .collect();
     let mut text = String::new();
     for refusal in &refusals {
-        writeln!(text, "{}: {refusal}\n", refusal.capability).expect("a string takes all");
+        let Refusal {
+            capability,
+            asked,
+            reason,
+            hint,
+        } = refusal;
+        let hint = hint.as_deref().unwrap_or("none");
+        writeln!(text, "{capability}: `{asked}`: {reason}\nhint: {hint}\n")
+            .expect("a string takes all");
     }
     assert!(!text.contains("hunter2"), "{text}");
     insta::assert_snapshot!(text);
