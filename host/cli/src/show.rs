@@ -4,9 +4,11 @@ use crate::table::{count, lines, plain};
 use serde::Serialize;
 use serde_json::json;
 use sluice_model::checkpoint::Totals;
+use sluice_model::fault::Fault;
 use sluice_model::ids::PipelineName;
 use sluice_model::manifest::Manifest;
 use sluice_model::rejection::Record;
+use sluice_model::tomlfile::FileError;
 use sluice_service::Error;
 use sluice_service::check::{Checked, Known, StreamShape};
 use sluice_service::grants::{Filed, Proposed};
@@ -49,12 +51,37 @@ pub fn error(error: &Error, json: bool) {
         drop(writeln!(out, "{document}"));
         return;
     }
-    let text = error.to_string();
-    drop(writeln!(
-        out,
-        "error: {}",
-        text.replace('\n', "\n  ").trim_end()
-    ));
+    let text = match error {
+        Error::Wrong(problems) => {
+            let told = problems.iter().map(|problem| {
+                let bare = FileError {
+                    hint: None,
+                    ..problem.clone()
+                };
+                hinted(&bare.to_string(), problem.hint.as_deref())
+            });
+            told.collect::<Vec<_>>().join("\n  ")
+        }
+        Error::Failed { stage, fault } => format!("{stage}: {}", told(fault)),
+        Error::Host(message) => message.replace('\n', "\n  "),
+    };
+    drop(writeln!(out, "error: {}", text.trim_end()));
+}
+
+/// A fault in lines, each further in than what it stands under.
+fn told(fault: &Fault) -> String {
+    hinted(
+        &format!("{}: {}", fault.word(), fault.message),
+        fault.hint.as_deref(),
+    )
+}
+
+fn hinted(message: &str, hint: Option<&str>) -> String {
+    let message = message.replace('\n', "\n  ");
+    match hint {
+        Some(hint) => format!("{message}\n    hint: {}", hint.replace('\n', "\n      ")),
+        None => message,
+    }
 }
 
 /// `sluice run`
@@ -130,12 +157,11 @@ fn why(report: &RunReport) {
     if !report.refused.is_empty() {
         say("\nrefused, for it is not granted:");
         for refused in &report.refused {
-            say(&format!(
-                "  {} ({} times): {}",
-                refused.stage,
-                count(refused.times),
-                refused.refusal
-            ));
+            let times = match refused.times {
+                1 => String::new(),
+                times => format!(", {} times", count(times)),
+            };
+            say(&format!("  {}{times}: {}", refused.stage, refused.refusal));
         }
     }
     for split in &report.splits {
@@ -143,7 +169,7 @@ fn why(report: &RunReport) {
             say(&format!(
                 "\nsplit `{}` stopped, and its place is held\n  {}",
                 split.split,
-                fault.to_string().replace('\n', "\n  ")
+                told(fault)
             ));
         }
     }
@@ -547,7 +573,8 @@ pub fn forgotten(name: &PipelineName, forgotten: usize, json: bool) {
         return say_json(&json!({ "pipeline": name, "forgotten": forgotten }));
     }
     say(&format!(
-        "{name}: {forgotten} checkpoints forgotten; the next run begins at the beginning"
+        "{name}: {forgotten} checkpoints forgotten; the next run begins at the beginning, or where a transactional sink \
+         says it is: that one keeps the place with its records"
     ));
 }
 

@@ -27,6 +27,7 @@ pub struct Pipeline {
     #[serde(default)]
     pub transform: Vec<Transform>,
     /// Where they go: all of these.
+    #[serde(default)]
     pub sink: Vec<Sink>,
     /// What happens when data stops fitting.
     #[serde(default)]

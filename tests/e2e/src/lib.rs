@@ -2,6 +2,7 @@
 //! `cargo x test` builds the binary and the plugins and says where they are.
 
 use serde_json::Value;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -56,12 +57,26 @@ impl TestHost {
         let host = Self { folder };
         host.write(
             "sluice.toml",
-            &format!(
+            format!(
                 "[plugins]\ndir = \"{}\"\n",
                 said("SLUICE_PLUGINS").display()
             ),
         );
+        host.share_compiled();
         host
+    }
+
+    /// Every deployment of the tests runs the same plugins: they are compiled once, not once a test.
+    fn share_compiled(&self) {
+        let shared = said("SLUICE_PLUGINS").with_file_name("e2e-compiled");
+        let mut folder = std::fs::DirBuilder::new();
+        folder
+            .recursive(true)
+            .mode(0o700)
+            .create(&shared)
+            .expect("a folder beside the plugins");
+        std::fs::create_dir_all(self.path(".sluice")).expect("a folder");
+        std::os::unix::fs::symlink(shared, self.path(".sluice/compiled")).expect("a link");
     }
 
     /// Its folder.
@@ -76,6 +91,59 @@ impl TestHost {
             .expect("folders");
         std::fs::write(&path, content).expect("a file");
         path
+    }
+
+    /// Changes a file. What is to be replaced must stand in it once.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert_eq!(text.matches(from).count(), 1, "`{from}` in {text}");
+        self.write(name, text.replace(from, to));
+    }
+
+    /// A file's text.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Packs a guest (`files`, `hostile`) with this manifest into the deployment's folder.
+    pub fn pack(&self, guest: &str, manifest: &str, out: &str) -> Answer {
+        let component = said("SLUICE_GUESTS").join(format!("sluice_{guest}.wasm"));
+        let folder = format!("packed-{guest}");
+        self.write(&format!("{folder}/config.schema.json"), settings(guest));
+        let manifest = self.write(&format!("{folder}/manifest.toml"), manifest);
+        let paths = [component, manifest].map(|path| path.display().to_string());
+        self.sluice(&[
+            "plugin",
+            "pack",
+            &paths[0],
+            "--manifest",
+            &paths[1],
+            "--out",
+            out,
+        ])
+    }
+
+    /// What was printed, without what differs between machines and runs: digests, and where things lie.
+    pub fn shown(&self, text: &str) -> String {
+        let plugins = said("SLUICE_PLUGINS").display().to_string();
+        let guests = said("SLUICE_GUESTS").display().to_string();
+        let here = self.folder.path().display().to_string();
+        without_digests(
+            &text
+                .replace(&plugins, "PLUGINS")
+                .replace(&guests, "GUESTS")
+                .replace(&here, "HERE"),
+        )
+    }
+
+    /// All that a command said, as [`TestHost::shown`], without its log and the figures of its time.
+    pub fn seen(&self, answer: &Answer) -> String {
+        let log = |line: &&str| !line.contains(" WARN ");
+        let figures =
+            |line: &&str| !line.is_empty() && !line.contains("records/s") && !line.contains(" s  ");
+        let said = answer.err.lines().chain(answer.out.lines());
+        let lines: Vec<&str> = said.filter(log).filter(figures).collect();
+        self.shown(&lines.join("\n"))
     }
 
     /// Puts a secret where the deployment looks for it.
@@ -153,6 +221,37 @@ impl TestHost {
             .flat_map(|part| lines(&std::fs::read_to_string(part).expect("a part")))
             .collect()
     }
+}
+
+/// The manifest of one of our own plugins.
+pub fn manifest(plugin: &str) -> String {
+    let file = ours(plugin).join("manifest.toml");
+    std::fs::read_to_string(file).expect("each of our plugins has a manifest")
+}
+
+/// The schema of a guest's settings; one that takes any for a guest that has none.
+fn settings(guest: &str) -> String {
+    std::fs::read_to_string(ours(guest).join("config.schema.json")).unwrap_or("{}".to_owned())
+}
+
+fn ours(plugin: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../plugins")
+        .join(plugin)
+}
+
+/// Digests and the numbers of runs: ten hexadecimal digits or more become `…`.
+fn without_digests(text: &str) -> String {
+    let hex = |character: char| matches!(character, '0'..='9' | 'a'..='f');
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find(hex) {
+        let run = &rest[start..];
+        let end = run.find(|character| !hex(character)).unwrap_or(run.len());
+        shown.push_str(&rest[..start]);
+        shown.push_str(if end < 10 { &run[..end] } else { "…" });
+        rest = &run[end..];
+    }
+    shown + rest
 }
 
 /// The files a reader of the folder would see: those whose names do not begin with a dot, sorted.
