@@ -63,6 +63,10 @@ pub fn resolve(deployment: &Deployment, reference: &str) -> Result<Found, NotFou
     if named.is_empty() {
         return Err(not_there(deployment, &name));
     }
+    let there: Vec<String> = named
+        .iter()
+        .map(|found| found.artifact.manifest.plugin.version.to_string())
+        .collect();
     named.retain(|found| wanted.matches(&found.artifact.manifest.plugin.version));
     named.sort_by(|a, b| {
         a.artifact
@@ -73,10 +77,7 @@ pub fn resolve(deployment: &Deployment, reference: &str) -> Result<Found, NotFou
     });
     let best = named.pop().ok_or_else(|| NotFound {
         message: format!("no version of `{name}` fits `{reference}`"),
-        hint: Some(format!(
-            "`ls {}` shows what is there",
-            shown(&deployment.plugins_dir())
-        )),
+        hint: Some(format!("there is {}", there.join(", "))),
     })?;
     match named.pop() {
         Some(twin)
