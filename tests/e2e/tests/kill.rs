@@ -1,6 +1,11 @@
 //! `kill -9` at ten random moments of a run, resumed each time: the output holds every record once, and so do the dead
 //! letters.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the seed of a failure, so that it can be looked at again"
+)]
+
 use sluice_e2e::{TestHost, lines, parts};
 use std::collections::HashSet;
 use std::fmt::Write as _;
