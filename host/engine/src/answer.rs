@@ -40,7 +40,7 @@ pub(crate) fn rejection(given: &wit::Rejection) -> (String, String) {
 }
 
 /// A name the guest chose.
-pub(crate) fn name<T: FromStr<Err: Display>>(given: String) -> Result<T, Lie> {
+pub(crate) fn name<T: FromStr<Err: Display>>(given: &str) -> Result<T, Lie> {
     given
         .parse()
         .map_err(|error: T::Err| Lie::new(shown(&error.to_string(), limits::FAULT_BYTES_MAX)))

@@ -232,9 +232,11 @@ impl<'a> Found<'a> {
         match payload {
             Payload::CustomSection(custom) => match custom.name() {
                 MANIFEST_SECTION => {
-                    text(file, MANIFEST_SECTION, custom.data(), &mut self.manifest)?
+                    text(file, MANIFEST_SECTION, custom.data(), &mut self.manifest)?;
                 }
-                SCHEMA_SECTION => text(file, SCHEMA_SECTION, custom.data(), &mut self.schema)?,
+                SCHEMA_SECTION => {
+                    text(file, SCHEMA_SECTION, custom.data(), &mut self.schema)?;
+                }
                 _ => {}
             },
             Payload::ComponentImportSection(imports) => {
@@ -332,5 +334,173 @@ fn append_size(into: &mut Vec<u8>, mut size: usize) {
             return;
         }
         into.push(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+[plugin]
+name = "acme/thing"
+version = "1.0.0"
+interface = "sluice:plugin@0.1"
+description = "A thing."
+"#;
+
+    /// A component that plays a source, with more inside.
+    fn component(inside: &str) -> Vec<u8> {
+        let text = format!(
+            r#"(component {inside} (instance $empty) (export "sluice:plugin/source@0.1.0" (instance $empty)))"#
+        );
+        wat::parse_str(text).expect("a component")
+    }
+
+    fn read(bytes: Vec<u8>) -> Result<Artifact, String> {
+        Artifact::read("x.wasm", bytes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_packed_component_is_read() {
+        let packed = pack(&component(""), MANIFEST, Some(r#"{"type":"object"}"#)).expect("packed");
+        let artifact = read(packed.clone()).expect("an artifact");
+        assert_eq!(artifact.manifest.plugin.name.as_str(), "acme/thing");
+        assert_eq!(artifact.manifest_text, MANIFEST);
+        assert_eq!(
+            artifact.config_schema,
+            Some(serde_json::json!({"type": "object"}))
+        );
+        assert_eq!(artifact.roles, [Role::Source]);
+        assert_eq!(artifact.digest, Digest::of(&packed));
+        let again = pack(&packed, MANIFEST, Some(r#"{"type":"object"}"#)).expect("packed again");
+        assert_eq!(again, packed, "older sections are replaced");
+        let without = read(pack(&packed, MANIFEST, None).expect("packed")).expect("an artifact");
+        assert_eq!(without.config_schema, None);
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_told() {
+        let check = |bytes: Vec<u8>, expected: &str| {
+            let error = read(bytes).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
+        };
+        let with = |name: &str, data: &[u8]| {
+            let mut bytes = pack(&component(""), MANIFEST, None).expect("packed");
+            append_section(&mut bytes, name, data);
+            bytes
+        };
+        check(b"PK".to_vec(), "is not a component");
+        check(
+            wat::parse_str("(module)").expect("a module"),
+            "it is a core module",
+        );
+        check(component(""), "has no manifest inside");
+        check(
+            wat::parse_str("(component)").expect("a component"),
+            "it exports nothing",
+        );
+        check(
+            with(MANIFEST_SECTION, MANIFEST.as_bytes()),
+            "section `sluice:manifest` stands twice",
+        );
+        check(
+            with(SCHEMA_SECTION, b"{"),
+            "section `sluice:config-schema` is not JSON",
+        );
+        check(
+            with(SCHEMA_SECTION, b"\xff"),
+            "section `sluice:config-schema` is not UTF-8",
+        );
+        check(
+            with(SCHEMA_SECTION, &vec![b' '; limits::MANIFEST_BYTES_MAX + 1]),
+            "at most 262144 are allowed",
+        );
+        check(
+            vec![0; limits::COMPONENT_BYTES_MAX + 1],
+            "a plugin has 67108864 at most",
+        );
+        let mut bytes = component("");
+        append_section(&mut bytes, MANIFEST_SECTION, b"[plugin]\nnam = 1\n");
+        check(bytes, "x.wasm (manifest):2:1: unknown key `nam`");
+        let mut cut = pack(&component(""), MANIFEST, None).expect("packed");
+        cut.truncate(cut.len() - 1);
+        check(cut, "is not a component");
+    }
+
+    #[test]
+    fn a_manifest_inside_a_part_of_it_does_not_count() {
+        let mut inner = component("");
+        append_section(&mut inner, MANIFEST_SECTION, MANIFEST.as_bytes());
+        let mut outer = component("");
+        outer.push(4); // A nested component.
+        append_size(&mut outer, inner.len());
+        outer.extend_from_slice(&inner);
+        assert!(
+            read(outer)
+                .expect_err("no manifest")
+                .contains("has no manifest inside")
+        );
+    }
+
+    #[test]
+    fn a_manifest_with_a_mistake_is_not_packed() {
+        let error = pack(&component(""), "[plugin]\nnam = 1\n", None).expect_err("a mistake");
+        assert!(
+            error
+                .to_string()
+                .contains("manifest:2:1: unknown key `nam`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn refused_features() {
+        let check = |module: &str| {
+            let component = component(&format!("(core module {module})"));
+            let error = read(pack(&component, MANIFEST, None).expect("packed")).expect_err(module);
+            assert!(error.contains("is not valid"), "{module}: {error}");
+        };
+        check("(memory 1 1 shared)"); // threads
+        check("(memory i64 1)"); // memory64
+        check("(memory 1) (memory 1)"); // multi-memory
+        check("(memory 1 (pagesize 1))"); // custom page sizes
+        check("(type (struct))"); // gc
+        check("(type (array i8))");
+        check("(func (param externref))");
+        check("(func (param (ref func)))"); // function references
+        check("(tag)"); // exceptions
+        check("(type $f (func)) (type (cont $f))"); // stack switching
+        check(
+            "(func (drop (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))))",
+        );
+        check(
+            "(func (result i64 i64) (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))",
+        );
+        let refused_component = |inside: &str| {
+            let error =
+                read(pack(&component(inside), MANIFEST, None).expect("packed")).expect_err(inside);
+            assert!(error.contains("is not valid"), "{inside}: {error}");
+        };
+        refused_component("(type (stream u8))"); // component-model async
+        refused_component("(type (future u8))");
+        refused_component("(core func (canon error-context.drop))");
+        refused_component("(core func (canon backpressure.inc))");
+        refused_component("(type (list u8 4))"); // fixed-length lists
+        refused_component("(type (map u32 u32))");
+    }
+
+    #[test]
+    fn allowed_features() {
+        let check = |module: &str| {
+            let component = component(&format!("(core module {module})"));
+            read(pack(&component, MANIFEST, None).expect("packed")).expect(module);
+        };
+        check("(func (result i32 i32) (i32.const 1) (i32.const 2))");
+        check("(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))");
+        check("(func (drop (i8x16.splat (i32.const 0))))");
+        check("(func $f (return_call $f))");
+        check("(table 1 funcref) (func (drop (table.size 0)))");
+        check("(func (drop (i32.trunc_sat_f32_s (f32.const 0))))");
     }
 }

@@ -19,9 +19,9 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Creates the directory for this user alone, and refuses one that others may write.
-    pub(crate) fn open(dir: PathBuf) -> Result<Self, EngineError> {
+    pub(crate) fn open(dir: &Path) -> Result<Self, EngineError> {
         let failed = |error: io::Error| EngineError::Cache(format!("`{}`: {error}", dir.display()));
-        private(&dir).map_err(failed)?;
+        private(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let mut config = CacheConfig::new();
         // Files are never packed again behind our back: their sums would no longer hold.

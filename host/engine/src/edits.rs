@@ -408,3 +408,6 @@ fn filtered(batch: Batch, stays: &BooleanBuffer) -> Result<Batch, Wrong> {
         origin,
     })
 }
+
+#[cfg(test)]
+mod tests;

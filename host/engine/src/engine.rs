@@ -78,7 +78,10 @@ impl Engine {
     /// Sets wasmtime up, and starts the thread that ticks; it ends with the last clone and the last plugin.
     pub fn new(settings: Settings) -> Result<Self, EngineError> {
         let start = |error: wasmtime::Error| EngineError::Start(format!("{error:#}"));
-        let cache = settings.cache_dir.map(Cache::open).transpose()?;
+        let cache = settings
+            .cache_dir
+            .map(|dir| Cache::open(&dir))
+            .transpose()?;
         let mut config = config();
         config.cache(cache.as_ref().map(Cache::wasmtime));
         let wasmtime = wasmtime::Engine::new(&config).map_err(start)?;
@@ -144,7 +147,7 @@ impl Shared {
             Some(cache) => cache.through(&self.wasmtime, artifact.digest, compile)?,
             None => compile()?,
         };
-        Worlds::of(self.linker.instantiate_pre(&component)?, &artifact.roles)
+        Worlds::of(&self.linker.instantiate_pre(&component)?, &artifact.roles)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Worlds {
 
 impl Worlds {
     /// Checks that the component exports what its roles need, with the contract's types.
-    pub(crate) fn of(pre: InstancePre<Guest>, roles: &[Role]) -> wasmtime::Result<Self> {
+    pub(crate) fn of(pre: &InstancePre<Guest>, roles: &[Role]) -> wasmtime::Result<Self> {
         let plays = |role| roles.contains(&role).then(|| pre.clone());
         Ok(Self {
             source: plays(Role::Source)

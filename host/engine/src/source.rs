@@ -343,7 +343,7 @@ fn size(page: &wit::Page) -> (usize, usize) {
 }
 
 fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {
-    let name = answer::name::<StreamName>(given.name)?;
+    let name = answer::name::<StreamName>(&given.name)?;
     let schema = given.schema.map(lift::schema).transpose()?.map(Arc::new);
     Ok(StreamInfo {
         name,
@@ -353,11 +353,11 @@ fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {
 }
 
 fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
-    let id = answer::name::<SplitId>(given.id)?;
+    let id = answer::name::<SplitId>(&given.id)?;
     let streams = given
         .streams
         .into_iter()
-        .map(|name| known(name, asked))
+        .map(|name| known(&name, asked))
         .collect::<Result<_, _>>()?;
     Ok(Split {
         id,
@@ -367,18 +367,18 @@ fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
 }
 
 /// A stream's name among those that were asked for.
-fn known(name: String, streams: &[StreamName]) -> Result<StreamName, Lie> {
+fn known(name: &str, streams: &[StreamName]) -> Result<StreamName, Lie> {
     match streams.iter().find(|stream| stream.as_str() == name) {
         Some(stream) => Ok(stream.clone()),
         None => Err(Lie::new(format!(
             "stream `{}` was not asked for",
-            answer::quoted(&name)
+            answer::quoted(name)
         ))),
     }
 }
 
 fn part(given: wit::Part, streams: &[StreamName]) -> Result<PagePart, Lie> {
-    let stream = known(given.stream, streams)?;
+    let stream = known(&given.stream, streams)?;
     let content = match given.content {
         wit::Content::Columns(columns) => {
             let rows = columns.rows as usize;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
 /// A reason of the host's own to end a call.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,11 @@ impl Call<'_> {
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return self.trap(*trap);
+        }
+        if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+            error.downcast_ref()
+        {
+            return self.limit("set more or larger headers than a request may have");
         }
         self.untyped(&error.root_cause().to_string())
     }
@@ -112,8 +118,8 @@ impl Call<'_> {
             let max = ByteSize(limits::HOSTCALL_BYTES_MAX as u64);
             return self.limit(&format!("handed over more than {max} in one call"));
         }
-        if text.contains("resource limit exceeded") {
-            return self.limit(&text);
+        if text.contains("resource limit exceeded") || text.contains("exceeds limit") {
+            return self.limit(&format!("went beyond a limit of the host: {text}"));
         }
         let Self { plugin, name, .. } = self;
         Fault::new(

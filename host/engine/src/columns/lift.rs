@@ -11,7 +11,9 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
     RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{
+    ArrowNativeType as _, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer,
+};
 use sluice_model::batch::Change;
 use sluice_model::limits;
 use sluice_model::schema::{Field, FieldType, Schema};
@@ -138,9 +140,12 @@ fn column(field: &Field, given: wit::Column, rows: usize) -> Result<ArrayRef, Li
             "row {row} has no value, but the column is not nullable"
         )));
     }
-    let has = |given: usize| match given == rows {
-        true => Ok(()),
-        false => Err(lie(format!("{given} values for {rows} rows"))),
+    let has = |given: usize| {
+        if given == rows {
+            Ok(())
+        } else {
+            Err(lie(format!("{given} values for {rows} rows")))
+        }
     };
     Ok(match (field.kind, given.values) {
         (FieldType::Boolean, wit::Values::Boolean(values)) => {
@@ -174,10 +179,10 @@ fn column(field: &Field, given: wit::Column, rows: usize) -> Result<ArrayRef, Li
             Arc::new(array.map_err(|error| lie(error.to_string()))?)
         }
         (FieldType::Text, wit::Values::Text(packed)) => {
-            Arc::new(text(packed, rows, nulls).map_err(lie)?)
+            Arc::new(text(packed, rows, nulls.as_ref()).map_err(lie)?)
         }
         (FieldType::Json, wit::Values::Json(packed)) => {
-            let array = text(packed, rows, nulls).map_err(lie)?;
+            let array = text(packed, rows, nulls.as_ref()).map_err(lie)?;
             json_texts(&array).map_err(lie)?;
             Arc::new(array)
         }
@@ -248,12 +253,12 @@ fn offsets(packed: wit::Packed, rows: usize) -> Result<(OffsetBuffer<i32>, Vec<u
 fn text(
     packed: wit::Packed,
     rows: usize,
-    nulls: Option<NullBuffer>,
+    nulls: Option<&NullBuffer>,
 ) -> Result<StringArray, String> {
     let (offsets, bytes) = offsets(packed, rows)?;
     let buffer = Buffer::from_vec(bytes);
     // Arrow checks the whole of the bytes at once, and that no offset cuts a character.
-    if let Ok(array) = StringArray::try_new(offsets.clone(), buffer.clone(), nulls.clone()) {
+    if let Ok(array) = StringArray::try_new(offsets.clone(), buffer.clone(), nulls.cloned()) {
         return Ok(array);
     }
     text_by_row(&offsets, &buffer, nulls)
@@ -265,15 +270,15 @@ fn text(
 fn text_by_row(
     offsets: &OffsetBuffer<i32>,
     bytes: &[u8],
-    nulls: Option<NullBuffer>,
+    nulls: Option<&NullBuffer>,
 ) -> Result<StringArray, String> {
     let mut values = Vec::with_capacity(offsets.len() - 1);
     for (row, pair) in offsets.windows(2).enumerate() {
-        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
             values.push(None);
             continue;
         }
-        let value = std::str::from_utf8(&bytes[pair[0] as usize..pair[1] as usize]);
+        let value = std::str::from_utf8(&bytes[pair[0].as_usize()..pair[1].as_usize()]);
         values.push(Some(value.map_err(|_| format!("row {row} is not UTF-8"))?));
     }
     Ok(StringArray::from(values))
@@ -285,4 +290,186 @@ fn json_texts(array: &StringArray) -> Result<(), String> {
         json::check(value).map_err(|what| format!("row {row} {what}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::cast_possible_wrap, reason = "a test has few rows")]
+
+    use super::*;
+    use crate::columns::lower;
+    use arrow_array::Array as _;
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = wit::FieldType> {
+        prop_oneof![
+            Just(wit::FieldType::Boolean),
+            Just(wit::FieldType::Int64),
+            Just(wit::FieldType::Float64),
+            (0..42_u8, -2..40_i8).prop_map(|(precision, scale)| {
+                wit::FieldType::Decimal(wit::DecimalSize { precision, scale })
+            }),
+            Just(wit::FieldType::Text),
+            Just(wit::FieldType::Binary),
+            Just(wit::FieldType::Date),
+            Just(wit::FieldType::Timestamp),
+            Just(wit::FieldType::Json),
+        ]
+    }
+
+    /// Mostly sound, sometimes not: offsets into a few bytes that are often text.
+    fn packed() -> impl Strategy<Value = wit::Packed> {
+        let sound = prop::collection::vec("[a1å\\[\\]]{0,3}", 0..6).prop_map(|texts| {
+            let mut offsets = vec![0];
+            for text in &texts {
+                offsets.push(offsets[offsets.len() - 1] + text.len() as i32);
+            }
+            wit::Packed {
+                offsets,
+                bytes: texts.concat().into_bytes(),
+            }
+        });
+        let wild = (
+            prop::collection::vec(-1..9_i32, 0..6),
+            prop::collection::vec(any::<u8>(), 0..9),
+        )
+            .prop_map(|(offsets, bytes)| wit::Packed { offsets, bytes });
+        let bent = (
+            sound.clone(),
+            any::<prop::sample::Index>(),
+            -2..3_i32,
+            any::<u8>(),
+        )
+            .prop_map(|(mut packed, at, by, byte)| {
+                let index = at.index(packed.offsets.len());
+                packed.offsets[index] += by;
+                if !packed.bytes.is_empty() {
+                    let index = at.index(packed.bytes.len());
+                    packed.bytes[index] = byte;
+                }
+                packed
+            });
+        prop_oneof![sound, bent, wild]
+    }
+
+    fn values() -> impl Strategy<Value = wit::Values> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..3);
+        prop_oneof![
+            bytes().prop_map(wit::Values::Boolean),
+            prop::collection::vec(any::<i64>(), 0..6).prop_map(wit::Values::Int64),
+            prop::collection::vec(any::<f64>(), 0..6).prop_map(wit::Values::Float64),
+            prop::collection::vec(any::<i128>(), 0..6).prop_map(|values| {
+                wit::Values::Decimal(
+                    values
+                        .iter()
+                        .flat_map(|value| (value >> 90).to_le_bytes())
+                        .collect(),
+                )
+            }),
+            prop::collection::vec(any::<u8>(), 0..64).prop_map(wit::Values::Decimal),
+            packed().prop_map(wit::Values::Text),
+            packed().prop_map(wit::Values::Binary),
+            packed().prop_map(wit::Values::Json),
+            prop::collection::vec(any::<i32>(), 0..6).prop_map(wit::Values::Date),
+            prop::collection::vec(any::<i64>(), 0..6).prop_map(wit::Values::Timestamp),
+        ]
+    }
+
+    fn matching() -> impl Strategy<Value = (wit::FieldType, wit::Values)> {
+        values().prop_map(|values| {
+            let kind = match &values {
+                wit::Values::Boolean(_) => wit::FieldType::Boolean,
+                wit::Values::Int64(_) => wit::FieldType::Int64,
+                wit::Values::Float64(_) => wit::FieldType::Float64,
+                wit::Values::Decimal(_) => wit::FieldType::Decimal(wit::DecimalSize {
+                    precision: 12,
+                    scale: 2,
+                }),
+                wit::Values::Text(_) => wit::FieldType::Text,
+                wit::Values::Binary(_) => wit::FieldType::Binary,
+                wit::Values::Date(_) => wit::FieldType::Date,
+                wit::Values::Timestamp(_) => wit::FieldType::Timestamp,
+                wit::Values::Json(_) => wit::FieldType::Json,
+            };
+            (kind, values)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_column_is_refused_or_sound(
+            (kind, values) in prop_oneof![4 => matching(), 1 => (kinds(), values())],
+            validity in prop::option::of(prop::collection::vec(any::<u8>(), 0..2)),
+            nullable in any::<bool>(),
+            rows in 0..6_usize,
+        ) {
+            let field = wit::Field { name: "c".to_owned(), kind, nullable };
+            let given = wit::NamedColumn { field, column: wit::Column { values, validity } };
+            if let Ok((field, array)) = named_column(given, rows) {
+                prop_assert_eq!(array.len(), rows);
+                prop_assert_eq!(array.data_type(), &field.kind.arrow());
+                prop_assert!(nullable || array.null_count() == 0);
+                prop_assert_eq!(array.to_data().validate_full().map_err(|error| error.to_string()), Ok(()));
+                let lowered = wit::NamedColumn {
+                    field: lower::schema(&Schema::new(vec![field.clone()], vec![]).expect("a schema")).fields.remove(0),
+                    column: lower::column(&field, &array),
+                };
+                let (_, again) = named_column(lowered, rows).expect("what the host says is believed");
+                prop_assert_eq!(&again, &array);
+            }
+        }
+    }
+
+    fn text(offsets: &[i32], bytes: &[u8], validity: Option<Vec<u8>>) -> Result<ArrayRef, Lie> {
+        let field = wit::Field {
+            name: "c".to_owned(),
+            kind: wit::FieldType::Text,
+            nullable: true,
+        };
+        let packed = wit::Packed {
+            offsets: offsets.to_vec(),
+            bytes: bytes.to_vec(),
+        };
+        let column = wit::Column {
+            values: wit::Values::Text(packed),
+            validity,
+        };
+        named_column(wit::NamedColumn { field, column }, offsets.len() - 1).map(|(_, array)| array)
+    }
+
+    #[test]
+    fn what_stands_in_a_row_without_a_value_is_ignored() {
+        let array = text(&[0, 1, 3, 4], b"a\xff\xfec", Some(vec![0b101])).expect("a column");
+        let expected: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("c")]));
+        assert_eq!(&array, &expected);
+        assert!(text(&[0, 1, 3, 4], b"a\xff\xfec", None).is_err());
+    }
+
+    #[test]
+    fn slices_are_lowered_from_their_first_row() {
+        let array = text(&[0, 1, 3, 4], b"abcd", Some(vec![0b110]))
+            .expect("a column")
+            .slice(1, 2);
+        let field = Field::new("c", FieldType::Text, true);
+        let wit::Column {
+            values: wit::Values::Text(packed),
+            validity,
+        } = lower::column(&field, &array)
+        else {
+            panic!("text stays text");
+        };
+        assert_eq!(
+            (packed.offsets, packed.bytes, validity),
+            (vec![0, 2, 3], b"bcd".to_vec(), None)
+        );
+        let bits: ArrayRef =
+            Arc::new(BooleanArray::from(vec![true, false, true, true]).slice(1, 2));
+        let field = Field::new("c", FieldType::Boolean, true);
+        let wit::Values::Boolean(bits) = lower::column(&field, &bits).values else {
+            panic!("bits stay bits")
+        };
+        assert_eq!(bits, [0b10]);
+    }
 }

@@ -6,6 +6,7 @@ use arrow_array::types::{
     ByteArrayType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef, GenericByteArray};
+use arrow_buffer::ArrowNativeType as _;
 use sluice_model::batch;
 use sluice_model::schema::{Field, FieldType, Schema};
 
@@ -99,7 +100,7 @@ fn packed<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> wit::P
         } else {
             offsets.iter().map(|offset| offset - first).collect()
         },
-        bytes: array.value_data()[first as usize..last as usize].to_vec(),
+        bytes: array.value_data()[first.as_usize()..last.as_usize()].to_vec(),
     }
 }
 

@@ -21,7 +21,8 @@ impl Guest {
             .map_err(|refusal| FileError::Denied(self.refused(&refusal)))?;
         if mode == DirMode::Write {
             // A grant to write there is a grant to begin: the first run finds no folder.
-            Dir::create_ambient_dir_all(&path, ambient_authority()).map_err(|error| told(dir, &error))?;
+            Dir::create_ambient_dir_all(&path, ambient_authority())
+                .map_err(|error| told(dir, &error))?;
         }
         let opened = Dir::open_ambient_dir(path, ambient_authority());
         opened.map(Arc::new).map_err(|error| told(dir, &error))

@@ -4,6 +4,8 @@
 mod door;
 mod path;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use read::Readable;
@@ -18,17 +20,18 @@ use std::io;
 
 /// Opens a regular file, and nothing else: a FIFO is opened without waiting for its other end, and then refused.
 fn regular(dir: &Dir, path: &str, options: &mut OpenOptions) -> Result<File, FileError> {
-    let file = dir
-        .open_with(path, options.nonblock(true))
-        .map_err(|error| told(path, &error))?;
+    let not_regular = || FileError::Invalid(format!("`{}` is not a regular file", quoted(path)));
+    let opened = dir.open_with(path, options.nonblock(true));
+    let file = opened.map_err(|error| match dir.metadata(path) {
+        // What the system says of opening a FIFO or a device depends on its other end.
+        Ok(kind) if !kind.is_file() => not_regular(),
+        _ => told(path, &error),
+    })?;
     let kind = file.metadata().map_err(|error| told(path, &error))?;
-    match kind.is_file() {
-        true => Ok(file),
-        false => Err(FileError::Invalid(format!(
-            "`{}` is not a regular file",
-            quoted(path)
-        ))),
+    if !kind.is_file() {
+        return Err(not_regular());
     }
+    Ok(file)
 }
 
 /// The system's error, as the guest is told it.
@@ -40,9 +43,11 @@ fn told(path: &str, error: &io::Error) -> FileError {
     match error.kind() {
         Kind::NotFound => FileError::NotFound(format!("`{path}` does not exist")),
         _ if escaped => FileError::Invalid(format!("`{path}` leads outside the directory")),
-        Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => {
-            FileError::Invalid(format!("`{path}`: {error}"))
-        }
+        Kind::AlreadyExists
+        | Kind::IsADirectory
+        | Kind::NotADirectory
+        | Kind::InvalidFilename
+        | Kind::InvalidInput => FileError::Invalid(format!("`{path}`: {error}")),
         Kind::StorageFull
         | Kind::QuotaExceeded
         | Kind::ResourceBusy

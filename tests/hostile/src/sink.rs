@@ -1,0 +1,100 @@
+//! How it lies about what it wrote.
+
+use crate::behaviour::Behaviour;
+use crate::bindings::exports::sluice::plugin::sink::{
+    Commit, Guest, GuestWriter, Part, Target, Writer,
+};
+use crate::bindings::sluice::plugin::log::{self, Level};
+use crate::bindings::sluice::plugin::records::{Batch, Format};
+use crate::bindings::sluice::plugin::types::{Fault, Rejection};
+use crate::{Hostile, behaviour};
+use std::cell::RefCell;
+
+impl Guest for Hostile {
+    type Writer = Lying;
+
+    fn check(_: String) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+pub struct Lying {
+    behaviour: Behaviour,
+    kept: RefCell<Vec<Batch>>,
+}
+
+impl GuestWriter for Lying {
+    fn open(config: String, _: String, _: String, _: Vec<Target>) -> Result<Writer, Fault> {
+        Ok(Writer::new(Lying {
+            behaviour: behaviour(&config),
+            kept: RefCell::default(),
+        }))
+    }
+
+    fn committed(&self) -> Result<Option<Commit>, Fault> {
+        let stranger = || Commit {
+            pipeline: "other".to_owned(),
+            split: "all".to_owned(),
+            cursor: vec![],
+            epoch: u64::MAX,
+            sequence: u64::MAX,
+        };
+        Ok((self.behaviour == Behaviour::CommitStranger).then(stranger))
+    }
+
+    fn write(&self, parts: Vec<Part>, _: Commit) -> Result<Vec<Rejection>, Fault> {
+        let reject = |part, row| {
+            vec![Rejection {
+                part,
+                row,
+                code: "no".to_owned(),
+                message: "no".to_owned(),
+            }]
+        };
+        let rejections = match self.behaviour {
+            Behaviour::Honest => honest(&parts)?,
+            Behaviour::SinkRejectPart => reject(parts.len() as u32, 0),
+            Behaviour::SinkRejectRow => reject(0, parts[0].batch.rows()),
+            _ => vec![],
+        };
+        if matches!(self.behaviour, Behaviour::BatchLeak | Behaviour::BatchLate) {
+            let mut kept = self.kept.borrow_mut();
+            if let (Behaviour::BatchLate, Some(batch)) = (self.behaviour, kept.first()) {
+                batch.rows();
+            }
+            kept.extend(parts.into_iter().map(|part| part.batch));
+        }
+        Ok(rejections)
+    }
+
+    fn publish(&self, _: Commit) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Says what it was given, as text, and rejects the last row of each part.
+fn honest(parts: &[Part]) -> Result<Vec<Rejection>, Fault> {
+    let mut rejections = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let broken = |error| Fault::Broken(format!("{error:?}"));
+        let bytes = part.batch.encode(Format::Ndjson).map_err(broken)?;
+        let rows = part.batch.encode_rows().map_err(broken)?;
+        let ids = part.batch.row_ids().len();
+        let text = format!(
+            "{} {} {ids} {:?}",
+            part.stream,
+            String::from_utf8_lossy(&bytes),
+            rows.offsets
+        );
+        log::write(Level::Info, &text, &[]);
+        let row = part.batch.rows() - 1;
+        let (code, message) = ("last".to_owned(), "the last of them".to_owned());
+        rejections.push(Rejection {
+            part: number as u32,
+            row,
+            code,
+            message,
+        });
+    }
+    Ok(rejections)
+}
