@@ -15,6 +15,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Worker threads: what waits for a disk holds one, so there are more than cores.
@@ -31,11 +32,11 @@ fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     Ok(runtime.block_on(work))
 }
 
-/// `sluice run`
-pub fn run(pipeline: &Path, json: bool) -> Result<ExitCode, Error> {
+/// `sluice run`, in a process that began then.
+pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Error> {
     let plan = plan::make(pipeline).map_err(Error::Wrong)?;
     let report = wait(async {
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Watch::since(began));
         let (drain, drained) = watch::channel(false);
         tokio::spawn(async move {
             if asked_to_stop().await {

@@ -11,11 +11,13 @@ use arguments::{Arguments, Command};
 use clap::Parser as _;
 use sluice_service::Error;
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
+    let began = Instant::now();
     let arguments = Arguments::parse();
     start_log(arguments.verbose, arguments.json);
-    match work(&arguments) {
+    match work(&arguments, began) {
         Ok(code) => code,
         Err(error) => {
             show::error(&error, arguments.json);
@@ -24,10 +26,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn work(arguments: &Arguments) -> Result<ExitCode, Error> {
+fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
     let json = arguments.json;
     match &arguments.command {
-        Command::Run { pipeline } => commands::run(pipeline, json),
+        Command::Run { pipeline } => commands::run(pipeline, json, began),
         Command::Check { pipeline } => commands::check(pipeline, json),
         Command::Plugin(command) => commands::plugin(command, json),
         Command::Grant(command) => commands::grant(command, json),

@@ -8,7 +8,7 @@ use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::ids::{PipelineName, PluginName, Role};
+use sluice_model::ids::{PipelineName, PluginName, Role, SecretName};
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
 use std::path::{Path, PathBuf};
@@ -125,15 +125,29 @@ pub fn propose(file: &Path, networks: &[Network], write: bool) -> Result<Vec<Pro
     let shown_file = shown(file);
     let pipeline = Pipeline::parse(&shown_file, &text)?;
     let granted = all(&deployment)?;
+    let shelf = plugins::Shelf::default();
     let mut plugins: Vec<(Artifact, Vec<(Role, Value)>)> = Vec::new();
+    let named = secrets(&pipeline);
     for (reference, role, config, pointer) in uses(&pipeline) {
-        let artifact = plugins::resolve(&deployment, reference).map_err(|missing| {
+        let artifact = plugins::resolve(&deployment, &shelf, reference).map_err(|missing| {
             let mut problem =
                 FileError::new(&shown_file, missing.message).at_pointer(&text, &pointer);
             problem.hint = missing.hint;
             problem
         })?;
-        let artifact = artifact.artifact;
+        let mut artifact = artifact.artifact;
+        // An optional secret that the pipeline names nothing for is not asked for.
+        let unused = |secret: &SecretName| !named.contains(&secret);
+        let manifest = &mut artifact.manifest;
+        manifest
+            .secret
+            .retain(|secret| !secret.optional || !unused(&secret.name));
+        for http in &mut manifest.http {
+            http.auth = http
+                .auth
+                .take()
+                .filter(|auth| manifest.secret.iter().any(|secret| &secret.name == auth));
+        }
         let with = (role, settings::json(config));
         match plugins
             .iter_mut()
@@ -191,6 +205,17 @@ fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {
         _ => told(path, &error),
     })?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| told(path, &error))
+}
+
+/// The plugins' own words for the secrets that a pipeline names.
+fn secrets(pipeline: &Pipeline) -> Vec<&SecretName> {
+    let transforms = pipeline.transform.iter().map(|stage| &stage.secrets);
+    let sinks = pipeline.sink.iter().map(|stage| &stage.secrets);
+    let all = [&pipeline.source.secrets]
+        .into_iter()
+        .chain(transforms)
+        .chain(sinks);
+    all.flat_map(|secrets| secrets.keys()).collect()
 }
 
 fn uses(pipeline: &Pipeline) -> Vec<(&str, Role, &toml::Value, String)> {

@@ -3,7 +3,7 @@
 
 use crate::deployment::{Deployment, read, shown};
 use crate::grants::{self, Filed, Missing};
-use crate::plugins::{self, Found};
+use crate::plugins::{self, Found, Shelf};
 use crate::{secrets, settings};
 use serde_json::Value;
 use sluice_engine::Artifact;
@@ -114,6 +114,7 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
     let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
     Maker {
         deployment,
+        shelf: Shelf::default(),
         file: shown,
         text,
         grants,
@@ -124,6 +125,7 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
 
 struct Maker {
     deployment: Deployment,
+    shelf: Shelf,
     file: String,
     text: String,
     grants: Vec<Filed>,
@@ -196,7 +198,8 @@ impl Maker {
 
     fn stage(&mut self, pipeline: &PipelineName, written: &Written<'_>) -> Option<Stage> {
         let place = format!("{}/plugin", written.pointer);
-        let Found { file: _, artifact } = match plugins::resolve(&self.deployment, written.plugin) {
+        let found = plugins::resolve(&self.deployment, &self.shelf, written.plugin);
+        let Found { file: _, artifact } = match found {
             Ok(found) => found,
             Err(missing) => {
                 self.told(&place, missing.message, missing.hint);

@@ -4,6 +4,7 @@ use crate::deployment::{Deployment, plain, shown};
 pub use sluice_engine::Artifact;
 use sluice_model::ids::PluginName;
 use sluice_model::limits::COMPONENT_BYTES_MAX;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 /// A component with its manifest, and where it was found.
@@ -44,9 +45,20 @@ pub fn open(file: &Path) -> Result<Artifact, NotFound> {
     Artifact::read(&shown(file), bytes).map_err(|error| told(error.to_string()))
 }
 
+/// The plugin folder's components, read when a name first asks for them, and once: a component is validated whole
+/// each time it is read.
+#[derive(Debug, Default)]
+pub struct Shelf(OnceCell<Result<Vec<Found>, NotFound>>);
+
+impl Shelf {
+    fn all(&self, deployment: &Deployment) -> Result<Vec<Found>, NotFound> {
+        self.0.get_or_init(|| all(deployment)).clone()
+    }
+}
+
 /// The plugin that a pipeline names: `vendor/name@version` (or without the version, where there is one only), or a
 /// path that ends in `.wasm`.
-pub fn resolve(deployment: &Deployment, reference: &str) -> Result<Found, NotFound> {
+pub fn resolve(deployment: &Deployment, shelf: &Shelf, reference: &str) -> Result<Found, NotFound> {
     if Path::new(reference)
         .extension()
         .is_some_and(|extension| extension == "wasm")
@@ -55,7 +67,7 @@ pub fn resolve(deployment: &Deployment, reference: &str) -> Result<Found, NotFou
         return open(&file).map(|artifact| Found { file, artifact });
     }
     let (name, wanted) = reference_of(reference)?;
-    let all = all(deployment)?;
+    let all = shelf.all(deployment)?;
     let mut named: Vec<Found> = all
         .into_iter()
         .filter(|found| found.artifact.manifest.plugin.name == name)
@@ -136,8 +148,30 @@ fn all(deployment: &Deployment) -> Result<Vec<Found>, NotFound> {
         })
         .collect();
     files.sort();
-    files
-        .into_iter()
-        .map(|file| open(&file).map(|artifact| Found { file, artifact }))
-        .collect()
+    side_by_side(&files)
+}
+
+/// On every core: validating a component takes milliseconds, and the first record waits for all of them.
+fn side_by_side(files: &[PathBuf]) -> Result<Vec<Found>, NotFound> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = files.len().div_ceil(threads).max(1);
+    let read = |files: &[PathBuf]| -> Result<Vec<Found>, NotFound> {
+        let found = files.iter().map(|file| {
+            let artifact = open(file)?;
+            let file = file.clone();
+            Ok(Found { file, artifact })
+        });
+        found.collect()
+    };
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = files
+            .chunks(share)
+            .map(|files| scope.spawn(move || read(files)))
+            .collect();
+        let mut all = Vec::with_capacity(files.len());
+        for share in shares {
+            all.extend(share.join().expect("reading a component does not panic")?);
+        }
+        Ok(all)
+    })
 }

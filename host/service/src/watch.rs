@@ -7,6 +7,7 @@ use sluice_model::ports::{LogLevel, LogLine, Observer, Refusal};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Different refusals kept for the report. Stops a plugin that asks for ever new things from filling memory.
 const REFUSALS_MAX: usize = 100;
@@ -14,6 +15,7 @@ const REFUSALS_MAX: usize = 100;
 /// Counts of a run under way, in records.
 #[derive(Debug, Default)]
 pub struct Watch {
+    began: Began,
     read: AtomicU64,
     written: AtomicU64,
     filtered: AtomicU64,
@@ -23,6 +25,16 @@ pub struct Watch {
     splits: AtomicU64,
     refusals: Mutex<BTreeMap<(StageId, String), (Refusal, u64)>>,
     waiting: Mutex<Option<String>>,
+}
+
+/// When it all began: now, where nobody says.
+#[derive(Debug)]
+struct Began(Instant);
+
+impl Default for Began {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
 }
 
 /// A look at the counts.
@@ -39,6 +51,14 @@ pub struct Glance {
 }
 
 impl Watch {
+    /// Of a process that was started then: the time to its first record is counted from there.
+    pub fn since(began: Instant) -> Self {
+        Self {
+            began: Began(began),
+            ..Self::default()
+        }
+    }
+
     /// The counts now.
     pub fn glance(&self) -> Glance {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -78,9 +98,12 @@ impl Watch {
     /// Adds what a split's counts grew by.
     pub(crate) fn grew(&self, from: &sluice_delivery::Counters, to: &sluice_delivery::Counters) {
         let add = |counter: &AtomicU64, from: u64, to: u64| {
-            counter.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+            counter.fetch_add(to.wrapping_sub(from), Ordering::Relaxed)
         };
-        add(&self.read, from.read, to.read);
+        if add(&self.read, from.read, to.read) == 0 && to.read > from.read {
+            let since_start_ms = self.began.0.elapsed().as_secs_f64() * 1e3;
+            tracing::info!(since_start_ms, "first record");
+        }
         add(&self.written, from.written, to.written);
         add(&self.filtered, from.filtered, to.filtered);
         add(&self.dead_lettered, from.dead_lettered, to.dead_lettered);

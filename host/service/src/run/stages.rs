@@ -5,8 +5,10 @@ use crate::plan::{Plan, Stage};
 use crate::watch::Watch;
 use sluice_egress::{Door, DoorSettings, Resolver, SystemResolver};
 use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
+use sluice_model::digest::Digest;
 use sluice_model::fault::Fault;
 use sluice_model::ports::{HttpDoor, Observer};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A run's plugins, compiled. Instances are made from it by the tasks that own them.
@@ -34,11 +36,18 @@ impl Stages {
         };
         let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
         let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
-        let ready = async |stage: &Stage| -> Result<Ready, Error> {
-            let plugin = engine.load(&stage.artifact).await.map_err(|error| {
-                let pointer = format!("{}/plugin", stage.pointer);
-                Error::wrong(plan.problem(&pointer, error.to_string()))
-            })?;
+        // A component that plays several parts is loaded once.
+        let mut loaded: HashMap<Digest, Plugin> = HashMap::new();
+        let mut ready = async |stage: &Stage| -> Result<Ready, Error> {
+            let digest = stage.artifact.digest;
+            let plugin = match loaded.get(&digest) {
+                Some(plugin) => plugin.clone(),
+                None => engine.load(&stage.artifact).await.map_err(|error| {
+                    let pointer = format!("{}/plugin", stage.pointer);
+                    Error::wrong(plan.problem(&pointer, error.to_string()))
+                })?,
+            };
+            loaded.insert(digest, plugin.clone());
             let observer: Arc<dyn Observer> = Arc::clone(&watch) as _;
             let door = Door::new(
                 Arc::clone(&stage.effective),
