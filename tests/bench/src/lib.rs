@@ -2,9 +2,22 @@
 //! by side. Absolute figures are the machine's; only ratios of one run are compared with anything.
 
 mod cost;
+mod deployment;
+mod job;
+mod kernels;
+mod load;
+mod memory;
 mod orders;
 mod rounds;
+mod same;
+mod start;
 
 pub use cost::{Cost, measure};
-pub use orders::write_orders;
+pub use deployment::Host;
+pub use job::job;
+pub use kernels::kernels;
+pub use load::load;
+pub use memory::memory;
+pub use orders::{make_orders, write_orders};
 pub use rounds::{Outcome, Subject, interleave, table};
+pub use start::start;

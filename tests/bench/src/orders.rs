@@ -1,6 +1,9 @@
 //! Orders as a shop would export them, of about 340 bytes, the same for ever for the same count.
 
-use std::io::{self, Write};
+use anyhow::Context;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// The generator's seed: another one gives other records of the same shape.
 const SEED: u64 = 0x5148_1ce0_0000_0001;
@@ -69,6 +72,24 @@ impl Random {
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.below(from.len() as u64) as usize]
     }
+}
+
+/// The file of so many orders in this folder; made where it is not there. Written beside and then renamed: a run that
+/// was stopped leaves no half of a file.
+pub fn make_orders(count: u64, folder: &Path) -> anyhow::Result<PathBuf> {
+    let file = folder.join(format!("orders-{count}.ndjson"));
+    if file.exists() {
+        return Ok(file);
+    }
+    std::fs::create_dir_all(folder)?;
+    let part = file.with_extension("part");
+    let mut writer = BufWriter::new(
+        File::create(&part).with_context(|| format!("cannot write `{}`", part.display()))?,
+    );
+    write_orders(count, &mut writer)?;
+    writer.flush()?;
+    std::fs::rename(&part, &file)?;
+    Ok(file)
 }
 
 /// Writes `count` orders as NDJSON; returns the bytes written.

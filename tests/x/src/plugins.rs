@@ -25,7 +25,8 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Everything a test or the demo needs: the target, the guests, the host as `host_build` builds it, packed plugins.
+/// Everything a test or the demo needs: the target, the guests, the host as `host_build` builds it (`--release` or
+/// not), packed plugins.
 /// `more_guests` are guests that are built and not packed.
 pub(crate) fn prepare(
     project: &Project,
@@ -45,7 +46,13 @@ pub(crate) fn prepare(
     std::fs::create_dir_all(project.target.join("plugins"))
         .context("cannot make the folder for packed plugins")?;
     let next = "mend the manifest: the message names the line";
-    steps.run_quietly("pack each plugin with its manifest", pack(project)?, next)
+    let profile = if host_build.contains(&"--release") {
+        "release"
+    } else {
+        "debug"
+    };
+    let packing = pack(project, profile)?;
+    steps.run_quietly("pack each plugin with its manifest", packing, next)
 }
 
 fn target(project: &Project) -> Result<String> {
@@ -105,8 +112,8 @@ fn guests(project: &Project, more: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn pack(project: &Project) -> Result<Vec<Command>> {
-    let sluice = project.program("debug", "sluice");
+fn pack(project: &Project, profile: &str) -> Result<Vec<Command>> {
+    let sluice = project.program(profile, "sluice");
     let one = |name: String| {
         let mut command = project.command(&sluice);
         command
