@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 use wasmtime::component::Component;
 use wasmtime::{CacheConfig, Engine};
 
-/// A directory of compiled plugins.
+/// wasmtime's own directory.
+const COMPILED: &str = "compiled";
+
+/// A directory of compiled plugins. Our notes stand beside wasmtime's own directory, for it removes what it does not
+/// know.
 pub(crate) struct Cache {
     dir: PathBuf,
     wasmtime: wasmtime::Cache,
@@ -26,7 +30,7 @@ impl Cache {
         let mut config = CacheConfig::new();
         // Files are never packed again behind our back: their sums would no longer hold.
         config
-            .with_directory(&dir)
+            .with_directory(dir.join(COMPILED))
             .with_optimized_compression_usage_counter_threshold(u64::MAX);
         let wasmtime = wasmtime::Cache::new(config)
             .map_err(|error| EngineError::Cache(format!("{error:#}")))?;
@@ -104,7 +108,7 @@ impl Cache {
         Ok(())
     }
 
-    /// wasmtime's files: `modules/<compiler>/<key>`. Those with an extension are its statistics and locks.
+    /// wasmtime's files: `compiled/modules/<compiler>/<key>`. Those with an extension are its statistics and locks.
     fn compiled(&self) -> Vec<PathBuf> {
         let below = |dir: &Path| -> Vec<PathBuf> {
             fs::read_dir(dir)
@@ -114,7 +118,7 @@ impl Cache {
                 .map(|entry| entry.path())
                 .collect()
         };
-        let mut files: Vec<_> = below(&self.dir.join("modules"))
+        let mut files: Vec<_> = below(&self.dir.join(COMPILED).join("modules"))
             .iter()
             .flat_map(|dir| below(dir))
             .collect();

@@ -410,4 +410,4 @@ fn filtered(batch: Batch, stays: &BooleanBuffer) -> Result<Batch, Wrong> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

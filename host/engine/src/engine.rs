@@ -152,7 +152,7 @@ impl Shared {
 }
 
 /// wasmtime's settings. Guard pages, signals and on-demand allocation are its defaults, and stay.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -167,7 +167,7 @@ fn config() -> Config {
     config
 }
 
-fn ticking(engine: &wasmtime::Engine) -> Result<(), EngineError> {
+pub(crate) fn ticking(engine: &wasmtime::Engine) -> Result<(), EngineError> {
     let weak = engine.weak();
     let tick = move || {
         while let Some(engine) = weak.upgrade() {

@@ -119,3 +119,134 @@ fn ticks(time: Duration) -> u32 {
         .unwrap_or(u32::MAX)
         .saturating_add(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edits::tests::effective;
+    use crate::engine::config;
+    use crate::link;
+    use sluice_model::ids::StageId;
+    use sluice_model::ports::{LogLine, Observer, Refusal};
+    use std::sync::Arc;
+    use tokio::time::timeout;
+    use wasmtime::component::Component;
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn refused(&self, _: StageId, _: &Refusal) {}
+        fn logged(&self, _: LogLine) {}
+    }
+
+    /// Starts a component in an instance with a call time of 100 ms and 64 MiB.
+    async fn start(inside: &str) -> Result<Instance, Fault> {
+        let engine = Engine::new(&config()).expect("an engine");
+        let ticks = crate::engine::ticking(&engine);
+        assert!(ticks.is_ok());
+        let mut effective = effective("[]");
+        effective.call_time_max = Duration::from_millis(100);
+        let context = Context {
+            effective: Arc::new(effective),
+            config: "{}".to_owned(),
+            http: None,
+            observer: Arc::new(Deaf),
+        };
+        let bytes = wat::parse_str(format!("(component {inside})")).expect("a component");
+        let component = Component::from_binary(&engine, &bytes).expect("compiled");
+        let linker = link::linker(&engine).expect("a linker");
+        let mut instance = Instance::new(&engine, &context);
+        let time_max = instance.begin()?;
+        let outcome = timeout(
+            time_max,
+            linker.instantiate_async(&mut instance.store, &component),
+        )
+        .await;
+        instance.end("start", outcome).map(|_| instance)
+    }
+
+    /// Core modules, each instantiated once.
+    fn modules(modules: &[&str]) -> String {
+        let one = |(number, module): (usize, &&str)| {
+            format!("(core module $m{number} {module}) (core instance (instantiate $m{number}))")
+        };
+        modules.iter().enumerate().map(one).collect()
+    }
+
+    async fn refused(inside: &str, kind: FaultKind, expected: &str) {
+        let Err(fault) = start(inside).await else {
+            panic!("{expected}")
+        };
+        assert_eq!(fault.kind, kind, "{fault}");
+        assert!(fault.to_string().contains(expected), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn memory_over_the_limit() {
+        let fits = start(&modules(&["(memory 512)", "(memory 512)"]))
+            .await
+            .expect("64 MiB in all");
+        assert_eq!(fits.memory_bytes(), 64 << 20);
+        let kind = FaultKind::LimitExceeded;
+        refused(
+            &modules(&["(memory 1025)"]),
+            kind.clone(),
+            "[limits]\nmemory = \"64MiB\"",
+        )
+        .await;
+        refused(
+            &modules(&["(memory 512)", "(memory 513)"]),
+            kind,
+            "its limit is 64MiB",
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn tables_and_instances_over_the_limit() {
+        let kind = FaultKind::LimitExceeded;
+        start(&modules(&["(table 100000 funcref)"]))
+            .await
+            .map(drop)
+            .expect("as large as may be");
+        refused(
+            &modules(&["(table 100001 funcref)"]),
+            kind.clone(),
+            "a table of 100001 entries",
+        )
+        .await;
+        start(&modules(&["(memory 1)"; limits::CORE_INSTANCES_MAX]))
+            .await
+            .map(drop)
+            .expect("as many as may be");
+        let many = modules(&[""; limits::CORE_INSTANCES_MAX + 1]);
+        refused(&many, kind, "instance count too high at 101").await;
+    }
+
+    #[tokio::test]
+    async fn a_component_that_never_starts_is_stopped() {
+        let forever = modules(&["(func $f (loop $l (br $l))) (start $f)"]);
+        refused(
+            &forever,
+            FaultKind::TimedOut,
+            "`a/b` did not return from `start` within 100ms",
+        )
+        .await;
+    }
+
+    #[test]
+    fn the_compiler_refuses_what_the_reader_does() {
+        let engine = Engine::new(&config()).expect("an engine");
+        for module in [
+            "(memory i64 1)",
+            "(memory 1) (memory 1)",
+            "(memory 1 1 shared)",
+            "(type (struct))",
+            "(tag)",
+        ] {
+            let bytes =
+                wat::parse_str(format!("(component (core module {module}))")).expect("a component");
+            assert!(Component::from_binary(&engine, &bytes).is_err(), "{module}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use sluice_model::schema::FieldType;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn effective(writes: &str) -> Effective {
+pub(crate) fn effective(writes: &str) -> Effective {
     let data = format!("[data]\nreads = [\"*\"]\nwrites = {writes}\n");
     let manifest = format!(
         "[plugin]\nname = \"a/b\"\nversion = \"1.0.0\"\ninterface = \"sluice:plugin@0.1\"\ndescription = \"b\"\n{data}"
