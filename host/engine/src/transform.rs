@@ -156,7 +156,13 @@ impl TransformStage {
             Ok(applied) => Ok(applied),
             Err(edits::Wrong::Lie(lie)) => Err(self.instance.malformed("apply", lie)),
             Err(edits::Wrong::Refused(refusal)) => {
-                Err(Fault::new(FaultKind::Denied, guest.refused(&refusal)))
+                guest.refused(&refusal);
+                let message = format!("`{}` refused: {}", refusal.asked, refusal.reason);
+                let fault = Fault::new(FaultKind::Denied, message);
+                Err(match refusal.hint {
+                    Some(hint) => fault.hint(hint),
+                    None => fault,
+                })
             }
         }
     }

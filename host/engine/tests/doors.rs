@@ -31,16 +31,18 @@ impl HttpDoor for Refusing {
 async fn what_the_door_says_reaches_the_guest() {
     let dir = tempfile::tempdir().expect("a directory");
     let check = async |error: fn() -> HttpError, kind: FaultKind, expected: &str| {
-        let mut stage = Stage::new(Behaviour::HttpNotGranted, dir.path());
-        stage.http = Some(Arc::new(Refusing(error)));
-        let mut source = plugin()
-            .await
-            .source(stage.context(Role::Source))
-            .await
-            .expect("an instance");
-        let fault = source.check().await.expect_err("no answer");
-        assert_eq!(fault.kind, kind, "{fault}");
-        assert!(fault.message.contains(expected), "{fault}");
+        for behaviour in [Behaviour::HttpNotGranted, Behaviour::HttpEager] {
+            let mut stage = Stage::new(behaviour, dir.path());
+            stage.http = Some(Arc::new(Refusing(error)));
+            let source = plugin().await.source(stage.context(Role::Source)).await;
+            let fault = source
+                .expect("an instance")
+                .check()
+                .await
+                .expect_err("no answer");
+            assert_eq!(fault.kind, kind, "{fault}");
+            assert!(fault.message.contains(expected), "{fault}");
+        }
     };
     let refusal = || {
         HttpError::Denied(Refusal {
@@ -50,18 +52,10 @@ async fn what_the_door_says_reaches_the_guest() {
             hint: Some("[[http]]".to_owned()),
         })
     };
-    check(
-        refusal,
-        FaultKind::Denied,
-        "`POST evil.example` refused: not granted; hint: [[http]]",
-    )
-    .await;
-    check(
-        || HttpError::TooLarge("too large".to_owned()),
-        FaultKind::Broken,
-        "too large",
-    )
-    .await;
+    let told = "`POST evil.example` refused: not granted; hint: [[http]]";
+    check(refusal, FaultKind::Denied, told).await;
+    let large = || HttpError::TooLarge("too large".to_owned());
+    check(large, FaultKind::Broken, "too large").await;
     let dns = || HttpError::Dns {
         host: "x".to_owned(),
         reason: "nxdomain".to_owned(),

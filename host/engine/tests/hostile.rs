@@ -80,7 +80,7 @@ fn expected(behaviour: Behaviour) -> Expected {
             ],
         ),
         B::Fifo => fault(Broken, &["`fifo` is not a regular file"]),
-        B::HttpNotGranted => fault(
+        B::HttpNotGranted | B::HttpEager => fault(
             Denied,
             &["`POST evil.example/collect` refused", "has no network"],
         ),
@@ -355,7 +355,9 @@ fn heard(stage: &Stage) {
     let capability = refused.first().map(|refusal| refusal.capability);
     match stage.behaviour {
         Behaviour::DirNotGranted | Behaviour::DirNotWritable => assert_eq!(capability, Some("dir")),
-        Behaviour::HttpNotGranted => assert_eq!(capability, Some("http")),
+        Behaviour::HttpNotGranted | Behaviour::HttpEager => {
+            assert_eq!(capability, Some("http"));
+        }
         Behaviour::ReadUndeclared => assert_eq!(capability, Some("data.reads")),
         Behaviour::WriteUndeclared | Behaviour::DropUndeclared | Behaviour::ReplaceUndeclared => {
             assert_eq!(capability, Some("data.writes"));

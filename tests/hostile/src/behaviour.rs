@@ -63,6 +63,8 @@ behaviours! {
     Fifo = "fifo",
     /// Sends a request without a door, with a body.
     HttpNotGranted = "http-not-granted",
+    /// The same, and reads the answer before it has written the body.
+    HttpEager = "http-eager",
     /// Sets headers without end.
     HeaderFlood = "header-flood",
     /// Says what went wrong in control characters, at length.

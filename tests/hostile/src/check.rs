@@ -64,7 +64,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             let listed = Readable::open(&dir).map_err(told)?;
             listed.read("fifo", 0, 10).map_err(told)?;
         }
-        Behaviour::HttpNotGranted => send()?,
+        Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
             for number in 0..100_000 {
@@ -155,7 +155,7 @@ fn outcome<T>(result: &Result<T, FileError>) -> &'static str {
 }
 
 /// A request with a body that is larger than any buffer, so that a host that only drops it would be seen.
-fn send() -> Result<(), Fault> {
+fn send(behaviour: Behaviour) -> Result<(), Fault> {
     use wasip2::http::outgoing_handler::handle;
     use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
     let broken = |what: &str| Fault::Broken(what.to_owned());
@@ -166,6 +166,9 @@ fn send() -> Result<(), Fault> {
     let _ = request.set_path_with_query(Some("/collect?secret=1"));
     let body = request.body().map_err(|()| broken("no body"))?;
     let answer = handle(request, None).map_err(|error| Fault::Broken(format!("{error:?}")))?;
+    if behaviour == Behaviour::HttpEager {
+        answer.subscribe().block();
+    }
     {
         let stream = body.write().map_err(|()| broken("no stream"))?;
         for _ in 0..64 {

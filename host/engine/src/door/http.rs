@@ -75,10 +75,8 @@ impl WasiHttpHooks for Sender {
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let Some(door) = self.door.clone() else {
             let refusal = self.no_door(&request);
-            return Box::new(async move {
-                drain(request.into_body()).await;
-                Err(refusal)
-            });
+            drain(request.into_body());
+            return Box::new(async move { Err(refusal) });
         };
         let permit = Arc::clone(&self.open).try_acquire_owned();
         Box::new(async move {
@@ -117,8 +115,7 @@ async fn send(
             Ok((answer, Box::new(async { Ok(()) })))
         }
         Err(error) => {
-            // A guest that is still writing would see a closed pipe instead of the reason.
-            drain(kept).await;
+            drain(kept);
             Err(told(error))
         }
     }
@@ -159,18 +156,21 @@ fn told(error: HttpError) -> Error {
     }
 }
 
-/// Reads a body to its end, or to the limit, and forgets it.
-async fn drain(body: impl http_body::Body<Data = Bytes>) {
-    let mut body = std::pin::pin!(body);
-    let mut bytes = 0;
-    while let Some(Ok(frame)) =
-        std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
-    {
-        bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
-        if bytes > limits::HTTP_REQUEST_BYTES_MAX {
-            return;
+/// Reads a body to its end, or to the limit, and forgets it: a guest that is still writing would see a closed pipe
+/// instead of the reason. Beside the answer, which does not wait for it; ends with the instance at the latest.
+fn drain(body: impl http_body::Body<Data = Bytes> + Send + 'static) {
+    tokio::spawn(async move {
+        let mut body = std::pin::pin!(body);
+        let mut bytes = 0;
+        while let Some(Ok(frame)) =
+            std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
+        {
+            bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+            if bytes > limits::HTTP_REQUEST_BYTES_MAX {
+                return;
+            }
         }
-    }
+    });
 }
 
 /// A request's body that can be drained after the door has let go of it.

@@ -37,10 +37,7 @@ impl Writing {
 /// A new file, or an empty one in the place of an old.
 pub(super) fn create(dir: &Dir, path: &str) -> Result<File, FileError> {
     path::check(path)?;
-    if let Some(parent) = path::parent(path) {
-        dir.create_dir_all(parent)
-            .map_err(|error| told(path, &error))?;
-    }
+    folders(dir, path).map_err(|error| told(path, &error))?;
     // Emptied only once it is known to be a regular file.
     let file = regular(dir, path, OpenOptions::new().write(true).create(true))?;
     file.set_len(0).map_err(|error| told(path, &error))?;
@@ -58,14 +55,14 @@ pub(super) fn rename(dir: &Dir, old: &str, new: &str) -> Result<(), FileError> {
     }
     let file = regular(dir, old, OpenOptions::new().read(true))?;
     file.sync_all().map_err(|error| told(old, &error))?;
-    if let Some(parent) = path::parent(new) {
-        dir.create_dir_all(parent)
-            .map_err(|error| told(new, &error))?;
-    }
+    folders(dir, new).map_err(|error| told(new, &error))?;
     dir.rename(old, dir, new)
         .map_err(|error| told(new, &error))?;
-    sync_above(dir, new).map_err(|error| told(new, &error))?;
-    sync_above(dir, old).map_err(|error| told(old, &error))
+    sync_folder(dir, path::parent(new)).map_err(|error| told(new, &error))?;
+    if path::parent(old) != path::parent(new) {
+        sync_folder(dir, path::parent(old)).map_err(|error| told(old, &error))?;
+    }
+    Ok(())
 }
 
 /// Removes a regular file.
@@ -89,13 +86,23 @@ fn itself_regular(dir: &Dir, path: &str) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Every directory from the one a path stands in up to the granted one: any of them may be new. Opened as files, for
-/// the handle of a `Dir` only names it, and cannot be synced.
-fn sync_above(dir: &Dir, path: &str) -> io::Result<()> {
-    let mut at = path;
-    while let Some(parent) = path::parent(at) {
-        dir.open(parent)?.sync_all()?;
-        at = parent;
+/// Makes the folders that a path stands in, durably: a name in a folder that is lost is lost too. Where they are there
+/// already, this is one look.
+fn folders(dir: &Dir, path: &str) -> io::Result<()> {
+    let Some(parent) = path::parent(path).filter(|parent| !dir.is_dir(parent)) else {
+        return Ok(());
+    };
+    dir.create_dir_all(parent)?;
+    let mut made = Some(parent);
+    while let Some(folder) = made {
+        sync_folder(dir, Some(folder))?;
+        made = path::parent(folder);
     }
-    dir.open(".")?.sync_all()
+    sync_folder(dir, None)
+}
+
+/// Makes the names in a folder durable (none: in the granted one). Opened as a file, for the handle of a `Dir` only
+/// names it, and cannot be synced.
+fn sync_folder(dir: &Dir, folder: Option<&str>) -> io::Result<()> {
+    dir.open(folder.unwrap_or("."))?.sync_all()
 }
