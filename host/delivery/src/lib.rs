@@ -6,7 +6,7 @@
 //! with a transactional sink:              … → Write → Store an intent → Publish → Acknowledge
 //! ```
 //!
-//! A driver loads the stored checkpoint, asks the sinks what they have committed, calls [`resume`], stores the
+//! A driver loads the stored checkpoint, asks the sinks what they have committed, calls [`resume()`], stores the
 //! checkpoint that it gives (this fences an older owner), makes a [`Split`] of it, and from then on feeds it events
 //! and does its actions. Invariants, held by `tests/simulation.rs`:
 //! - a checkpoint is never ahead of what the sinks hold plus what the DLQ holds;

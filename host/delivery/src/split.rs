@@ -69,7 +69,7 @@ pub(crate) struct Storing {
 pub(crate) type Stepped = Result<(), Fault>;
 
 impl Split {
-    /// A split that goes on from this checkpoint: the one that [`crate::resume`] gave, once it is stored.
+    /// A split that goes on from this checkpoint: the one that [`crate::resume()`] gave, once it is stored.
     pub fn new(settings: Settings, checkpoint: Checkpoint) -> Self {
         Self {
             settings,
