@@ -2,9 +2,11 @@
 //! sends, and whoever runs a pipeline observes.
 
 use crate::fault::Fault;
-use crate::ids::StageId;
+use crate::ids::{SecretName, StageId};
+use crate::secret::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A streamed HTTP body.
@@ -135,12 +137,62 @@ pub enum LogLevel {
     Error,
 }
 
+/// What a plugin did with something it was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used<'a> {
+    /// In the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`.
+    pub capability: &'static str,
+    /// Which: a destination (`https://host:port`), a directory, a column, a secret.
+    pub name: &'a str,
+    /// Requests, connections, opened directories, batches.
+    pub times: u64,
+    /// Towards it.
+    pub bytes_out: u64,
+    /// From it.
+    pub bytes_in: u64,
+}
+
 /// Who is told what plugins do. Called on the data path: must not block.
 pub trait Observer: Send + Sync {
     /// A plugin asked for what it was not granted.
     fn refused(&self, stage: StageId, refusal: &Refusal);
     /// A plugin wrote a log line.
     fn logged(&self, line: LogLine);
+    /// A plugin used what it was granted. Whoever does not count need not listen.
+    fn used(&self, _stage: StageId, _used: &Used<'_>) {}
+}
+
+/// Why a secret cannot be had, or not be kept. Never says anything of its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("secret `{name}`: {reason}")]
+pub struct SecretError {
+    /// The plugin's own word for it.
+    pub name: SecretName,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// The secrets of one stage, by the plugin's own words for them. Asked at each use, so that a rotation takes effect
+/// without a restart. Blocking: may read a file or the state store.
+pub trait Secrets: Send + Sync {
+    /// Its value as it is now; none where nothing is named for it.
+    fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretError>;
+    /// Puts a new value in its place, durable when this returns: what an authorization server has rotated.
+    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError>;
+}
+
+/// Values that were read once and stay as they are.
+impl Secrets for HashMap<SecretName, Secret> {
+    fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretError> {
+        Ok(HashMap::get(self, name).cloned())
+    }
+
+    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+        Err(SecretError {
+            name: name.clone(),
+            reason: "its provider cannot be written to".to_owned(),
+        })
+    }
 }
 
 /// The namespaces of the state store.
