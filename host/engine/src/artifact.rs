@@ -189,6 +189,9 @@ impl<'a> Found<'a> {
             file: file.to_owned(),
             reason,
         };
+        if !bytes.starts_with(b"\0asm") {
+            return Err(not_a_component("it is not WebAssembly at all".to_owned()));
+        }
         let mut found = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -390,7 +393,10 @@ description = "A thing."
             append_section(&mut bytes, name, data);
             bytes
         };
-        check(b"PK".to_vec(), "is not a component");
+        check(
+            b"PK".to_vec(),
+            "is not a component: it is not WebAssembly at all\n",
+        );
         check(
             wat::parse_str("(module)").expect("a module"),
             "it is a core module",

@@ -306,6 +306,20 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Without the optional secrets that nobody names a value for: their requests go bare.
+    #[must_use]
+    pub fn without_unnamed(mut self, is_named: impl Fn(&SecretName) -> bool) -> Self {
+        self.secret
+            .retain(|secret| !secret.optional || is_named(&secret.name));
+        for http in &mut self.http {
+            http.auth = http
+                .auth
+                .take()
+                .filter(|auth| self.secret.iter().any(|secret| &secret.name == auth));
+        }
+        self
+    }
+
     fn check(&self, file: &str, text: &str) -> Result<(), FileError> {
         let wrong = |message: String, needles: &[&str]| {
             Err(FileError::new(file, message).near(text, needles))
@@ -422,6 +436,19 @@ call_time = "10s"
         );
         assert_eq!(manifest.dir[0].role, Some(Role::Source));
         assert_eq!(manifest.sink.map(|sink| sink.unit.bytes.0), Some(8 << 20));
+    }
+
+    #[test]
+    fn an_optional_secret_that_nobody_names_is_not_asked_for() {
+        let auths = |text: &str, is_named: bool| {
+            let manifest = Manifest::parse("m", text).expect("a manifest");
+            let manifest = manifest.without_unnamed(|_| is_named);
+            (manifest.secret.len(), manifest.http[0].auth.is_some())
+        };
+        let optional = WHOLE.replacen("use = \"bearer\"", "use = \"bearer\"\noptional = true", 1);
+        assert_eq!(auths(&optional, true), (1, true));
+        assert_eq!(auths(&optional, false), (0, false));
+        assert_eq!(auths(WHOLE, false), (1, true));
     }
 
     #[test]

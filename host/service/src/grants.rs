@@ -136,18 +136,9 @@ pub fn propose(file: &Path, networks: &[Network], write: bool) -> Result<Vec<Pro
             problem
         })?;
         let mut artifact = artifact.artifact;
-        // An optional secret that the pipeline names nothing for is not asked for.
-        let unused = |secret: &SecretName| !named.contains(&secret);
-        let manifest = &mut artifact.manifest;
-        manifest
-            .secret
-            .retain(|secret| !secret.optional || !unused(&secret.name));
-        for http in &mut manifest.http {
-            http.auth = http
-                .auth
-                .take()
-                .filter(|auth| manifest.secret.iter().any(|secret| &secret.name == auth));
-        }
+        artifact.manifest = artifact
+            .manifest
+            .without_unnamed(|name| named.contains(&name));
         let with = (role, settings::json(config));
         match plugins
             .iter_mut()

@@ -232,7 +232,10 @@ impl Maker {
         self.problems.extend(found);
         self.imports(&artifact, &place);
         let secrets = self.secrets(&artifact.manifest, written);
-        let manifest = without_unused(&artifact.manifest, &secrets);
+        let manifest = artifact
+            .manifest
+            .clone()
+            .without_unnamed(|name| secrets.contains_key(name));
         let effective = if fits {
             self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
         } else {
@@ -256,11 +259,7 @@ impl Maker {
                 "`{}` imports `{}`, which its manifest does not explain",
                 artifact.manifest.plugin.name, import.name
             );
-            let hint = match &import.kind {
-                sluice_policy::imports::ImportKind::Unexplained { hint } => Some(hint.clone()),
-                _ => None,
-            };
-            self.told(place, message, hint);
+            self.told(place, message, import.hint().map(ToOwned::to_owned));
         }
     }
 
@@ -350,13 +349,14 @@ impl Maker {
             .map_err(|refused| {
                 let file = filed.file.clone();
                 for one in refused {
-                    self.problems.push(
-                        FileError::new(
-                            &file,
-                            format!("{name} (as {stage}): {}", one.refusal.reason),
-                        )
-                        .hint(format!("add to `{file}`:\n{}", indented(&one.lines))),
-                    );
+                    let reason = format!("{name} (as {stage}): {}", one.refusal.reason);
+                    let mut problem = FileError::new(&file, reason);
+                    problem.hint = if one.lines.is_empty() {
+                        one.refusal.hint // No line of the grant could help.
+                    } else {
+                        Some(format!("add to `{file}`:\n{}", indented(&one.lines)))
+                    };
+                    self.problems.push(problem);
                 }
             })
             .ok()
@@ -408,23 +408,6 @@ fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
         streams: &[],
     }));
     stages
-}
-
-/// The manifest without optional secrets that the pipeline names nothing for: such requests go bare.
-fn without_unused(manifest: &Manifest, secrets: &HashMap<SecretName, Secret>) -> Manifest {
-    let mut manifest = manifest.clone();
-    manifest
-        .secret
-        .retain(|secret| !secret.optional || secrets.contains_key(&secret.name));
-    let kept: Vec<SecretName> = manifest
-        .secret
-        .iter()
-        .map(|secret| secret.name.clone())
-        .collect();
-    for http in &mut manifest.http {
-        http.auth = http.auth.take().filter(|auth| kept.contains(auth));
-    }
-    manifest
 }
 
 fn ungranted(missing: &Missing, manifest: &Manifest, file: &str) -> (String, String) {

@@ -19,8 +19,6 @@ pub struct Page {
     pub read: u64,
     /// What became of them; known once the page is ready.
     pub tally: Tally,
-    /// Bytes of the documents it came from.
-    pub source_bytes: u64,
 }
 
 /// Pages by number. Cheap to clone: all clones are the same pages.

@@ -154,7 +154,6 @@ impl Reading {
                 name,
                 offset,
             } => {
-                page.source_bytes += bytes.len() as u64;
                 let first_line = match line {
                     Some(line) if offset > 0 && line.name == name => line.next,
                     _ => 1,
