@@ -50,6 +50,20 @@ fn one_opener_at_a_time() {
 }
 
 #[test]
+fn a_file_let_go_late_is_waited_for() {
+    let dir = filled();
+    let log = fs::File::open(dir.path().join("store/db")).expect("opens");
+    log.lock()
+        .expect("held, as by a thread of sled that ends late");
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(log);
+    });
+    open(dir.path()).expect("opens once it is let go");
+    late.join().expect("ends");
+}
+
+#[test]
 fn an_empty_store_never_stands_in_for_a_missing_one() {
     let dir = filled();
     fs::remove_dir_all(dir.path().join("store")).expect("removes");

@@ -6,6 +6,7 @@ use sluice_model::ports::StoreError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Fixed when a store is created. A page larger than a quarter of it would be put in a file that sled never syncs.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -153,15 +154,29 @@ fn make_room(dir: &Path, store: &Path) -> io::Result<()> {
     }
 }
 
+/// Sled's threads let go of its file a moment after it is closed, and a busy machine makes that moment long. Nobody
+/// else can hold it, for the directory is locked: so it is waited for.
+const RELEASE_WAIT: Duration = Duration::from_millis(20);
+/// See [`RELEASE_WAIT`].
+const RELEASE_WAITS_MAX: u32 = 500;
+
 fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
-    let db = sled::Config::new()
+    let config = sled::Config::new()
         .path(store)
         .flush_every_ms(None)
         .mode(sled::Mode::LowSpace)
         .segment_size(SEGMENT_BYTES)
-        .cache_capacity(cache_bytes)
-        .open()
-        .map_err(|error| StoreError::Unopenable(error.to_string()))?;
+        .cache_capacity(cache_bytes);
+    let mut waits = 0;
+    let db = loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_held(&error) && waits < RELEASE_WAITS_MAX => {
+                waits += 1;
+                std::thread::sleep(RELEASE_WAIT);
+            }
+            opened => break opened.map_err(|error| StoreError::Unopenable(error.to_string()))?,
+        }
+    };
     let log_path = store.join("db");
     let log = OpenOptions::new()
         .read(true)
@@ -174,6 +189,11 @@ fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
         blobs: store.join("blobs"),
         log_path,
     })
+}
+
+/// Sled tells it in words alone, which stay as they are while its version does (test: `a_file_let_go_late_is_waited_for`).
+fn is_held(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 fn verify(engine: &Engine) -> Result<(), StoreError> {
