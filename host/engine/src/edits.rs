@@ -13,6 +13,7 @@ use sluice_model::batch::{Batch, Change};
 use sluice_model::ports::Refusal;
 use sluice_model::schema::{Field, Schema};
 use sluice_policy::Effective;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,8 +63,8 @@ pub(crate) fn apply(
 struct Desk<'a> {
     batch: &'a Batch,
     effective: &'a Effective,
-    /// Copied from the batch by the first edit of a column.
-    columns: Vec<(Field, ArrayRef)>,
+    /// The batch's, until an edit names one.
+    columns: Vec<(Cow<'a, Field>, ArrayRef)>,
     edited: bool,
     keep: Option<BooleanBuffer>,
     rejected: BTreeMap<usize, RowRejection>,
@@ -71,7 +72,7 @@ struct Desk<'a> {
 }
 
 struct Replaced {
-    columns: Vec<(Field, ArrayRef)>,
+    columns: Vec<(Cow<'static, Field>, ArrayRef)>,
     changes: Option<Vec<Change>>,
     origins: Vec<u32>,
 }
@@ -82,7 +83,7 @@ impl<'a> Desk<'a> {
             .schema
             .fields()
             .iter()
-            .cloned()
+            .map(Cow::Borrowed)
             .zip(batch.data.columns().iter().cloned())
             .collect();
         Self {
@@ -117,8 +118,10 @@ impl<'a> Desk<'a> {
 
     fn put(&mut self, named: crate::bindings::imports::records::NamedColumn) -> Result<(), Wrong> {
         self.effective.may_write(&named.field.name)?;
-        let column = lift::named_column(named, self.batch.rows())?;
-        match self.index_of(&column.0.name) {
+        let (field, array) = lift::named_column(named, self.batch.rows())?;
+        let at = self.index_of(&field.name);
+        let column = (Cow::Owned(field), array);
+        match at {
             Some(index) => self.columns[index] = column,
             None => self.columns.push(column),
         }
@@ -154,7 +157,7 @@ impl<'a> Desk<'a> {
                 answer::quoted(&new)
             ));
         }
-        self.columns[index].0.name = new;
+        self.columns[index].0.to_mut().name = new;
         self.edited = true;
         Ok(())
     }
@@ -218,10 +221,9 @@ impl<'a> Desk<'a> {
             .changes
             .map(|changes| lift::changes(&changes, rows))
             .transpose()?;
-        let columns = given
-            .columns
-            .into_iter()
-            .map(|named| lift::named_column(named, rows));
+        let columns = given.columns.into_iter().map(|named| {
+            lift::named_column(named, rows).map(|(field, array)| (Cow::Owned(field), array))
+        });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         self.replacement = Some(Replaced {
             columns,
@@ -314,12 +316,7 @@ impl<'a> Desk<'a> {
         }
         let gone = used.iter().filter(|used| !**used).count();
         let mut origin = self.batch.origin.clone();
-        origin.rows = Some(Arc::new(
-            origins
-                .iter()
-                .map(|row| self.batch.entered_row(*row as usize) as u32)
-                .collect(),
-        ));
+        origin.rows = origin.rows.picked(origins.iter().map(|row| *row as usize));
         let batch = Batch {
             stream: self.batch.stream.clone(),
             schema: Arc::clone(output),
@@ -333,7 +330,7 @@ impl<'a> Desk<'a> {
 
 /// The columns in the promised order, where they are what was promised: names, types, nullability, none more.
 fn shaped(
-    mut columns: Vec<(Field, ArrayRef)>,
+    mut columns: Vec<(Cow<'_, Field>, ArrayRef)>,
     rows: usize,
     output: &Schema,
 ) -> Result<RecordBatch, Wrong> {
@@ -349,7 +346,7 @@ fn shaped(
             ));
         };
         let (field, array) = columns.swap_remove(index);
-        if field != *promised {
+        if *field != *promised {
             return lie(format!(
                 "column `{}` is {}; `output` promised {}",
                 answer::quoted(&field.name),
@@ -379,10 +376,6 @@ fn described(field: &Field) -> String {
 }
 
 fn filtered(batch: Batch, stays: &BooleanBuffer) -> Result<Batch, Wrong> {
-    let kept: Vec<u32> = stays
-        .set_indices()
-        .map(|row| batch.entered_row(row) as u32)
-        .collect();
     let changes = batch.changes.as_ref().map(|changes| {
         Arc::new(
             stays
@@ -399,7 +392,7 @@ fn filtered(batch: Batch, stays: &BooleanBuffer) -> Result<Batch, Wrong> {
         mut origin,
         ..
     } = batch;
-    origin.rows = Some(Arc::new(kept));
+    origin.rows = origin.rows.kept(stays);
     Ok(Batch {
         stream,
         schema,

@@ -4,7 +4,8 @@ use crate::ids::StreamName;
 use crate::rejection::Place;
 use crate::schema::Schema;
 use arrow_array::RecordBatch;
-use std::sync::Arc;
+use arrow_buffer::BooleanBuffer;
+use std::sync::{Arc, OnceLock};
 
 /// What a row asks a sink to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub enum Change {
 
 /// Records of one stream. Cheap to clone: the columns are shared.
 ///
-/// Invariant: `data` has the Arrow form of `schema`; `changes` and `origin.rows`, where present, have one
-/// entry a row (test: `engine` validates each batch that a plugin touched).
+/// Invariant: `data` has the Arrow form of `schema`; `changes`, where present, and `origin.rows` have one entry a
+/// row (test: `engine` validates each batch that a plugin touched).
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Whose records.
@@ -56,7 +57,7 @@ impl Batch {
             changes,
             origin: Provenance {
                 entered,
-                rows: None,
+                rows: Rows::Same,
             },
         }
     }
@@ -68,10 +69,7 @@ impl Batch {
 
     /// The row of [`Entered`] that this row came from.
     pub fn entered_row(&self, row: usize) -> usize {
-        self.origin
-            .rows
-            .as_ref()
-            .map_or(row, |rows| rows[row] as usize)
+        self.origin.rows.at(row)
     }
 
     /// Where this row stood in the source.
@@ -86,8 +84,68 @@ impl Batch {
 pub struct Provenance {
     /// The records as they entered.
     pub entered: Arc<Entered>,
-    /// For each row, its row in `entered`; none where they are the same.
-    pub rows: Option<Arc<Vec<u32>>>,
+    /// For each row, its row in `entered`.
+    pub rows: Rows,
+}
+
+/// For each row of a batch, the row it came from.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// The same one.
+    Same,
+    /// Those whose bit is set, in order. What most filters leave; where each stood is looked up only if somebody asks.
+    Kept(Arc<Kept>),
+    /// These, in any order, any number of times.
+    Picked(Arc<Vec<u32>>),
+}
+
+/// Rows that a filter left.
+#[derive(Debug)]
+pub struct Kept {
+    bits: BooleanBuffer,
+    rows: OnceLock<Vec<u32>>,
+}
+
+impl Kept {
+    /// Whether this row is among them.
+    pub fn has(&self, row: usize) -> bool {
+        self.bits.value(row)
+    }
+
+    fn rows(&self) -> &[u32] {
+        self.rows
+            .get_or_init(|| self.bits.set_indices().map(|row| row as u32).collect())
+    }
+}
+
+impl Rows {
+    /// Where this row came from.
+    pub fn at(&self, row: usize) -> usize {
+        match self {
+            Self::Same => row,
+            Self::Kept(kept) => kept.rows()[row] as usize,
+            Self::Picked(rows) => rows[row] as usize,
+        }
+    }
+
+    /// Where the rows come from that a filter leaves of these.
+    #[must_use]
+    pub fn kept(&self, stays: &BooleanBuffer) -> Self {
+        match self {
+            Self::Same => Self::Kept(Arc::new(Kept {
+                bits: stays.clone(),
+                rows: OnceLock::new(),
+            })),
+            _ => self.picked(stays.set_indices()),
+        }
+    }
+
+    /// Where these of the rows come from.
+    #[must_use]
+    pub fn picked(&self, rows: impl IntoIterator<Item = usize>) -> Self {
+        let rows = rows.into_iter().map(|row| self.at(row) as u32);
+        Self::Picked(Arc::new(rows.collect()))
+    }
 }
 
 /// Records as they entered the pipeline, decoded but not yet transformed.
@@ -142,5 +200,29 @@ impl Places {
             line: number.filter(|_| self.unit == PlaceUnit::Line),
             item: number.filter(|_| self.unit == PlaceUnit::Item),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_know_where_they_came_from_through_filter_after_filter() {
+        let bits = |bits: &[bool]| BooleanBuffer::from(bits.to_vec());
+        let first = Rows::Same.kept(&bits(&[true, false, true, true, false]));
+        let second = first.kept(&bits(&[false, true, true]));
+        let third = second.picked([1, 0, 1]);
+        let from =
+            |rows: &Rows, count: usize| (0..count).map(|row| rows.at(row)).collect::<Vec<_>>();
+        assert_eq!(from(&Rows::Same, 2), [0, 1]);
+        assert_eq!(from(&first, 3), [0, 2, 3]);
+        assert_eq!(from(&second, 2), [2, 3]);
+        assert_eq!(from(&third, 3), [3, 2, 3]);
+        assert_eq!(from(&third.kept(&bits(&[false, true, false])), 1), [2]);
+        let Rows::Kept(kept) = &first else {
+            panic!("{first:?}")
+        };
+        assert!(kept.has(0) && !kept.has(1));
     }
 }

@@ -28,7 +28,7 @@ writes = ["id", "made"]
 
 [limits]
 memory = "64MiB"
-call_time = "500ms"
+call_time = "3s"
 
 [config]
 schema = "config.schema.json"
@@ -286,7 +286,7 @@ fn a_manifest_that_is_written_wrongly_is_not_packed() {
             "",
         ),
         ("memory that is no size", "\"64MiB\"", "\"64TiB\""),
-        ("a time without a unit", "\"500ms\"", "\"500\""),
+        ("a time without a unit", "\"3s\"", "\"3\""),
         ("a column that is no name", "[\"id\"]", "[7]"),
     ] {
         let answer = host.pack("hostile", &MANIFEST.replacen(from, to, 1), "new.wasm");

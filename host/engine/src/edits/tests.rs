@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, StringArray};
 use proptest::prelude::*;
-use sluice_model::batch::Places;
+use sluice_model::batch::{Places, Rows};
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::manifest::Manifest;
@@ -78,7 +78,7 @@ fn batch(rows: usize, changes: bool) -> Batch {
         data: columns(rows, 2),
         ..entered
     };
-    batch.origin.rows = Some(Arc::new((0..rows as u32).map(|row| row * 2).collect()));
+    batch.origin.rows = Rows::Picked(Arc::new((0..rows as u32).map(|row| row * 2).collect()));
     batch.changes = changes.then(|| Arc::new((0..rows).map(change).collect()));
     batch
 }

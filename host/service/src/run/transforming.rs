@@ -5,7 +5,7 @@ use super::pages::{Page, Pages};
 use super::stages::Stages;
 use sluice_delivery::{Event, PageNo, Tally};
 use sluice_engine::TransformStage;
-use sluice_model::batch::Batch;
+use sluice_model::batch::{Batch, Rows};
 use sluice_model::fault::Fault;
 use sluice_model::ids::{StageId, StreamName};
 use sluice_model::limits::DEAD_LETTER_RECORD_BYTES_MAX;
@@ -176,8 +176,12 @@ impl Fate {
     /// counts as going on.
     fn settle(mut self, done: &Batch) -> (u64, Vec<Rejection>) {
         let remaining = match &done.origin.rows {
-            None => done.rows(),
-            Some(rows) => {
+            Rows::Same => done.rows(),
+            Rows::Kept(kept) => {
+                self.rejected.retain(|row, _| !kept.has(*row));
+                done.rows()
+            }
+            Rows::Picked(rows) => {
                 let mut seen = vec![false; self.entered];
                 let mut remaining = 0;
                 for row in rows.iter() {

@@ -92,10 +92,7 @@ impl wit::HostWritable for Guest {
 
     fn create(&mut self, dir: Resource<Writable>, path: String) -> Answer<Resource<Writing>> {
         match write::create(&self.table.get(&dir)?.0, &path) {
-            Ok(file) => Ok(Ok(self.table.push(Writing {
-                path,
-                file: Some(Arc::new(file)),
-            })?)),
+            Ok(file) => Ok(Ok(self.table.push(Writing::new(path, file))?)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -117,7 +114,7 @@ impl wit::HostWritable for Guest {
 
 impl wit::HostFile for Guest {
     fn write(&mut self, file: Resource<Writing>, bytes: Vec<u8>) -> Answer<()> {
-        Ok(self.table.get(&file)?.write(&bytes))
+        Ok(self.table.get_mut(&file)?.write(&bytes))
     }
 
     async fn finish(&mut self, file: Resource<Writing>) -> Answer<()> {

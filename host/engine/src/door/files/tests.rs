@@ -7,7 +7,6 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 fn directory(files: &[(&str, &str)]) -> (TempDir, Dir) {
@@ -84,16 +83,13 @@ fn reading_goes_piece_by_piece() {
 
 fn writing(dir: &Dir, path: &str) -> Writing {
     let file = write::create(dir, path).unwrap_or_else(|error| panic!("{error:?}"));
-    Writing {
-        path: path.to_owned(),
-        file: Some(Arc::new(file)),
-    }
+    Writing::new(path.to_owned(), file)
 }
 
 #[test]
 fn a_file_is_written_moved_and_removed() {
     let (root, dir) = directory(&[("out/new.csv", "old and longer")]);
-    let file = writing(&dir, ".tmp/1");
+    let mut file = writing(&dir, ".tmp/1");
     file.write(b"one ")
         .and_then(|()| file.write(b"two"))
         .unwrap_or_else(|error| panic!("{error:?}"));
@@ -108,7 +104,7 @@ fn a_file_is_written_moved_and_removed() {
         write::rename(&dir, ".tmp/1", "x"),
         Err(FileError::NotFound(_))
     ));
-    let again = writing(&dir, "out/new.csv");
+    let mut again = writing(&dir, "out/new.csv");
     assert_eq!(text(root.path(), "out/new.csv"), "", "emptied");
     assert!(again.write(b"x").is_ok());
     assert!(write::remove(&dir, "out/new.csv").is_ok());
@@ -123,4 +119,15 @@ fn a_finished_file_takes_no_more() {
     assert!(
         matches!(file.write(b"x"), Err(FileError::Invalid(text)) if text.contains("is finished"))
     );
+}
+
+#[test]
+fn bytes_that_the_disk_was_set_to_work_on_are_there_to_the_last() {
+    let (root, dir) = directory(&[]);
+    let mut file = writing(&dir, "large");
+    let piece = "0123456789abcdef".repeat(40_000);
+    for _ in 0..5 {
+        assert!(file.write(piece.as_bytes()).is_ok());
+    }
+    assert_eq!(text(root.path(), "large"), piece.repeat(5));
 }

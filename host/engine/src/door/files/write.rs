@@ -9,18 +9,47 @@ use std::sync::Arc;
 /// A directory granted with `mode = "write"`.
 pub struct Writable(pub(super) Arc<Dir>);
 
+/// Bytes written before the disk is set to work on them.
+const WRITEBACK_BYTES: u64 = 1 << 20;
+
 /// A file being written. None once it is finished.
 pub struct Writing {
     pub(super) path: String,
     pub(super) file: Option<Arc<File>>,
+    written: u64,
+    /// How far the disk was set to work.
+    begun: u64,
 }
 
 impl Writing {
+    pub(super) fn new(path: String, file: File) -> Self {
+        Self {
+            path,
+            file: Some(Arc::new(file)),
+            written: 0,
+            begun: 0,
+        }
+    }
+
     /// On the caller's thread: a piece of a few megabytes, into memory.
-    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         let mut file: &File = self.open()?;
         file.write_all(bytes)
-            .map_err(|error| told(&self.path, &error))
+            .map_err(|error| told(&self.path, &error))?;
+        self.written += bytes.len() as u64;
+        self.begin_writeback();
+        Ok(())
+    }
+
+    /// Sets the disk to work on what is written so far, so that `finish` has little left to wait for. Advice, and
+    /// without an outcome: what the disk makes of these bytes is what `finish` is told, who syncs them all.
+    fn begin_writeback(&mut self) {
+        let fresh = self.written - self.begun;
+        if let (Some(file), true) = (&self.file, fresh >= WRITEBACK_BYTES) {
+            let length = std::num::NonZeroU64::new(fresh);
+            let _ = rustix::fs::fadvise(file, self.begun, length, rustix::fs::Advice::DontNeed);
+            self.begun = self.written;
+        }
     }
 
     pub(super) fn open(&self) -> Result<&Arc<File>, FileError> {
