@@ -226,15 +226,47 @@ fn equal(column: &Column, constant: &Constant, rows: usize) -> Mask {
     }
 }
 
-/// The hot path of most filters: lengths first, bytes only where they agree.
+/// The hot path of most filters.
 fn equal_text(packed: &Packed, text: &[u8], rows: usize) -> Mask {
     let (offsets, bytes) = (&packed.offsets[..=rows], packed.bytes.as_slice());
+    if (WORD..=2 * WORD).contains(&text.len()) {
+        return equal_words(offsets, bytes, text, rows);
+    }
+    // Lengths first, bytes only where they agree.
     Mask::from_fn(rows, |row| {
-        let (start, end) = (offsets[row], offsets[row + 1]);
-        // Offsets never decrease and never reach 2 GiB, so the difference is a length.
-        (end - start).unsigned_abs() as usize == text.len()
-            && bytes[start.unsigned_abs() as usize..end.unsigned_abs() as usize] == *text
+        let (start, end) = place(offsets, row);
+        end - start == text.len() && bytes[start..end] == *text
     })
+}
+
+/// Bytes that are compared at once.
+const WORD: usize = 8;
+
+/// A text of one to two words is its first and its last word, which may overlap. Both are read whatever the row's
+/// length is, from a place that is moved into the column where the row is shorter: what is read there does not matter,
+/// for the length decides. So there is no branch on what the row holds.
+fn equal_words(offsets: &[i32], bytes: &[u8], text: &[u8], rows: usize) -> Mask {
+    let Some(last) = bytes.len().checked_sub(WORD) else {
+        return Mask::none(rows);
+    };
+    let word = |bytes: &[u8], at: usize| {
+        let word = bytes[at..at + WORD].try_into();
+        u64::from_le_bytes(word.expect("the slice is a word long"))
+    };
+    let (head, tail) = (word(text, 0), word(text, text.len() - WORD));
+    Mask::from_fn(rows, |row| {
+        let (start, end) = place(offsets, row);
+        (end - start == text.len())
+            & (word(bytes, start.min(last)) == head)
+            & (word(bytes, end.max(WORD) - WORD) == tail)
+    })
+}
+
+/// Where a row begins and ends. Offsets never decrease and are never negative: the host sends no others.
+#[inline]
+fn place(offsets: &[i32], row: usize) -> (usize, usize) {
+    let at = |offset: i32| offset.unsigned_abs() as usize;
+    (at(offsets[row]), at(offsets[row + 1]))
 }
 
 fn ordered(column: &Column, constant: &Constant, orders: Orders, rows: usize) -> Mask {

@@ -889,3 +889,41 @@ fn the_schema_names_what_the_code_knows() {
         expected(json!({"keep": {"unknown": 1}}))
     );
 }
+
+#[test]
+fn a_text_is_equal_to_itself_alone_at_every_length() {
+    #[derive(Record)]
+    struct Text {
+        text: Option<String>,
+    }
+    const WHOLE: &str = "abcdefghijklmnopqrst";
+    let mut texts = vec![None];
+    for end in 0..=WHOLE.len() {
+        let text = &WHOLE[..end];
+        texts.push(Some(text.to_owned()));
+        for at in 0..end {
+            texts.push(Some(text[at..].to_owned()));
+            texts.push(Some(format!("{}X{}", &text[..at], &text[at + 1..])));
+        }
+    }
+    // Each alone too: a column may be shorter than what is compared at once.
+    let alone = texts.iter().map(|text| vec![text.clone()]);
+    let columns: Vec<Vec<Option<String>>> = std::iter::once(texts.clone()).chain(alone).collect();
+    for constant in (0..=WHOLE.len()).map(|end| &WHOLE[..end]) {
+        let steps = json!({"steps": [{"keep": {"column": "text", "is": constant}}]}).to_string();
+        for column in &columns {
+            let records = column.iter().map(|text| Text { text: text.clone() });
+            let batch = Table::from_records(records.collect()).into_batch();
+            let applied =
+                testing::apply::<Map>(&steps, &batch).unwrap_or_else(|fault| panic!("{fault}"));
+            let expected = column
+                .iter()
+                .filter(|text| text.as_deref() == Some(constant));
+            assert_eq!(
+                applied.batch.rows(),
+                expected.count(),
+                "`{constant}` in {column:?}"
+            );
+        }
+    }
+}
