@@ -92,8 +92,11 @@ pub enum Grant {
         #[arg(long)]
         dry_run: bool,
     },
-    /// List the grants of the deployment.
+    /// List the grants of the deployment, or who can reach something.
     List {
+        /// Only who can reach this: host:NAME, secret:NAME or column:NAME.
+        #[arg(long, value_name = "KIND:NAME")]
+        reach: Option<String>,
         #[command(flatten)]
         here: Here,
     },
@@ -101,6 +104,9 @@ pub enum Grant {
     Show {
         /// Its name (vendor/name), or the start of its digest.
         plugin: String,
+        /// What they come to: what the manifest asks, the grant allows and the policy leaves.
+        #[arg(long)]
+        effective: bool,
         #[command(flatten)]
         here: Here,
     },

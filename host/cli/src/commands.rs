@@ -10,7 +10,7 @@ use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
 use sluice_service::watch::Watch;
-use sluice_service::{Error, build, grants, inspect, plan, plugins};
+use sluice_service::{Error, access, build, grants, inspect, plan, plugins};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -113,22 +113,27 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             let proposed = grants::propose(pipeline, networks, !dry_run)?;
             show::proposed(&proposed, json);
         }
-        Grant::List { here } => show::grants(&grants::all(&Deployment::find(&here.dir)?)?, json),
-        Grant::Show { plugin, here } => {
-            let mut found = grants::all(&Deployment::find(&here.dir)?)?;
-            found.retain(|filed| {
-                let about = &filed.grant.grant;
-                about.plugin.as_str() == plugin
-                    || about
-                        .digest
-                        .hex()
-                        .starts_with(plugin.trim_start_matches("sha256:"))
-            });
-            if found.is_empty() {
-                let problem = FileError::new("grants", format!("nothing is granted to `{plugin}`"));
-                return Err(problem.hint("`sluice grant list` shows all").into());
+        Grant::List { reach, here } => {
+            let deployment = Deployment::find(&here.dir)?;
+            match reach {
+                Some(reach) => {
+                    let sought = access::sought(reach)?;
+                    show::reaching(&access::reaching(&deployment, &sought)?, reach, json);
+                }
+                None => show::grants(&grants::all(&deployment)?, json),
             }
-            show::grant_files(&found, json)?;
+        }
+        Grant::Show {
+            plugin,
+            effective,
+            here,
+        } => {
+            let deployment = Deployment::find(&here.dir)?;
+            if *effective {
+                show::accesses(&access::of_plugin(&deployment, plugin)?, json);
+            } else {
+                show::grant_files(&grants::of_plugin(&deployment, plugin)?, json)?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

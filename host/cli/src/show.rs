@@ -1,9 +1,11 @@
 //! Every answer, as text for people or as one JSON document.
 
+mod access;
 mod plugins;
 mod run;
 mod state;
 
+pub use access::{accesses, reaching};
 pub use plugins::{grant_files, grants, packed, page, proposed};
 pub use run::{checked, report};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
@@ -49,19 +51,22 @@ pub fn error(error: &Error, json: bool) {
     }
     let text = match error {
         Error::Wrong(problems) => {
-            let told = problems.iter().map(|problem| {
-                let bare = FileError {
-                    hint: None,
-                    ..problem.clone()
-                };
-                hinted(&bare.to_string(), problem.hint.as_deref())
-            });
+            let told = problems.iter().map(problem_lines);
             told.collect::<Vec<_>>().join("\n  ")
         }
         Error::Failed { stage, fault } => format!("{stage}: {}", told(fault)),
         Error::Host(message) => message.replace('\n', "\n  "),
     };
     drop(writeln!(out, "error: {}", text.trim_end()));
+}
+
+/// A mistake in a file in lines, its hint further in.
+fn problem_lines(problem: &FileError) -> String {
+    let bare = FileError {
+        hint: None,
+        ..problem.clone()
+    };
+    hinted(&bare.to_string(), problem.hint.as_deref())
 }
 
 /// A fault in lines, each further in than what it stands under.

@@ -19,6 +19,16 @@ pub struct Deployment {
     pub grants: Grants,
     /// Where secrets come from.
     pub secrets: Secrets,
+    /// The organisation's rules over every grant.
+    pub policy: Policy,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// The policy file. One that is named must be there; where none is named, `policy.toml` need not be.
+    pub file: Option<PathBuf>,
 }
 
 /// `[state]`

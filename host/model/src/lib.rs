@@ -12,6 +12,7 @@ pub mod ids;
 pub mod limits;
 pub mod manifest;
 pub mod pipeline;
+pub mod policy;
 pub mod ports;
 pub mod rejection;
 pub mod schema;

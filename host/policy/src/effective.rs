@@ -1,12 +1,18 @@
-//! What one stage may do: manifest ∩ grant, with the pipeline's settings filled in.
+//! What one stage may do: manifest ∩ grant ∩ policy, with the pipeline's settings filled in.
 //!
-//! Invariant: what is permitted here, the manifest asks for and the grant allows, each on its own
-//! (test: `nothing_outside_either_file_is_permitted`).
+//! Invariant: what is permitted here, the manifest asks for, the grant allows and the policy leaves, each on its own
+//! (test: `nothing_outside_any_file_is_permitted`).
+
+mod alone;
+mod report;
+
+pub use report::{Explained, Sought, SoughtError};
 
 use crate::address;
 use crate::asked::{self, Asked};
 use crate::columns::Columns;
 use crate::headers;
+use crate::organisation::{Bound, Forbidden, Organisation};
 use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
@@ -22,6 +28,7 @@ use sluice_model::manifest::{DirMode, Manifest, Unit};
 use sluice_model::ports::Refusal;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one stage of one pipeline may do. Made once, before the plugin is instantiated; every guest call that
@@ -47,12 +54,37 @@ pub struct Effective {
     asked_data: Reach,
     granted_data: Reach,
     base: PathBuf,
+    policy: Arc<Organisation>,
+    /// The policy's classes that it may see a column of.
+    bounds: Vec<Bound>,
+    wished: Wished,
+}
+
+/// Limits as the manifest wishes for them and the grant lowers them, for reports.
+#[derive(Debug, Clone, Copy)]
+struct Wished {
+    memory_bytes: u64,
+    granted_memory_bytes: Option<u64>,
+    call_time: Duration,
+    granted_call_time: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
 struct Reach {
     reads: Columns,
     writes: Columns,
+}
+
+impl Wished {
+    fn of(manifest: &Manifest, grant: &Grant) -> Self {
+        let (asked, granted) = (manifest.limits, grant.limits);
+        Self {
+            memory_bytes: asked.memory.map_or(MEMORY_BYTES_DEFAULT, |size| size.0),
+            granted_memory_bytes: granted.memory.map(|size| size.0),
+            call_time: asked.call_time.map_or(CALL_TIME_DEFAULT, |span| span.0),
+            granted_call_time: granted.call_time.map(|span| span.0),
+        }
+    }
 }
 
 impl Effective {
@@ -111,12 +143,37 @@ impl Effective {
             asks: asked.http.clone(),
             allowances,
             base: base.to_owned(),
+            policy: Arc::default(),
+            bounds: Vec::new(),
+            wished: Wished::of(manifest, grant),
         };
         let missing = start::missing(&effective, &asked, grant);
         if missing.is_empty() {
             Ok(effective)
         } else {
             Err(missing)
+        }
+    }
+
+    /// Puts it under the organisation's policy. A policy may leave less than the grant: that is enforced when it is
+    /// used. Errors: all that the grant names and the policy forbids altogether.
+    pub fn under(mut self, policy: Arc<Organisation>) -> Result<Self, Vec<Forbidden>> {
+        let reads = self.asked_data.reads.common(&self.granted_data.reads);
+        self.bounds = policy.bounds(&reads);
+        (self.memory_bytes_max, self.call_time_max) =
+            policy.lowered(self.memory_bytes_max, self.call_time_max);
+        let requests = self.allowances.iter().flat_map(|allowance| {
+            let is_asked = self.asks.iter().any(|ask| ask.rule.meets(&allowance.rule));
+            policy.forbids_requests(allowance, &self.bounds, is_asked)
+        });
+        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
+        let mut forbidden: Vec<Forbidden> = requests.collect();
+        forbidden.extend(policy.forbids_dirs(&self.base, dirs));
+        if forbidden.is_empty() {
+            self.policy = policy;
+            Ok(self)
+        } else {
+            Err(forbidden)
         }
     }
 
@@ -173,6 +230,8 @@ impl Effective {
         if !covers(&self.granted_dirs, &path, mode) {
             return Err(refuse::dir(self.grant(), dir, mode));
         }
+        let ruled = self.policy.may_open(&self.base, &path);
+        ruled.map_err(|no| no.refusal("dir", refuse::bounded(dir)))?;
         Ok(path)
     }
 
@@ -190,8 +249,8 @@ impl Effective {
             return Err(refuse::http(self.manifest(), &rules, method, &target));
         };
         let fits = |allowance: &&Allowance| allowance.rule.permits(method, &target);
-        let granted: Vec<&Allowance> = self.allowances.iter().filter(fits).collect();
-        if granted.is_empty() {
+        let granted = self.allowances.iter().filter(fits);
+        if granted.clone().next().is_none() {
             let rules: Vec<&HttpRule> = self
                 .allowances
                 .iter()
@@ -199,10 +258,14 @@ impl Effective {
                 .collect();
             return Err(refuse::http(self.grant(), &rules, method, &target));
         }
+        let ruled = self
+            .policy
+            .may_travel(target.scheme)
+            .and_then(|()| self.policy.may_reach(&self.bounds, &target.host));
+        ruled.map_err(|no| no.refusal("http", refuse::request(method, &target)))?;
         Ok(Sending {
             asked: refuse::request(method, &target),
             networks: granted
-                .iter()
                 .flat_map(|allowance| allowance.networks.iter().copied())
                 .collect(),
             auth: ask.auth.clone(),
@@ -216,7 +279,9 @@ impl Effective {
         addresses
             .iter()
             .try_for_each(|address| address::check(*address, &sending.networks))
-            .map_err(|barred| refuse::address(self.grant(), sending, &barred))
+            .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
+        let ruled = self.policy.may_dial(addresses);
+        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
     }
 
     /// May the plugin set this header on this request?
@@ -301,7 +366,7 @@ fn covers(dirs: &[(PathBuf, DirMode)], path: &Path, mode: DirMode) -> bool {
 
 /// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is
 /// written, for what it means depends on links.
-fn plain(base: &Path, dir: &str) -> PathBuf {
+pub(crate) fn plain(base: &Path, dir: &str) -> PathBuf {
     base.join(dir)
         .components()
         .filter(|part| *part != Component::CurDir)

@@ -7,6 +7,7 @@ pub mod effective;
 pub mod headers;
 pub mod host;
 pub mod imports;
+mod organisation;
 pub mod path;
 mod propose;
 mod refuse;
@@ -15,7 +16,8 @@ mod settings;
 mod start;
 mod target;
 
-pub use effective::Effective;
+pub use effective::{Effective, Explained, Sought, SoughtError};
+pub use organisation::{Forbidden, Organisation};
 pub use propose::propose;
 pub use refuse::missing_secret;
 pub use rules::{Credential, Sending};

@@ -20,6 +20,9 @@ const LIST_SHOWN_MAX: usize = 8;
 
 /// Text from a plugin or a file, cut and with its control characters escaped.
 pub(crate) fn bounded(text: &str) -> String {
+    if text.len() <= ASKED_CHARS_MAX && !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
     let mut short = String::new();
     for (at, c) in text.chars().enumerate() {
         if at == ASKED_CHARS_MAX {
@@ -155,7 +158,7 @@ fn under(
 }
 
 /// `key = [what it has, and what is wanted]`.
-fn list_line(key: &str, has: impl Iterator<Item = String>, wants: &str) -> String {
+pub(crate) fn list_line(key: &str, has: impl Iterator<Item = String>, wants: &str) -> String {
     let has: Vec<String> = has.take(LIST_SHOWN_MAX + 1).collect();
     if has.len() > LIST_SHOWN_MAX {
         format!(

@@ -1,17 +1,21 @@
 //! The grants of a deployment: the files of its grant folder. Exactly one may speak for a plugin in a pipeline.
 
 use crate::deployment::{Deployment, plain, read, shown};
-use crate::{Error, plugins, settings};
+use crate::plan::told_by_policy;
+use crate::{Error, plugins, policy, settings};
 use serde::Serialize;
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::ids::{PipelineName, PluginName, Role, SecretName};
+use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId};
+use sluice_model::manifest::Manifest;
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
+use sluice_policy::{Effective, Organisation};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A grant and its file.
 #[derive(Debug, Clone, Serialize)]
@@ -114,6 +118,8 @@ pub struct Proposed {
     pub text: String,
     /// Whether it is there now; one that was there already, and says the same, is not written again.
     pub written: bool,
+    /// What of it the organisation's policy forbids: with this, it would not start.
+    pub forbidden: Vec<FileError>,
 }
 
 /// The grants that a pipeline needs and has not: all that its plugins ask for, with its settings filled in. With
@@ -125,6 +131,7 @@ pub fn propose(file: &Path, networks: &[Network], write: bool) -> Result<Vec<Pro
     let shown_file = shown(file);
     let pipeline = Pipeline::parse(&shown_file, &text)?;
     let granted = all(&deployment)?;
+    let policy = policy::read(&deployment).map_err(Error::Wrong)?;
     let shelf = plugins::Shelf::default();
     let mut plugins: Vec<(Artifact, Vec<(Role, Value)>)> = Vec::new();
     let named = secrets(&pipeline);
@@ -164,19 +171,72 @@ pub fn propose(file: &Path, networks: &[Network], write: bool) -> Result<Vec<Pro
                     };
                     Error::Wrong(refused.iter().map(told).collect())
                 })?;
+        let forbidden = forbidden(&deployment, &policy, &artifact.manifest, &uses, &grant);
         let path = file_for(&deployment, &about.name, name);
         let text = toml::to_string(&grant).expect("a grant is plain data, which TOML holds");
-        if write {
-            put(&deployment, &path, &text)?;
-        }
         proposed.push(Proposed {
             file: shown(&path),
             grant,
             text,
             written: write,
+            forbidden,
         });
     }
+    // All or none: half a pipeline's grants would only be found out about when it does not start.
+    let forbidden = proposed.iter().flat_map(|grant| &grant.forbidden);
+    let forbidden: Vec<FileError> = forbidden.cloned().collect();
+    if write && !forbidden.is_empty() {
+        return Err(Error::Wrong(forbidden));
+    }
+    for grant in proposed.iter().filter(|grant| grant.written) {
+        let path = file_for(&deployment, &grant.grant.grant.plugin, name);
+        put(&deployment, &path, &grant.text)?;
+    }
     Ok(proposed)
+}
+
+/// What the policy forbids of a grant, in each of these roles.
+fn forbidden(
+    deployment: &Deployment,
+    policy: &Arc<Organisation>,
+    manifest: &Manifest,
+    uses: &[(Role, &Value)],
+    grant: &Grant,
+) -> Vec<FileError> {
+    let mut found: Vec<FileError> = Vec::new();
+    for (role, config) in uses {
+        let stage = StageId {
+            role: *role,
+            index: 0,
+        };
+        let pipeline = &grant.grant.pipeline;
+        let built = Effective::build(manifest, grant, stage, config, pipeline, &deployment.base);
+        // What is wrong with the manifest or the settings was told when the grant was made of them.
+        let Ok(built) = built else { continue };
+        let forbidden = built.under(Arc::clone(policy)).err().unwrap_or_default();
+        for one in &forbidden {
+            let told = told_by_policy(one, &manifest.plugin.name, role);
+            if !found.contains(&told) {
+                found.push(told);
+            }
+        }
+    }
+    found
+}
+
+/// The grants of a plugin, by its name or the start of its digest.
+pub fn of_plugin(deployment: &Deployment, plugin: &str) -> Result<Vec<Filed>, Error> {
+    let mut found = all(deployment)?;
+    found.retain(|filed| {
+        let about = &filed.grant.grant;
+        let digest = plugin.trim_start_matches("sha256:");
+        about.plugin.as_str() == plugin || about.digest.hex().starts_with(digest)
+    });
+    if found.is_empty() {
+        let problem = FileError::new("grants", format!("nothing is granted to `{plugin}`"));
+        return Err(problem.hint("`sluice grant list` shows all").into());
+    }
+    Ok(found)
 }
 
 fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! Composes the others: finds a deployment, checks a pipeline, runs it, and answers what people ask of its state.
 //! Prints nothing and parses no arguments: that is `cli`.
 
+pub mod access;
 pub mod build;
 pub mod check;
 pub mod deployment;
@@ -10,6 +11,7 @@ pub mod inspect;
 pub mod keeping;
 pub mod plan;
 pub mod plugins;
+pub mod policy;
 pub mod report;
 pub mod run;
 mod schemas;

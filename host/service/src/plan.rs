@@ -4,17 +4,18 @@
 use crate::deployment::{Deployment, read, shown};
 use crate::grants::{self, Filed, Missing};
 use crate::plugins::{self, Found, Shelf};
-use crate::{secrets, settings};
+use crate::{policy, secrets, settings};
 use serde_json::Value;
 use sluice_engine::Artifact;
-use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
+use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
 use sluice_model::schema::Schema;
 use sluice_model::secret::Secret;
 use sluice_model::tomlfile::{FileError, nearest};
-use sluice_policy::Effective;
+use sluice_policy::{Effective, Forbidden, Organisation};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,8 +113,10 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
     let shown = shown(file);
     let pipeline = Pipeline::parse(&shown, &text).map_err(|problem| vec![problem])?;
     let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
+    let policy = policy::read(&deployment)?;
     Maker {
         deployment,
+        policy,
         shelf: Shelf::default(),
         file: shown,
         text,
@@ -125,6 +128,7 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
 
 struct Maker {
     deployment: Deployment,
+    policy: Arc<Organisation>,
     shelf: Shelf,
     file: String,
     text: String,
@@ -133,12 +137,12 @@ struct Maker {
 }
 
 /// A stage as the pipeline file has it.
-struct Written<'a> {
-    id: StageId,
-    pointer: String,
-    plugin: &'a str,
-    config: &'a toml::Value,
-    secrets: &'a BTreeMap<SecretName, SecretName>,
+pub(crate) struct Written<'a> {
+    pub(crate) id: StageId,
+    pub(crate) pointer: String,
+    pub(crate) plugin: &'a str,
+    pub(crate) config: &'a toml::Value,
+    pub(crate) secrets: &'a BTreeMap<SecretName, SecretName>,
     streams: &'a [StreamName],
 }
 
@@ -231,6 +235,7 @@ impl Maker {
         let fits = found.is_empty();
         self.problems.extend(found);
         self.imports(&artifact, &place);
+        self.loads(&artifact, &place);
         let secrets = self.secrets(&artifact.manifest, written);
         let manifest = artifact
             .manifest
@@ -260,6 +265,14 @@ impl Maker {
                 artifact.manifest.plugin.name, import.name
             );
             self.told(place, message, import.hint().map(ToOwned::to_owned));
+        }
+    }
+
+    /// May it run at all? There are no signatures to verify yet: each plugin is an unsigned one.
+    fn loads(&mut self, artifact: &Artifact, place: &str) {
+        let name = &artifact.manifest.plugin.name;
+        if let Err(refusal) = self.policy.may_load(name, None) {
+            self.told(place, format!("`{name}`: {}", refusal.reason), refusal.hint);
         }
     }
 
@@ -345,7 +358,7 @@ impl Maker {
             pipeline,
             &self.deployment.base,
         );
-        built
+        let built = built
             .map_err(|refused| {
                 let file = filed.file.clone();
                 for one in refused {
@@ -359,7 +372,38 @@ impl Maker {
                     self.problems.push(problem);
                 }
             })
+            .ok()?;
+        let ruled = built.under(Arc::clone(&self.policy));
+        ruled
+            .map_err(|forbidden| {
+                let told = forbidden.iter().map(|one| told_by_policy(one, name, stage));
+                self.problems.extend(told);
+            })
             .ok()
+    }
+}
+
+/// What the policy forbids of a grant, at the line of the policy that does.
+pub(crate) fn told_by_policy(
+    forbidden: &Forbidden,
+    plugin: &PluginName,
+    stage: impl Display,
+) -> FileError {
+    let Forbidden {
+        refusal,
+        file,
+        line,
+    } = forbidden;
+    let message = format!(
+        "{plugin} (as {stage}) is granted `{}`: {}",
+        refusal.asked, refusal.reason
+    );
+    FileError {
+        file: file.clone(),
+        line: Some(*line),
+        column: None,
+        message,
+        hint: refusal.hint.clone(),
     }
 }
 
@@ -371,7 +415,7 @@ fn indented(lines: &str) -> String {
         .join("\n")
 }
 
-fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
+pub(crate) fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
     let id = |role, index: usize| StageId {
         role,
         index: u16::try_from(index).unwrap_or(u16::MAX),

@@ -1,6 +1,6 @@
 //! What `plugin` and `grant` answer: what plugins ask for, and what they are granted.
 
-use super::{MESSAGE_WIDTH, say, say_json, say_lines};
+use super::{MESSAGE_WIDTH, problem_lines, say, say_json, say_lines};
 use crate::table::{count, lines, plain};
 use serde_json::json;
 use sluice_model::manifest::Manifest;
@@ -163,6 +163,9 @@ pub fn proposed(proposed: &[Proposed], json: bool) {
             if grant.written { "" } else { " (not written)" }
         ));
         say(&grant.text);
+        for problem in &grant.forbidden {
+            say(&format!("forbidden: {}", problem_lines(problem)));
+        }
     }
     if proposed.iter().any(|grant| grant.written) {
         say("written; read them, and narrow what is wider than it need be");
