@@ -19,6 +19,16 @@ pub struct Deployment {
     pub grants: Grants,
     /// Where secrets come from.
     pub secrets: Secrets,
+    /// Whose signatures are believed.
+    pub trust: Trust,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// The trust file. One that is named must be there; where none is named, `trust.toml` need not be.
+    pub file: Option<PathBuf>,
 }
 
 /// `[state]`

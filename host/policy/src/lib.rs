@@ -2,18 +2,24 @@
 
 pub mod address;
 mod asked;
+pub mod asks;
 mod columns;
+pub mod diff;
 pub mod effective;
 pub mod headers;
 pub mod host;
 pub mod imports;
 pub mod path;
 mod propose;
+mod reach;
 mod refuse;
+pub mod risk;
 mod rules;
 mod settings;
 mod start;
 mod target;
+pub mod trust;
+mod upgrade;
 
 pub use effective::Effective;
 pub use propose::propose;
@@ -21,3 +27,4 @@ pub use refuse::missing_secret;
 pub use rules::{Credential, Sending};
 pub use start::NotGranted;
 pub use target::{Target, TargetError};
+pub use upgrade::{Asking, Upgrade, upgrade};
