@@ -10,11 +10,14 @@ pub mod inspect;
 pub mod keeping;
 pub mod plan;
 pub mod plugins;
+pub mod renew;
 pub mod report;
 pub mod run;
 mod schemas;
 mod secrets;
 mod settings;
+pub mod signing;
+mod ungranted;
 pub mod watch;
 
 pub use error::Error;
