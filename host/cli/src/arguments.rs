@@ -71,10 +71,62 @@ pub enum Plugin {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Show on one page what a plugin is, asks for and imports.
+    /// Show on one page what a plugin is, who vouches for it, what it asks for and how far that goes.
     Inspect {
         /// The packed component.
         component: PathBuf,
+        /// Print it as SARIF 2.1.0, which code scanners read: one result for each risk.
+        #[arg(long)]
+        sarif: bool,
+        /// Write it as one HTML file too, fit to attach to a ticket.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show what a newer plugin asks that an older did not, and the other way. Exit code 1 where it asks for more.
+    Diff {
+        /// The older component.
+        old: PathBuf,
+        /// The newer component.
+        new: PathBuf,
+    },
+    /// Sign a component: writes COMPONENT.sig beside it.
+    Sign {
+        /// The packed component.
+        component: PathBuf,
+        /// The private key, as `sluice plugin key new` made it.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// How long the signature is good for, such as 365d.
+        #[arg(long, value_name = "TIME", default_value = "365d", value_parser = span)]
+        valid_for: sluice_model::sizes::Span,
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Say who vouches for a component. Exit code 1 where nobody does whom the deployment trusts.
+    Verify {
+        /// The packed component, with its signature beside it.
+        component: PathBuf,
+        /// The trust file, in place of the deployment's.
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Make keys that plugins are signed with.
+    #[command(subcommand)]
+    Key(Key),
+}
+
+/// `sluice plugin key`
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key pair: the private half goes to a file that only you can read, the public half is printed.
+    New {
+        /// The file to write.
+        file: PathBuf,
     },
 }
 
@@ -88,6 +140,9 @@ pub enum Grant {
         /// A network outside the public internet that the hosts asked for may be in, such as 10.1.0.0/16. Repeatable.
         #[arg(long = "network", value_name = "ADDRESS/BITS", value_parser = network)]
         networks: Vec<sluice_model::grant::ipnet_text::Network>,
+        /// Grant too what a newer plugin asks beyond its older grant.
+        #[arg(long)]
+        widen: bool,
         /// Show, and write nothing.
         #[arg(long)]
         dry_run: bool,
@@ -198,6 +253,10 @@ pub struct Here {
     /// A folder of the deployment.
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,
+}
+
+fn span(text: &str) -> Result<sluice_model::sizes::Span, sluice_model::sizes::SizeError> {
+    text.parse()
 }
 
 fn network(text: &str) -> Result<sluice_model::grant::ipnet_text::Network, String> {

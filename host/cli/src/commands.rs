@@ -1,6 +1,10 @@
 //! What each command does: asks the service, shows the answer.
 
-use crate::arguments::{Checkpoint, Dlq, Filter, Grant, Plugin};
+mod plugin;
+
+pub use plugin::plugin;
+
+use crate::arguments::{Checkpoint, Dlq, Filter, Grant};
 use crate::progress::Progress;
 use crate::show;
 use sluice_model::ids::{NameError, PipelineName};
@@ -10,7 +14,7 @@ use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
 use sluice_service::watch::Watch;
-use sluice_service::{Error, access, build, grants, inspect, plan, plugins};
+use sluice_service::{Error, access, grants, plan};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -75,43 +79,24 @@ pub fn check(pipeline: &Path, json: bool) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `sluice plugin`
-pub fn plugin(command: &Plugin, json: bool) -> Result<ExitCode, Error> {
-    match command {
-        Plugin::Build { folder, out } => {
-            let (file, artifact) = build::build(folder, out.as_deref())?;
-            show::packed(&shown(&file), &artifact, json);
-        }
-        Plugin::Pack {
-            component,
-            manifest,
-            out,
-        } => {
-            let artifact = build::pack(component, manifest, out)?;
-            show::packed(&shown(out), &artifact, json);
-        }
-        Plugin::Inspect { component } => {
-            let artifact = plugins::open(component).map_err(|missing| {
-                let mut problem = FileError::new(shown(component), missing.message);
-                problem.hint = missing.hint;
-                problem
-            })?;
-            show::page(&inspect::page(&artifact), json);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// `sluice grant`
 pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
     match command {
         Grant::New {
             pipeline,
             networks,
+            widen,
             dry_run,
         } => {
-            let proposed = grants::propose(pipeline, networks, !dry_run)?;
-            show::proposed(&proposed, json);
+            let how = grants::How {
+                networks,
+                widen: *widen,
+                write: !dry_run,
+            };
+            let proposed = grants::propose(pipeline, how)?;
+            show::proposed(&proposed, pipeline, json);
+            let held_back = proposed.iter().any(grants::Proposed::is_held_back);
+            return Ok(ExitCode::from(u8::from(held_back && !dry_run)));
         }
         Grant::List { reach, here } => {
             let deployment = Deployment::find(&here.dir)?;

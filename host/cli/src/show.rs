@@ -1,12 +1,14 @@
 //! Every answer, as text for people or as one JSON document.
 
 mod access;
+mod inspect;
 mod plugins;
 mod run;
 mod state;
 
 pub use access::{accesses, reaching};
-pub use plugins::{grant_files, grants, packed, page, proposed};
+pub use inspect::{diff, new_key, page, sarif, standing, vouched};
+pub use plugins::{grant_files, grants, packed, proposed};
 pub use run::{checked, report};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
 

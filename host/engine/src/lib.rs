@@ -25,6 +25,7 @@ mod guest;
 mod instance;
 mod json;
 mod link;
+mod origin;
 mod plugin;
 mod sink;
 mod source;
@@ -35,6 +36,7 @@ mod transform;
 
 pub use artifact::{Artifact, ArtifactError, pack};
 pub use engine::{Engine, EngineError, Settings};
+pub use origin::{Dependency, Origin, Producer, origin};
 pub use plugin::{Context, Plugin};
 pub use sink::{Sink, SinkRejection};
 pub use sluice_model::checkpoint::Commit;

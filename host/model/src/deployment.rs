@@ -21,6 +21,8 @@ pub struct Deployment {
     pub secrets: Secrets,
     /// The organisation's rules over every grant.
     pub policy: Policy,
+    /// Whose signatures are believed.
+    pub trust: Trust,
 }
 
 /// `[policy]`
@@ -28,6 +30,14 @@ pub struct Deployment {
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// The policy file. One that is named must be there; where none is named, `policy.toml` need not be.
+    pub file: Option<PathBuf>,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// The trust file. One that is named must be there; where none is named, `trust.toml` need not be.
     pub file: Option<PathBuf>,
 }
 

@@ -54,6 +54,17 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// A manifest, and the config schema beside it.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// The list of crates inside a component, unpacked. Stops a decompression bomb in a section that only people read.
+pub const DEPENDENCIES_BYTES_MAX: usize = 2 << 20;
+/// Tools, crates and unreadable sections that are listed of one component. Stops a page without end.
+pub const ORIGIN_ENTRIES_MAX: usize = 5_000;
+/// Paths of one manifest compared with those of another. Stops two long lists from multiplying: what is more is told as
+/// wider, uncompared.
+pub const COMPARISONS_MAX: usize = 4 << 20;
+/// A signature file. Stops a signature from being a parser's burden before anybody vouches for it.
+pub const SIGNATURE_BYTES_MAX: usize = 64 << 10;
+/// How far a signer's clock may run before ours. A statement from later than that was made to outlive its key.
+pub const SIGNATURE_SKEW_MAX: Duration = Duration::from_hours(1);
 
 /// Linear memory of one instance where the manifest names none, and the ceiling of what it may name.
 pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;

@@ -120,6 +120,11 @@ pub fn common(ours: Network, theirs: Network) -> Option<Network> {
     contains(large, small.address).then_some(small)
 }
 
+/// Whether all addresses of the second are in the first.
+pub(crate) fn includes(ours: Network, theirs: Network) -> bool {
+    ours.bits <= theirs.bits && contains(ours, theirs.address)
+}
+
 fn same_v4(network: Ipv4Addr, address: Ipv4Addr, bits: u8) -> bool {
     let differ = network.to_bits() ^ address.to_bits();
     differ.leading_zeros() >= u32::from(bits)

@@ -141,6 +141,15 @@ impl HostPattern {
         }
     }
 
+    /// Does it name every host that the other does?
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (ours, Self::Only(host)) => ours.matches(host),
+            (Self::Only(_), Self::Below(_)) => false,
+            (Self::Below(ours), Self::Below(theirs)) => ours == theirs || below(theirs, ours),
+        }
+    }
+
     /// Is there a host that both name?
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {

@@ -2,7 +2,9 @@
 
 pub mod address;
 mod asked;
+pub mod asks;
 mod columns;
+pub mod diff;
 pub mod effective;
 pub mod headers;
 pub mod host;
@@ -10,11 +12,15 @@ pub mod imports;
 mod organisation;
 pub mod path;
 mod propose;
+mod reach;
 mod refuse;
+pub mod risk;
 mod rules;
 mod settings;
 mod start;
 mod target;
+pub mod trust;
+mod upgrade;
 
 pub use effective::{Effective, Explained, Sought, SoughtError};
 pub use organisation::{Forbidden, Organisation};
@@ -23,3 +29,4 @@ pub use refuse::missing_secret;
 pub use rules::{Credential, Sending};
 pub use start::NotGranted;
 pub use target::{Target, TargetError};
+pub use upgrade::{Asking, Upgrade, upgrade};

@@ -160,6 +160,21 @@ impl PathPattern {
         });
         fixed && (self.open || parts.next().is_none())
     }
+
+    /// Does it permit every path that the other does?
+    pub fn includes(&self, other: &Self) -> bool {
+        let fixed =
+            self.parts
+                .iter()
+                .enumerate()
+                .all(|(at, ours)| match (ours, other.parts.get(at)) {
+                    (Part::Is(ours), Some(Part::Is(theirs))) => ours == theirs,
+                    (Part::Any, Some(Part::Is(theirs))) => !theirs.is_empty(),
+                    (Part::Any, Some(Part::Any)) => true,
+                    (Part::Is(_), Some(Part::Any)) | (_, None) => false,
+                });
+        fixed && (self.open || (!other.open && self.parts.len() == other.parts.len()))
+    }
 }
 
 impl fmt::Display for PathPattern {

@@ -39,6 +39,12 @@ impl Deployment {
         })
     }
 
+    /// Whether there is a deployment at this folder or above it.
+    pub fn is_around(start: &Path) -> bool {
+        std::path::absolute(Path::new(".").join(start))
+            .is_ok_and(|start| start.ancestors().any(|folder| folder.join(FILE).is_file()))
+    }
+
     /// Where checkpoints and dead letters are kept.
     pub fn state_dir(&self) -> PathBuf {
         self.base.join(&self.settings.state.dir).join("state")

@@ -2,6 +2,8 @@
 
 use crate::deployment::{Deployment, plain, read, shown};
 use crate::plan::told_by_policy;
+use crate::renew::{self, Asker, Renewal};
+use crate::signing::{Standing, Trusting};
 use crate::{Error, plugins, policy, settings};
 use serde::Serialize;
 use serde_json::Value;
@@ -120,79 +122,157 @@ pub struct Proposed {
     pub written: bool,
     /// What of it the organisation's policy forbids: with this, it would not start.
     pub forbidden: Vec<FileError>,
+    /// What is known of who made the plugin.
+    pub made_by: Standing,
+    /// Where the plugin changed since it was granted: how its grant is carried over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<Renewal>,
 }
 
-/// The grants that a pipeline needs and has not: all that its plugins ask for, with its settings filled in. With
-/// `write` they are put into the grant folder, where a person can narrow them; a file that is there is never written
-/// over.
-pub fn propose(file: &Path, networks: &[Network], write: bool) -> Result<Vec<Proposed>, Error> {
+impl Proposed {
+    /// Whether it was held back: it would widen what was granted, and nobody said that it may.
+    pub fn is_held_back(&self) -> bool {
+        !self.written && self.renews.as_ref().is_some_and(Renewal::is_wider)
+    }
+}
+
+/// How grants are proposed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How<'a> {
+    /// Networks outside the public internet that the hosts asked for may be in.
+    pub networks: &'a [Network],
+    /// Whether what a newer plugin asks beyond its older grant is granted too.
+    pub widen: bool,
+    /// Whether they are written.
+    pub write: bool,
+}
+
+/// The grants that a pipeline needs and has not: all that its plugins ask for, with its settings filled in. Written,
+/// they are put into the grant folder, where a person can narrow them. A file that is there is written over only where
+/// it grants an older component of the same plugin, and then it stays as narrow as it was unless widening is said.
+pub fn propose(file: &Path, how: How<'_>) -> Result<Vec<Proposed>, Error> {
     let deployment = Deployment::find(file.parent().unwrap_or(Path::new(".")))?;
     let text = read(file)?;
     let shown_file = shown(file);
     let pipeline = Pipeline::parse(&shown_file, &text)?;
     let granted = all(&deployment)?;
     let policy = policy::read(&deployment).map_err(Error::Wrong)?;
+    let trusting = Trusting::of(&deployment)?;
     let shelf = plugins::Shelf::default();
-    let mut plugins: Vec<(Artifact, Vec<(Role, Value)>)> = Vec::new();
-    let named = secrets(&pipeline);
+    let mut plugins: Vec<Asking> = Vec::new();
+    let secrets = secrets(&pipeline);
+    let named = |name: &SecretName| secrets.contains(&name);
     for (reference, role, config, pointer) in uses(&pipeline) {
-        let artifact = plugins::resolve(&deployment, &shelf, reference).map_err(|missing| {
+        let resolved = plugins::resolve(&deployment, &shelf, reference).and_then(|found| {
+            let made_by = trusting.judge(&found.file, &found.artifact)?;
+            Ok((found.artifact, made_by))
+        });
+        let (mut artifact, made_by) = resolved.map_err(|missing| {
             let mut problem =
                 FileError::new(&shown_file, missing.message).at_pointer(&text, &pointer);
             problem.hint = missing.hint;
             problem
         })?;
-        let mut artifact = artifact.artifact;
-        artifact.manifest = artifact
-            .manifest
-            .without_unnamed(|name| named.contains(&name));
+        artifact.manifest = artifact.manifest.without_unnamed(named);
         let with = (role, settings::json(config));
         match plugins
             .iter_mut()
-            .find(|(known, _)| known.digest == artifact.digest)
+            .find(|known| known.artifact.digest == artifact.digest)
         {
-            Some((_, uses)) => uses.push(with),
-            None => plugins.push((artifact, vec![with])),
+            Some(known) => known.uses.push(with),
+            None => plugins.push(Asking {
+                artifact,
+                made_by,
+                uses: vec![with],
+            }),
         }
     }
     let name = &pipeline.pipeline.name;
     let mut proposed = Vec::new();
-    for (artifact, uses) in plugins {
-        let about = &artifact.manifest.plugin;
-        if find(&granted, &about.name, artifact.digest, name).is_ok() {
-            continue;
-        }
-        let uses: Vec<(Role, &Value)> = uses.iter().map(|(role, config)| (*role, config)).collect();
-        let grant =
-            sluice_policy::propose(&artifact.manifest, &uses, artifact.digest, name, networks)
-                .map_err(|refused| {
-                    let told = |refusal: &sluice_model::ports::Refusal| {
-                        FileError::new(&shown_file, refusal.to_string())
-                    };
-                    Error::Wrong(refused.iter().map(told).collect())
-                })?;
-        let forbidden = forbidden(&deployment, &policy, &artifact.manifest, &uses, &grant);
-        let path = file_for(&deployment, &about.name, name);
-        let text = toml::to_string(&grant).expect("a grant is plain data, which TOML holds");
-        proposed.push(Proposed {
-            file: shown(&path),
-            grant,
-            text,
-            written: write,
-            forbidden,
-        });
+    for asking in &plugins {
+        let about = &asking.artifact.manifest.plugin;
+        let uses: Vec<(Role, &Value)> = asking
+            .uses
+            .iter()
+            .map(|(role, config)| (*role, config))
+            .collect();
+        let asker = Asker {
+            artifact: &asking.artifact,
+            manifest: &asking.artifact.manifest,
+            uses: &uses,
+            networks: how.networks,
+            named: &named,
+        };
+        let refused = |refused: Vec<sluice_model::ports::Refusal>| {
+            let told = |refusal: &sluice_model::ports::Refusal| {
+                FileError::new(&shown_file, refusal.to_string())
+            };
+            Error::Wrong(refused.iter().map(told).collect())
+        };
+        let mut one = match find(&granted, &about.name, asking.artifact.digest, name) {
+            Ok(_) => continue,
+            Err(Missing::Two(one, other)) => {
+                let message = format!(
+                    "`{}` has two grants in this pipeline, `{one}` and `{other}`",
+                    about.name
+                );
+                return Err(FileError::new(&shown_file, message)
+                    .hint("keep the one that is meant")
+                    .into());
+            }
+            Err(Missing::Changed { file, .. }) => {
+                let old = granted.iter().find(|filed| filed.file == file);
+                let old = old.expect("the file was named because it is among them");
+                renewed(&deployment, &shelf, old, asking, &asker, how).map_err(
+                    |error| match error {
+                        Renewing::Refused(wrong) => refused(wrong),
+                        Renewing::Failed(error) => error,
+                    },
+                )?
+            }
+            Err(Missing::None) => {
+                let grant = sluice_policy::propose(
+                    asker.manifest,
+                    &uses,
+                    asking.artifact.digest,
+                    name,
+                    how.networks,
+                )
+                .map_err(refused)?;
+                let path = file_for(&deployment, &about.name, name);
+                let text =
+                    toml::to_string(&grant).expect("a grant is plain data, which TOML holds");
+                Proposed {
+                    file: shown(&path),
+                    grant,
+                    text,
+                    written: how.write,
+                    forbidden: Vec::new(),
+                    made_by: asking.made_by.clone(),
+                    renews: None,
+                }
+            }
+        };
+        one.forbidden = forbidden(&deployment, &policy, asker.manifest, &uses, &one.grant);
+        proposed.push((one, asker.artifact));
     }
     // All or none: half a pipeline's grants would only be found out about when it does not start.
-    let forbidden = proposed.iter().flat_map(|grant| &grant.forbidden);
+    let forbidden = proposed.iter().flat_map(|(grant, _)| &grant.forbidden);
     let forbidden: Vec<FileError> = forbidden.cloned().collect();
-    if write && !forbidden.is_empty() {
+    if how.write && !forbidden.is_empty() {
         return Err(Error::Wrong(forbidden));
     }
-    for grant in proposed.iter().filter(|grant| grant.written) {
-        let path = file_for(&deployment, &grant.grant.grant.plugin, name);
-        put(&deployment, &path, &grant.text)?;
+    for (grant, artifact) in proposed.iter().filter(|(grant, _)| grant.written) {
+        match &grant.renews {
+            Some(_) => replace(Path::new(&grant.file), &grant.text)?,
+            None => {
+                let path = file_for(&deployment, &grant.grant.grant.plugin, name);
+                put(&deployment, &path, &grant.text)?;
+            }
+        }
+        renew::keep_asked(&deployment, artifact)?;
     }
-    Ok(proposed)
+    Ok(proposed.into_iter().map(|(grant, _)| grant).collect())
 }
 
 /// What the policy forbids of a grant, in each of these roles.
@@ -239,6 +319,53 @@ pub fn of_plugin(deployment: &Deployment, plugin: &str) -> Result<Vec<Filed>, Er
     Ok(found)
 }
 
+/// A plugin of the pipeline, and each use of it there.
+struct Asking {
+    artifact: Artifact,
+    made_by: Standing,
+    uses: Vec<(Role, Value)>,
+}
+
+enum Renewing {
+    Refused(Vec<sluice_model::ports::Refusal>),
+    Failed(Error),
+}
+
+/// The grant of an older component, carried over in its own file.
+fn renewed(
+    deployment: &Deployment,
+    shelf: &plugins::Shelf,
+    old: &Filed,
+    asking: &Asking,
+    asker: &Asker<'_>,
+    how: How<'_>,
+) -> Result<Proposed, Renewing> {
+    let failed = |error: FileError| Renewing::Failed(error.into());
+    let renewal = renew::renewal(deployment, shelf, &old.grant, asker, how.widen)
+        .map_err(Renewing::Refused)?;
+    let path = Path::new(&old.file);
+    let before = read(path).map_err(failed)?;
+    let grant = renewal.upgrade.grant.clone();
+    let text = renew::rewritten(&before, old, &grant);
+    Ok(Proposed {
+        file: old.file.clone(),
+        grant,
+        text,
+        written: how.write && (how.widen || !renewal.is_wider()),
+        forbidden: Vec::new(),
+        made_by: asking.made_by.clone(),
+        renews: Some(renewal),
+    })
+}
+
+/// Whole, in the place of what was there.
+fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let told = |error: std::io::Error| Error::wrong(FileError::new(shown(path), plain(&error)));
+    let partial = path.with_extension("toml.part");
+    std::fs::write(&partial, text).map_err(told)?;
+    std::fs::rename(&partial, path).map_err(told)
+}
+
 fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {
     let folder = deployment.grants_dir();
     let told = |path: &Path, error: &std::io::Error| {
@@ -247,11 +374,9 @@ fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {
     std::fs::create_dir_all(&folder).map_err(|error| told(&folder, &error))?;
     let mut file = std::fs::File::create_new(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::wrong(
-            FileError::new(
-                shown(path),
-                "this file is there, and grants another component of that name",
-            )
-            .hint("compare the two (`sluice grant show`), then remove it and run this again"),
+            FileError::new(shown(path), "this file is there, and grants something else").hint(
+                "see what it grants (`sluice grant show`); rename or remove it, and run this again",
+            ),
         ),
         _ => told(path, &error),
     })?;

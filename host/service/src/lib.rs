@@ -12,11 +12,14 @@ pub mod keeping;
 pub mod plan;
 pub mod plugins;
 pub mod policy;
+pub mod renew;
 pub mod report;
 pub mod run;
 mod schemas;
 mod secrets;
 mod settings;
+pub mod signing;
+mod ungranted;
 pub mod watch;
 
 pub use error::Error;

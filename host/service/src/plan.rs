@@ -2,9 +2,11 @@
 //! Everything here is decided without running a plugin; what only a plugin can say is asked in `check`.
 
 use crate::deployment::{Deployment, read, shown};
-use crate::grants::{self, Filed, Missing};
+use crate::grants::{self, Filed};
 use crate::plugins::{self, Found, Shelf};
-use crate::{policy, secrets, settings};
+use crate::renew::{self, Asker};
+use crate::signing::{Standing, Trusting};
+use crate::{policy, secrets, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId, StreamName};
@@ -49,6 +51,8 @@ pub struct Stage {
     pub id: StageId,
     /// Its component.
     pub artifact: Artifact,
+    /// What is known of who made it.
+    pub standing: Standing,
     /// Its settings.
     pub config: Value,
     /// What it may do.
@@ -89,6 +93,24 @@ impl Plan {
         FileError::new(&self.file, message).at_pointer(&self.text, pointer)
     }
 
+    /// The plugins that nobody vouches for whom this deployment trusts, each with its version, once.
+    pub fn unsigned(&self) -> Vec<String> {
+        let stages = [&self.source]
+            .into_iter()
+            .chain(&self.transforms)
+            .chain(&self.sinks);
+        let mut names: Vec<String> = stages
+            .filter(|stage| !stage.standing.is_signed())
+            .map(|stage| {
+                let about = &stage.artifact.manifest.plugin;
+                format!("{} {}", about.name, about.version)
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// How much the host gathers before a write: the least of what the sinks ask for.
     pub fn unit(&self) -> Unit {
         let units = self.sinks.iter().map(|sink| sink.effective.unit);
@@ -114,9 +136,11 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
     let pipeline = Pipeline::parse(&shown, &text).map_err(|problem| vec![problem])?;
     let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
     let policy = policy::read(&deployment)?;
+    let trusting = Trusting::of(&deployment).map_err(|problem| vec![problem])?;
     Maker {
         deployment,
         policy,
+        trusting,
         shelf: Shelf::default(),
         file: shown,
         text,
@@ -129,6 +153,7 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
 struct Maker {
     deployment: Deployment,
     policy: Arc<Organisation>,
+    trusting: Trusting,
     shelf: Shelf,
     file: String,
     text: String,
@@ -203,8 +228,12 @@ impl Maker {
     fn stage(&mut self, pipeline: &PipelineName, written: &Written<'_>) -> Option<Stage> {
         let place = format!("{}/plugin", written.pointer);
         let found = plugins::resolve(&self.deployment, &self.shelf, written.plugin);
-        let Found { file: _, artifact } = match found {
-            Ok(found) => found,
+        let judged = found.and_then(|found| {
+            let standing = self.trusting.judge(&found.file, &found.artifact)?;
+            Ok((found.artifact, standing))
+        });
+        let (artifact, standing) = match judged {
+            Ok(judged) => judged,
             Err(missing) => {
                 self.told(&place, missing.message, missing.hint);
                 return None;
@@ -235,7 +264,7 @@ impl Maker {
         let fits = found.is_empty();
         self.problems.extend(found);
         self.imports(&artifact, &place);
-        self.loads(&artifact, &place);
+        self.loads(&artifact, &standing, &place);
         let secrets = self.secrets(&artifact.manifest, written);
         let manifest = artifact
             .manifest
@@ -254,6 +283,7 @@ impl Maker {
             streams: written.streams.to_vec(),
             pointer: written.pointer.clone(),
             artifact,
+            standing,
         })
     }
 
@@ -268,10 +298,11 @@ impl Maker {
         }
     }
 
-    /// May it run at all? There are no signatures to verify yet: each plugin is an unsigned one.
-    fn loads(&mut self, artifact: &Artifact, place: &str) {
+    /// May it run at all, signed as it is?
+    fn loads(&mut self, artifact: &Artifact, standing: &Standing, place: &str) {
         let name = &artifact.manifest.plugin.name;
-        if let Err(refusal) = self.policy.may_load(name, None) {
+        let signer = standing.signer().map(ToString::to_string);
+        if let Err(refusal) = self.policy.may_load(name, signer.as_deref()) {
             self.told(place, format!("`{name}`: {}", refusal.reason), refusal.hint);
         }
     }
@@ -345,7 +376,17 @@ impl Maker {
         let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
             Ok(filed) => filed,
             Err(missing) => {
-                let (message, hint) = ungranted(&missing, &artifact.manifest, &self.file);
+                let asker = Asker {
+                    artifact,
+                    manifest,
+                    uses: &[(stage.role, config)],
+                    networks: &[],
+                    named: &|name| manifest.secret.iter().any(|secret| &secret.name == name),
+                };
+                let (message, hint) =
+                    ungranted::told(&missing, &self.grants, &asker, &self.file, |old| {
+                        renew::renewal(&self.deployment, &self.shelf, old, &asker, false)
+                    });
                 self.told(place, message, Some(hint));
                 return None;
             }
@@ -452,28 +493,6 @@ pub(crate) fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
         streams: &[],
     }));
     stages
-}
-
-fn ungranted(missing: &Missing, manifest: &Manifest, file: &str) -> (String, String) {
-    let name = &manifest.plugin.name;
-    let grant = format!("`sluice grant new {file}` shows what it asks and writes the grant");
-    match missing {
-        Missing::None => (format!("`{name}` is not granted in this pipeline"), grant),
-        Missing::Changed {
-            file: granted,
-            granted: digest,
-        } => (
-            format!(
-                "`{name}` is not the component that `{granted}` grants ({}): it has changed",
-                digest.short()
-            ),
-            format!("{grant}; remove the old one once you have compared them"),
-        ),
-        Missing::Two(one, other) => (
-            format!("`{name}` has two grants in this pipeline, `{one}` and `{other}`"),
-            "keep the one that is meant".to_owned(),
-        ),
-    }
 }
 
 /// Exactly once where the one sink stores the place with the records; effectively once where every sink drops what

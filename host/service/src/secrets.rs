@@ -47,7 +47,7 @@ fn from_file(file: &Path) -> Result<Secret, String> {
 }
 
 /// A secret that others on the machine can read is no secret.
-fn only_its_owner(metadata: &std::fs::Metadata) -> Result<(), String> {
+pub(crate) fn only_its_owner(metadata: &std::fs::Metadata) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o777;
     if mode.trailing_zeros() >= 6 {

@@ -56,6 +56,7 @@ pub async fn check(plan: Plan) -> Result<Checked, Error> {
                 )
             })
             .collect(),
+        unsigned: plan.unsigned(),
         streams: shape.streams,
         splits: shape.splits.len(),
         guarantee: plan.guarantee,
@@ -69,6 +70,10 @@ pub async fn run(
     drain: watch::Receiver<bool>,
 ) -> Result<RunReport, Error> {
     let began = Instant::now();
+    let unsigned = plan.unsigned();
+    if !unsigned.is_empty() {
+        tracing::warn!(pipeline = %plan.name(), plugins = unsigned.join(", "), "plugins that nobody vouches for");
+    }
     let plan = Arc::new(plan);
     // Opening the store and loading the plugins take the longest, and know nothing of each other.
     let opening = {
