@@ -365,7 +365,7 @@ fn secrets_are_set_listed_taken_back_and_removed() {
     std::thread::sleep(Duration::from_millis(5));
     refused(
         &host.sluice(&["check", "push.toml"]),
-        &["push.toml:9:", "it expired", "secret rotate api"],
+        &["push.toml:10:", "it expired", "secret rotate api"],
     );
     drop(host.sluice(&["secret", "rotate", "api", "--undo"]).done());
     drop(host.sluice(&["check", "push.toml"]).done());
@@ -380,7 +380,7 @@ fn secrets_are_set_listed_taken_back_and_removed() {
     drop(host.sluice(&["secret", "remove", "api", "--yes"]).done());
     refused(
         &host.sluice(&["check", "push.toml"]),
-        &["push.toml:9:", "no secret `api`", "secret set api"],
+        &["push.toml:10:", "no secret `api`", "secret set api"],
     );
     host.edit("sluice.toml", "\"vault\"", "\"env\"");
     refused(

@@ -19,7 +19,7 @@ pub fn open(deployment: &Deployment) -> Result<Vault, Error> {
     if deployment.settings.secrets != Settings::Vault {
         let file = shown(&deployment.base.join(FILE));
         let problem = FileError::new(file, "this deployment's secrets are not in a vault");
-        return Err(problem.hint("`[secrets]`\n`provider = \"vault\"`").into());
+        return Err(problem.hint("[secrets]\nprovider = \"vault\"").into());
     }
     let source = key::source(deployment)?;
     Ok(Vault::open(&deployment.vault_file(), &*source)?)
