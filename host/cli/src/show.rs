@@ -4,12 +4,14 @@ mod access;
 mod inspect;
 mod plugins;
 mod run;
+mod sealed;
 mod state;
 
 pub use access::{accesses, reaching};
 pub use inspect::{diff, new_key, page, sarif, standing, vouched};
 pub use plugins::{grant_files, grants, packed, proposed};
 pub use run::{checked, report};
+pub use sealed::{key_made, key_rotated, secret_removed, secret_stored, secrets, shredded, state};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
 
 use serde::Serialize;

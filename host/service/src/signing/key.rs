@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::deployment::{plain, shown};
-use crate::secrets::only_its_owner;
+use crate::secrets::folder::only_its_owner;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::Serialize;
