@@ -91,8 +91,8 @@ impl Rule {
             port,
             methods,
             paths,
-            networks: Vec::new(),
             role,
+            ..grant::Http::default()
         }
     }
 }
