@@ -13,6 +13,7 @@ mod demo;
 mod plugins;
 mod project;
 mod server;
+mod servers;
 mod steps;
 mod suite;
 

@@ -148,6 +148,8 @@ pub struct Ground {
     pub secrets: bool,
     /// Who knows its value, where it is not [`SECRET`].
     pub vault: Option<Arc<Vault>>,
+    /// The same, of another kind.
+    pub provider: Option<Arc<dyn Secrets>>,
     /// More lines of the grant: of both `[[http]]`, of the first, of the `[[secret]]`.
     pub both: String,
     pub first: String,
@@ -165,6 +167,7 @@ impl Default for Ground {
             auth: None,
             secrets: true,
             vault: None,
+            provider: None,
             both: String::new(),
             first: String::new(),
             terms: String::new(),
@@ -182,7 +185,17 @@ impl Ground {
     }
 
     pub fn door_with(self, server: &Server, names: Arc<dyn Resolver>) -> (Door, Arc<Watch>) {
-        let (manifest, grant) = self.files(server.port());
+        self.door_at(server.port(), names)
+    }
+
+    /// The door onto whatever listens there.
+    pub fn door_to(self, port: u16) -> Door {
+        let names: Arc<dyn Resolver> = Arc::<Names>::clone(&self.names);
+        self.door_at(port, names).0
+    }
+
+    fn door_at(self, port: u16, names: Arc<dyn Resolver>) -> (Door, Arc<Watch>) {
+        let (manifest, grant) = self.files(port);
         let stage = StageId {
             role: Role::Source,
             index: 0,
@@ -198,9 +211,10 @@ impl Ground {
         let secret = (name("token"), Secret::new(SECRET.as_bytes().to_vec()));
         let fixed: HashMap<SecretName, Secret> =
             self.secrets.then_some(secret).into_iter().collect();
-        let secrets: Arc<dyn Secrets> = match self.vault {
-            Some(vault) => vault,
-            None => Arc::new(fixed),
+        let secrets: Arc<dyn Secrets> = match (self.provider, self.vault) {
+            (Some(provider), _) => provider,
+            (None, Some(vault)) => vault,
+            (None, None) => Arc::new(fixed),
         };
         let watch = Arc::new(Watch::default());
         let observer: Arc<dyn Observer> = Arc::<Watch>::clone(&watch);
