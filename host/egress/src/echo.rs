@@ -17,7 +17,6 @@ const SECRET_BYTES_MIN: usize = 16;
 /// Every form of some values that is looked for. Holds the secret, so it has no `Debug`.
 pub(crate) struct Forms {
     finders: Vec<Finder<'static>>,
-    longest: usize,
 }
 
 /// An answer repeats the secret.
@@ -40,13 +39,9 @@ impl Forms {
         }
         forms.sort_unstable();
         forms.dedup();
-        let longest = forms.iter().map(Vec::len).max()?;
-        Some(Self {
-            finders: forms
-                .iter()
-                .map(|form| Finder::new(form).into_owned())
-                .collect(),
-            longest,
+        let finders = forms.iter().map(|form| Finder::new(form).into_owned());
+        (!forms.is_empty()).then(|| Self {
+            finders: finders.collect(),
         })
     }
 
@@ -58,14 +53,14 @@ impl Forms {
 
     /// How many bytes at the end may be the beginning of a form.
     fn begun_in(&self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(self.longest - 1);
-        let begins = |count: &usize| {
-            let end = &bytes[bytes.len() - count..];
-            self.finders
-                .iter()
-                .any(|finder| finder.needle().starts_with(end))
+        let begun = |finder: &Finder<'static>| {
+            let (needle, most) = (finder.needle(), bytes.len().min(finder.needle().len() - 1));
+            let end = &bytes[bytes.len() - most..];
+            let mut begins = memchr::memchr_iter(needle[0], end);
+            let at = begins.find(|at| needle.starts_with(&end[*at..]));
+            at.map_or(0, |at| most - at)
         };
-        (1..=most).rev().find(begins).unwrap_or(0)
+        self.finders.iter().map(begun).max().unwrap_or(0)
     }
 
     /// Looks through an answer's headers.

@@ -93,12 +93,14 @@ impl Tokens {
         if let Some(token) = fresh(&*slot.lock().await, &value) {
             return Ok(token);
         }
+        let host = terms.target.authority();
         let (this, name, terms) = (Arc::clone(self), name.clone(), terms.clone());
         let renewed = tokio::spawn(async move { this.renew(&name, &terms).await }).await;
         renewed.unwrap_or_else(|_| {
-            Err(HttpError::TooLarge(
-                "fetching a token broke down".to_owned(),
-            ))
+            Err(HttpError::Protocol {
+                host,
+                reason: "fetching a token broke down in the host".to_owned(),
+            })
         })
     }
 

@@ -179,6 +179,22 @@ pub struct SecretUse {
     pub reason: String,
 }
 
+impl SecretUse {
+    /// A key that says something of another use.
+    fn stray(&self) -> Option<(&'static str, &'static str)> {
+        let oauth2 = self.place == SecretPlace::OAuth2;
+        let aws = self.place == SecretPlace::AwsSigV4;
+        let given = [
+            ("token_url", "oauth2", self.token_url.is_some() && !oauth2),
+            ("scopes", "oauth2", !self.scopes.is_empty() && !oauth2),
+            ("service", "aws-sigv4", self.service.is_some() && !aws),
+            ("region", "aws-sigv4", self.region.is_some() && !aws),
+        ];
+        let stray = given.into_iter().find(|(_, _, stray)| *stray);
+        stray.map(|(key, only, _)| (key, only))
+    }
+}
+
 /// What the host does with a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`, `oauth2`, `aws-sigv4`,
 /// `hmac-sha256:NAME`, `mtls`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -381,6 +397,15 @@ impl Manifest {
             }
         }
         for (at, secret) in self.secret.iter().enumerate() {
+            if let Some((key, only)) = secret.stray() {
+                return wrong(
+                    format!(
+                        "`{key}` is for `use = \"{only}\"`, not for `{}`",
+                        secret.place
+                    ),
+                    &[key],
+                );
+            }
             if self.secret[..at]
                 .iter()
                 .any(|other| other.name == secret.name)
@@ -523,5 +548,14 @@ call_time = "10s"
             "`cookie` is not a use of a secret",
         );
         check("reason = \"API token.\"", "", "missing field `reason`");
+        for key in [
+            "token_url = \"x\"",
+            "scopes = [\"x\"]",
+            "service = \"x\"",
+            "region = \"x\"",
+        ] {
+            let to = format!("use = \"bearer\"\n{key}");
+            check("use = \"bearer\"", &to, "not for `bearer`");
+        }
     }
 }
