@@ -118,6 +118,19 @@ pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_mins(1);
 /// Between two pieces of an answer's body. Stops a slow trickle from holding a connection.
 pub const HTTP_BETWEEN_BYTES_TIME_MAX: Duration = Duration::from_secs(30);
+/// Waiting for all of an answer's body. Stops a server that sends a byte now and then from holding a connection for
+/// ever.
+pub const HTTP_ANSWER_TIME_MAX: Duration = Duration::from_mins(10);
+/// What `rate` in a grant may say: each of these requests' beginning is remembered. Stops a slip of the pen from
+/// filling memory.
+pub const HTTP_RATE_REQUESTS_MAX: u32 = 10_000;
+/// What a token endpoint may answer. Stops it from being a way to fill the host's memory.
+pub const OAUTH2_ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// Trading a secret for a token, from the look-up of its host to the last byte of the answer. Stops one token endpoint
+/// from holding all requests that wait for it.
+pub const OAUTH2_TIME_MAX: Duration = Duration::from_secs(30);
+/// An access token, and a refresh token. Stops what a token endpoint says from growing every request after it.
+pub const OAUTH2_TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// One value in the state store. Stops one caller from filling the store's memory: a batch is held in memory whole.
 pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;

@@ -10,6 +10,7 @@ pub use report::{Explained, Sought, SoughtError};
 
 use crate::address;
 use crate::asked::{self, Asked};
+use crate::budget::{self, Budget, Spent};
 use crate::columns::Columns;
 use crate::headers;
 use crate::organisation::{Bound, Forbidden, Organisation};
@@ -17,15 +18,17 @@ use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
 use crate::target::Target;
+use crate::terms::{self, Terms};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
-use sluice_model::ids::{PipelineName, PluginName, StageId};
+use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
 use sluice_model::manifest::{DirMode, Manifest, Unit};
 use sluice_model::ports::Refusal;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -104,7 +107,9 @@ impl Effective {
             refusals.into_iter().map(NotGranted::malformed).collect()
         };
         let asked = Asked::of(manifest, stage.role, config).map_err(malformed)?;
-        let allowances = asked::allowances(grant, stage.role).map_err(malformed)?;
+        let allowances = asked::allowances(grant, stage.role, base).map_err(malformed)?;
+        let file = File::Grant(&manifest.plugin.name, pipeline);
+        let (terms, wrong) = terms::all(manifest, grant, &asked, config, base, file);
         let dirs = grant
             .dir
             .iter()
@@ -140,14 +145,15 @@ impl Effective {
                 reads: Columns::of(grant.data.reads.iter().cloned()),
                 writes: Columns::of(grant.data.writes.iter().cloned()),
             },
-            asks: asked.http.clone(),
+            asks: asked.http.iter().map(|ask| with(ask, &terms)).collect(),
             allowances,
             base: base.to_owned(),
             policy: Arc::default(),
             bounds: Vec::new(),
             wished: Wished::of(manifest, grant),
         };
-        let missing = start::missing(&effective, &asked, grant);
+        let mut missing = start::missing(&effective, &asked, grant);
+        missing.extend(wrong);
         if missing.is_empty() {
             Ok(effective)
         } else {
@@ -248,16 +254,17 @@ impl Effective {
             let rules: Vec<&HttpRule> = self.asks.iter().map(|ask| &ask.rule).collect();
             return Err(refuse::http(self.manifest(), &rules, method, &target));
         };
-        let fits = |allowance: &&Allowance| allowance.rule.permits(method, &target);
-        let granted = self.allowances.iter().filter(fits);
-        if granted.clone().next().is_none() {
+        let fits = |(_, allowance): &(usize, &Allowance)| allowance.rule.permits(method, &target);
+        let granted: Vec<(usize, &Allowance)> =
+            self.allowances.iter().enumerate().filter(fits).collect();
+        let Some((_, first)) = granted.first() else {
             let rules: Vec<&HttpRule> = self
                 .allowances
                 .iter()
                 .map(|allowance| &allowance.rule)
                 .collect();
             return Err(refuse::http(self.grant(), &rules, method, &target));
-        }
+        };
         let ruled = self
             .policy
             .may_travel(target.scheme)
@@ -266,9 +273,18 @@ impl Effective {
         Ok(Sending {
             asked: refuse::request(method, &target),
             networks: granted
-                .flat_map(|allowance| allowance.networks.iter().copied())
+                .iter()
+                .flat_map(|(_, allowance)| allowance.networks.iter().copied())
                 .collect(),
+            // All that fit say the same of it.
+            ca: first.ca.clone(),
             auth: ask.auth.clone(),
+            budgets: granted
+                .iter()
+                .filter(|(_, allowance)| allowance.budget.is_bound())
+                .map(|(at, _)| *at)
+                .collect(),
+            table: "[[http]]",
             target,
         })
     }
@@ -284,6 +300,21 @@ impl Effective {
         ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
     }
 
+    /// What each `[[http]]` of the grant lets it spend in one run, in the order that [`Sending::budgets`] counts them.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.allowances.iter().map(|allowance| &allowance.budget)
+    }
+
+    /// May so much be spent, this request included, of the budget at this place?
+    pub fn may_spend(&self, sending: &Sending, at: usize, spent: &Spent) -> Result<(), Refusal> {
+        budget::check(self.grant(), sending, &self.allowances[at], spent)
+    }
+
+    /// The refusal of a request whose turn, by the rate of the budget at this place, comes only after such a wait.
+    pub fn too_fast(&self, sending: &Sending, at: usize, wait: Duration) -> Refusal {
+        budget::too_fast(self.grant(), sending, &self.allowances[at], wait)
+    }
+
     /// May the plugin set this header on this request?
     pub fn may_set_header(&self, sending: &Sending, name: &HeaderName) -> Result<(), Refusal> {
         if headers::forbidden(name) {
@@ -294,34 +325,42 @@ impl Effective {
                 "the host's to set",
             ));
         }
-        match &sending.auth {
-            Some(Credential {
-                name: secret,
-                place,
-            }) if headers::injected(place).as_ref() == Some(name) => Err(refuse::owned(
-                sending,
-                "header",
-                name.as_str(),
-                &format!("where the host puts secret `{secret}`"),
-            )),
-            _ => Ok(()),
-        }
+        let Some(Credential {
+            name: secret,
+            place,
+            ..
+        }) = &sending.auth
+        else {
+            return Ok(());
+        };
+        let why = if headers::injected(place).contains(name) {
+            format!("where the host puts secret `{secret}`")
+        } else if name == http::header::ACCEPT_ENCODING && headers::is_sent(place) {
+            format!("the host's to set: it looks for secret `{secret}` in the answer")
+        } else {
+            return Ok(());
+        };
+        Err(refuse::owned(sending, "header", name.as_str(), &why))
     }
 
     /// May the plugin send this query? It may not have the parameter that the host puts a secret in.
     pub fn may_set_query(&self, sending: &Sending, query: &str) -> Result<(), Refusal> {
-        use sluice_model::manifest::SecretPlace::Query;
-        match &sending.auth {
-            Some(Credential {
-                name: secret,
-                place: Query(name),
-            }) if headers::query_has(query, name) => Err(refuse::owned(
+        let Some(Credential {
+            name: secret,
+            place,
+            ..
+        }) = &sending.auth
+        else {
+            return Ok(());
+        };
+        match headers::owned_parameter(place, query) {
+            Some(name) => Err(refuse::owned(
                 sending,
                 "query parameter",
-                name,
+                &name,
                 &format!("where the host puts secret `{secret}`"),
             )),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -348,6 +387,17 @@ impl Effective {
     pub(crate) fn grant(&self) -> File<'_> {
         File::Grant(&self.plugin, &self.pipeline)
     }
+}
+
+/// A wish, with what the grant fixes about its secret.
+fn with(ask: &Ask, terms: &HashMap<SecretName, Arc<Terms>>) -> Ask {
+    let mut ask = ask.clone();
+    if let Some(auth) = &mut ask.auth
+        && let Some(terms) = terms.get(&auth.name)
+    {
+        auth.terms = Arc::clone(terms);
+    }
+    ask
 }
 
 /// The manifest's wish or what goes without saying, under the grant's ceiling.

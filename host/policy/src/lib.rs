@@ -3,6 +3,7 @@
 pub mod address;
 mod asked;
 pub mod asks;
+mod budget;
 mod columns;
 pub mod diff;
 pub mod effective;
@@ -19,9 +20,11 @@ mod rules;
 mod settings;
 mod start;
 mod target;
+mod terms;
 pub mod trust;
 mod upgrade;
 
+pub use budget::{Budget, Spent, Turns};
 pub use effective::{Effective, Explained, Sought, SoughtError};
 pub use organisation::{Forbidden, Organisation};
 pub use propose::propose;
@@ -30,3 +33,4 @@ pub use rules::{Credential, Sending};
 pub use start::NotGranted;
 pub use target::{Target, TargetError};
 pub use upgrade::{Asking, Upgrade, upgrade};
+pub use terms::{Terms, TokenTerms};

@@ -38,6 +38,16 @@ pub(crate) fn bounded(text: &str) -> String {
     short
 }
 
+/// A mistake in one of the files, or in the settings.
+pub(crate) fn malformed(capability: &'static str, asked: &str, reason: String) -> Refusal {
+    Refusal {
+        capability,
+        asked: bounded(asked),
+        reason,
+        hint: None,
+    }
+}
+
 /// One of the two files that must both permit a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum File<'a> {
@@ -95,8 +105,7 @@ pub(crate) fn http_entry(rule: &HttpRule) -> grant::Http {
         port: (rule.port != rule.scheme.default_port()).then_some(rule.port),
         methods: rule.methods.clone(),
         paths: rule.paths.iter().map(ToString::to_string).collect(),
-        networks: Vec::new(),
-        role: None,
+        ..grant::Http::default()
     }
 }
 
@@ -179,8 +188,7 @@ fn http_lines(file: File<'_>, method: &str, target: &Target) -> String {
         port: (target.port != target.scheme.default_port()).then_some(target.port),
         methods: vec![bounded(method)],
         paths: vec![bounded(&target.path)],
-        networks: Vec::new(),
-        role: None,
+        ..grant::Http::default()
     };
     let lines = Lines {
         http: vec![entry],
@@ -271,8 +279,9 @@ pub(crate) fn address(file: File<'_>, sending: &Sending, barred: &Barred) -> Ref
             barred.address, barred.what
         ),
         hint: Some(format!(
-            "{}, in its `[[http]]` for `{}`, where that network is meant:\n{line}",
+            "{}, in its `{}` for `{}`, where that network is meant:\n{line}",
             file.place(),
+            sending.table,
             sending.target.host
         )),
     }

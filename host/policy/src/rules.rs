@@ -1,13 +1,17 @@
 //! Rules for requests, as a manifest asks and a grant allows, in types that can be compared; and the decision
 //! about one request. Not where the rules come from: see `asked` and `effective`.
 
+use crate::budget::Budget;
 use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::target::Target;
+use crate::terms::Terms;
 use sluice_model::grant::ipnet_text::Network;
 use sluice_model::ids::{Role, SecretName};
 use sluice_model::manifest::{Scheme, SecretPlace};
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Requests that one `[[http]]` speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +139,8 @@ pub(crate) struct Ask {
 pub(crate) struct Allowance {
     pub(crate) rule: HttpRule,
     pub(crate) networks: Vec<Network>,
+    pub(crate) ca: Option<Arc<Path>>,
+    pub(crate) budget: Budget,
 }
 
 /// A secret and where the host puts it. Both are the manifest's and the grant's choice, never the plugin's.
@@ -144,6 +150,8 @@ pub struct Credential {
     pub name: SecretName,
     /// Where it goes.
     pub place: SecretPlace,
+    /// What the grant fixes besides.
+    pub terms: Arc<Terms>,
 }
 
 /// A request that may be sent: what the door needs to send it, and no more.
@@ -155,6 +163,12 @@ pub struct Sending {
     pub target: Target,
     /// Networks outside the public internet that the name may resolve into.
     pub networks: Vec<Network>,
+    /// Who vouches for the server, in place of the public authorities: a file of certificates.
+    pub ca: Option<Arc<Path>>,
     /// What the host attaches.
     pub auth: Option<Credential>,
+    /// Which of [`crate::Effective::budgets`] it is counted against.
+    pub budgets: Vec<usize>,
+    /// The grant's table that allows it.
+    pub table: &'static str,
 }

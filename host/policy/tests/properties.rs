@@ -95,8 +95,8 @@ impl Rule {
             port,
             methods,
             paths,
-            networks: Vec::new(),
             role,
+            ..grant::Http::default()
         }
     }
 }

@@ -29,6 +29,26 @@ pub struct Filed {
     pub grant: Grant,
 }
 
+/// What is wrong with the files that a grant's `ca` names: told before a run, not by its first request.
+pub fn unreadable_authorities(filed: &Filed, base: &Path) -> Vec<FileError> {
+    let named = filed
+        .grant
+        .http
+        .iter()
+        .filter_map(|entry| entry.ca.as_ref());
+    let named = named.chain(
+        filed
+            .grant
+            .secret
+            .iter()
+            .filter_map(|entry| entry.ca.as_ref()),
+    );
+    let wrong = named.filter_map(|file| sluice_egress::read_authority(&base.join(file)).err());
+    wrong
+        .map(|message| FileError::new(&filed.file, message))
+        .collect()
+}
+
 /// Every grant, by file name. A folder that does not exist holds none.
 pub fn all(deployment: &Deployment) -> Result<Vec<Filed>, FileError> {
     let folder = deployment.grants_dir();

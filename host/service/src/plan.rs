@@ -408,6 +408,8 @@ impl Maker {
                 return None;
             }
         };
+        self.problems
+            .extend(grants::unreadable_authorities(filed, &self.deployment.base));
         let built = Effective::build(
             manifest,
             &filed.grant,

@@ -1,5 +1,6 @@
 //! `cargo x`: what a developer does to this repository, each command as numbered steps that say what they run. Needs
-//! the Rust toolchain and nothing else. It starts programs and waits for them; it holds no crate of ours.
+//! the Rust toolchain and nothing else, but for `test` (see `servers`). It starts programs and waits for them; it holds
+//! no crate of ours.
 
 #![expect(
     clippy::print_stdout,
@@ -14,6 +15,7 @@ mod fuzz;
 mod plugins;
 mod project;
 mod server;
+mod servers;
 mod steps;
 mod suite;
 
