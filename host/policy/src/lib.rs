@@ -32,5 +32,5 @@ pub use refuse::missing_secret;
 pub use rules::{Credential, Sending};
 pub use start::NotGranted;
 pub use target::{Target, TargetError};
-pub use upgrade::{Asking, Upgrade, upgrade};
 pub use terms::{Terms, TokenTerms};
+pub use upgrade::{Asking, Upgrade, upgrade};

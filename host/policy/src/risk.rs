@@ -299,12 +299,23 @@ fn of_secret(entry: &SecretUse) -> Rule {
     let SecretUse {
         name: _,
         place,
+        // Where it is traded and what for is the grant's to say, not the plugin's.
+        token_url: _,
+        scopes: _,
+        service: _,
+        region: _,
         optional: _,
         reason: _,
     } = entry;
     match place {
         SecretPlace::Query(_) => SECRET_IN_QUERY,
-        SecretPlace::Bearer | SecretPlace::Basic | SecretPlace::Header(_) => SECRET_ATTACHED,
+        SecretPlace::Bearer
+        | SecretPlace::Basic
+        | SecretPlace::Header(_)
+        | SecretPlace::OAuth2
+        | SecretPlace::AwsSigV4
+        | SecretPlace::HmacSha256(_)
+        | SecretPlace::Mtls => SECRET_ATTACHED,
     }
 }
 

@@ -274,7 +274,7 @@ pub fn propose(file: &Path, how: How<'_>) -> Result<Vec<Proposed>, Error> {
             }
         };
         one.forbidden = forbidden(&deployment, &policy, asker.manifest, &uses, &one.grant);
-        proposed.push((one, asker.artifact));
+        proposed.push((one, &asking.artifact));
     }
     // All or none: half a pipeline's grants would only be found out about when it does not start.
     let forbidden = proposed.iter().flat_map(|(grant, _)| &grant.forbidden);

@@ -3,7 +3,7 @@
 
 use crate::deployment::{Deployment, read, shown};
 use crate::grants::{self, Filed};
-use crate::plugins::{self, Found, Shelf};
+use crate::plugins::{self, Shelf};
 use crate::renew::{self, Asker};
 use crate::secrets::{self, Provider, StageSecrets};
 use crate::signing::{Standing, Trusting};

@@ -61,6 +61,10 @@ fn greediest(grant: &Grant) -> Manifest {
         .map(|secret| manifest::SecretUse {
             name: secret.name.clone(),
             place: secret.place.clone(),
+            token_url: secret.token_url.clone(),
+            scopes: secret.scopes.clone(),
+            service: secret.service.clone(),
+            region: secret.region.clone(),
             optional: false,
             reason: String::new(),
         })
