@@ -19,6 +19,8 @@ mod door;
 mod edits;
 mod engine;
 mod features;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod instance;
 mod json;

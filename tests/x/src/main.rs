@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod demo;
+mod fuzz;
 mod plugins;
 mod project;
 mod server;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 type Task = fn(&Project) -> anyhow::Result<()>;
 
-const TASKS: [(&str, Task, &str); 7] = [
+const TASKS: [(&str, Task, &str); 8] = [
     (
         "demo",
         demo::run,
@@ -47,6 +48,11 @@ const TASKS: [(&str, Task, &str); 7] = [
         "bench",
         bench::run,
         "how much a record costs, against native code in the same run",
+    ),
+    (
+        "fuzz",
+        fuzz::run,
+        "hostile input to whatever parses, matches or decodes: [--seconds N] [NAME…]",
     ),
     (
         "ci",
