@@ -73,7 +73,7 @@ pub fn all(deployment: &Deployment) -> Result<Vec<Access>, Error> {
         let stages = pipelines
             .iter()
             .filter(|pipeline| pipeline.pipeline.name == filed.grant.grant.pipeline)
-            .flat_map(|pipeline| written(pipeline))
+            .flat_map(written)
             .filter_map(|stage| in_stage(deployment, &shelf, &policy, filed, &stage));
         let known = found.len();
         found.extend(stages);

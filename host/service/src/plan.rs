@@ -436,7 +436,9 @@ impl Maker {
         let ruled = built.under(Arc::clone(&self.policy));
         ruled
             .map_err(|forbidden| {
-                let told = forbidden.iter().map(|one| told_by_policy(one, name, stage));
+                let told = forbidden
+                    .iter()
+                    .map(|one| told_by_policy(one, name, &stage));
                 self.problems.extend(told);
             })
             .ok()
@@ -447,7 +449,7 @@ impl Maker {
 pub(crate) fn told_by_policy(
     forbidden: &Forbidden,
     plugin: &PluginName,
-    stage: impl Display,
+    stage: &impl Display,
 ) -> FileError {
     let Forbidden {
         refusal,
