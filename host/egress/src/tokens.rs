@@ -179,7 +179,10 @@ impl Tokens {
         let token = Token {
             forms: Forms::of(&values).map(Arc::new),
             of: mark(&[value.expose()]),
-            renew_at: Instant::now() + given.lifetime - MARGIN_MAX.min(given.lifetime / 5),
+            renew_at: Instant::now()
+                + given
+                    .lifetime
+                    .saturating_sub(MARGIN_MAX.min(given.lifetime / 5)),
             value: given.access_token.clone(),
         };
         slot.token = Some(token.clone());

@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,7 +184,7 @@ pub trait Secrets: Send + Sync {
 }
 
 /// Values that were read once and stay as they are.
-impl Secrets for HashMap<SecretName, Secret> {
+impl<S: BuildHasher + Send + Sync> Secrets for HashMap<SecretName, Secret, S> {
     fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretError> {
         Ok(HashMap::get(self, name).cloned())
     }

@@ -154,7 +154,7 @@ impl Turns {
         let is_full = self.begun.len() >= self.rate.requests as usize;
         let free = self.begun.front().filter(|_| is_full);
         let begins = free.map_or(now, |oldest| now.max(*oldest + self.rate.per.0));
-        let wait = begins - now;
+        let wait = begins.saturating_sub(now);
         if wait > patience {
             return Err(wait);
         }

@@ -125,18 +125,18 @@ pub(crate) fn all(
 }
 
 /// Why not, and the entry that would do.
-type Lack = (String, Option<grant::SecretUse>);
+type Lack = (String, Option<Box<grant::SecretUse>>);
 
 fn told(
     file: File<'_>,
     name: &SecretName,
     reason: String,
-    wanted: Option<grant::SecretUse>,
+    wanted: Option<Box<grant::SecretUse>>,
 ) -> NotGranted {
     match wanted {
         Some(entry) => {
             let lines = Lines {
-                secret: vec![entry],
+                secret: vec![*entry],
                 ..Lines::default()
             };
             NotGranted::lacking(file, "secret", name.as_str(), reason, &lines)
@@ -196,7 +196,7 @@ fn token(
             scopes: wish.scopes.clone(),
             ..granted.clone()
         };
-        (reason, Some(entry))
+        (reason, Some(Box::new(entry)))
     };
     let Some(url) = &granted.token_url else {
         return Err(lacks(
@@ -256,7 +256,7 @@ fn fixed(
     let wished = of(&mut wished).take();
     let lacks = |reason: String, mut wanted: grant::SecretUse| {
         *of(&mut wanted) = Some(wished.clone().unwrap_or_else(|| "…".to_owned()));
-        (reason, Some(wanted))
+        (reason, Some(Box::new(wanted)))
     };
     let Some(word) = of(&mut wanted).take() else {
         return Err(lacks(
