@@ -114,3 +114,8 @@ pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
 pub const STATE_BATCH_BYTES_MAX: usize = 24 << 20;
 /// A key in the state store. Keeps the index pages of the engine small.
 pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
+
+/// One secret. Stops a wrong path (a disk image, a log) from being sent as a token.
+pub const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// A vault of secrets. It is read and written whole.
+pub const VAULT_BYTES_MAX: usize = 16 << 20;

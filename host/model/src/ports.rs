@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A streamed HTTP body.
@@ -244,6 +245,9 @@ pub enum StoreError {
     /// The engine failed: the outcome of a write is unknown until the store is opened again.
     #[error("the state store failed: {0}")]
     Failed(String),
+    /// A value is there and cannot be read: it was changed, moved, or its key is destroyed. Nothing was written.
+    #[error("the state store cannot read {0}")]
+    Unreadable(String),
     /// It will not open. Nothing was changed.
     #[error("the state store will not open: {0}")]
     Unopenable(String),
@@ -272,8 +276,8 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// The state store: below any encryption, above any engine. Blocking; call it off the async threads.
 /// Implemented by `state`, on sled and in memory; one conformance suite runs on both.
 pub trait StateStore: Send + Sync {
-    /// `Ok`: durable, atomic over all namespaces, visible. Any `Err` but `Fenced` and `TooLarge`: unknown until
-    /// reopened. Values may be of any size up to 16 MiB: the store cuts them as its engine needs.
+    /// `Ok`: durable, atomic over all namespaces, visible. Any `Err` but `Fenced`, `TooLarge` and `Unreadable`:
+    /// unknown until reopened. Values may be of any size up to 16 MiB: the store cuts them as its engine needs.
     fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError>;
     /// One value.
     fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
@@ -288,4 +292,29 @@ pub trait StateStore: Send + Sync {
     ) -> Result<Pairs, StoreError>;
     /// Its size and health.
     fn stats(&self) -> StateStats;
+}
+
+/// A store that several hold.
+impl<S: StateStore + ?Sized> StateStore for Arc<S> {
+    fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError> {
+        (**self).commit(batch)
+    }
+
+    fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).get(namespace, key)
+    }
+
+    fn scan(
+        &self,
+        namespace: Namespace,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Pairs, StoreError> {
+        (**self).scan(namespace, prefix, after, limit)
+    }
+
+    fn stats(&self) -> StateStats {
+        (**self).stats()
+    }
 }
