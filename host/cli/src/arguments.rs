@@ -1,5 +1,9 @@
 //! What can be typed. What it means is in `commands`.
 
+mod sealed;
+
+pub use sealed::{Key, Secret, State, Value};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -46,6 +50,15 @@ pub enum Command {
     /// See the records that could not be delivered.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Keep secrets in the deployment's vault.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Make and change the key that the state and the vault are sealed with.
+    #[command(subcommand)]
+    Key(Key),
+    /// See how the state is sealed, and shred a pipeline's part of it.
+    #[command(subcommand)]
+    State(State),
 }
 
 /// `sluice plugin`

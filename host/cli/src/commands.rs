@@ -1,5 +1,9 @@
 //! What each command does: asks the service, shows the answer.
 
+mod sealed;
+
+pub use sealed::{key, secret, state};
+
 use crate::arguments::{Checkpoint, Dlq, Filter, Grant, Plugin};
 use crate::progress::Progress;
 use crate::show;
@@ -181,7 +185,9 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
                 .map(str::parse)
                 .transpose()
                 .map_err(|error| wrong_name(&error))?;
-            if !yes && !confirmed(&name)? {
+            let question =
+                format!("forget where `{name}` is? the next run delivers everything again");
+            if !yes && !confirmed(&question, name.as_str())? {
                 return Err(
                     FileError::new("arguments", "not confirmed; nothing is forgotten")
                         .hint("`--yes`")
@@ -196,21 +202,18 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn confirmed(name: &PipelineName) -> Result<bool, Error> {
+/// Whether somebody at a terminal types the name.
+fn confirmed(question: &str, name: &str) -> Result<bool, Error> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
     let told = |error: std::io::Error| Error::Host(error.to_string());
     let mut out = std::io::stderr();
-    write!(
-        out,
-        "forget where `{name}` is? the next run delivers everything again. type its name: "
-    )
-    .map_err(told)?;
+    write!(out, "{question}\ntype its name: ").map_err(told)?;
     out.flush().map_err(told)?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(told)?;
-    Ok(typed.trim() == name.as_str())
+    Ok(typed.trim() == name)
 }
 
 /// `sluice dlq`

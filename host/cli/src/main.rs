@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let arguments = Arguments::parse();
     start_log(arguments.verbose, arguments.json);
+    leave_no_memory_behind();
     match work(&arguments, began) {
         Ok(code) => code,
         Err(error) => {
@@ -35,6 +36,21 @@ fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
         Command::Grant(command) => commands::grant(command, json),
         Command::Checkpoint(command) => commands::checkpoint(command, json),
         Command::Dlq(command) => commands::dlq(command, json),
+        Command::Secret(command) => commands::secret(command, json),
+        Command::Key(command) => commands::key(command, json),
+        Command::State(command) => commands::state(command, json),
+    }
+}
+
+/// A crash must not write keys and secrets into a file.
+fn leave_no_memory_behind() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be turned off: a crash may write secrets to the disk");
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod plugins;
 mod run;
+mod sealed;
 mod state;
 
 pub use plugins::{grant_files, grants, packed, page, proposed};
 pub use run::{checked, report};
+pub use sealed::{key_made, key_rotated, secret_removed, secret_stored, secrets, shredded, state};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
 
 use serde::Serialize;

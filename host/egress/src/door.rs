@@ -13,12 +13,10 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Request, Response, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use sluice_model::ids::SecretName;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
-use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal};
+use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal, Secrets};
 use sluice_model::secret::Secret;
 use sluice_policy::{Credential, Effective, Sending, Target, missing_secret};
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -28,9 +26,7 @@ use tokio_rustls::TlsConnector;
 /// The way to the network of one stage of one run.
 pub struct Door {
     effective: Arc<Effective>,
-    secrets: Arc<HashMap<SecretName, Secret>>,
-    /// How each secret could stand in an answer.
-    forms: HashMap<SecretName, Arc<Forms>>,
+    secrets: Arc<dyn Secrets>,
     resolver: Arc<dyn Resolver>,
     observer: Arc<dyn Observer>,
     settings: DoorSettings,
@@ -48,19 +44,16 @@ impl fmt::Debug for Door {
 }
 
 impl Door {
-    /// A door for whoever has this effective grant. `secrets` are by the plugin's own words for them.
+    /// A door for whoever has this effective grant. `secrets` are by the plugin's own words for them, and asked for with
+    /// each request.
     pub fn new(
         effective: Arc<Effective>,
-        secrets: Arc<HashMap<SecretName, Secret>>,
+        secrets: Arc<dyn Secrets>,
         resolver: Arc<dyn Resolver>,
         observer: Arc<dyn Observer>,
         settings: DoorSettings,
     ) -> Self {
-        let forms = secrets
-            .iter()
-            .filter_map(|(name, secret)| Some((name.clone(), Arc::new(Forms::of(secret)?))));
         Self {
-            forms: forms.collect(),
             tls: connect::tls(Arc::clone(&settings.roots)),
             pool: Arc::new(Pool::new(settings.idle_time_max)),
             in_flight: Arc::new(Semaphore::new(settings.in_flight_max)),
@@ -84,18 +77,34 @@ impl Door {
         Ok(sending)
     }
 
+    /// The secret that goes with this request, as it is now.
+    fn secret(&self, sending: &Sending) -> Result<Option<Secret>, Refusal> {
+        let Some(Credential { name, .. }) = &sending.auth else {
+            return Ok(None);
+        };
+        let Effective {
+            plugin, pipeline, ..
+        } = &*self.effective;
+        let secret = self.secrets.get(name).map_err(|error| Refusal {
+            capability: "secret",
+            asked: name.to_string(),
+            reason: error.reason,
+            hint: None,
+        })?;
+        secret
+            .map(Some)
+            .ok_or_else(|| missing_secret(plugin, pipeline, name))
+    }
+
     /// The head as it is sent, with the secret in its place.
-    fn head(&self, request: request::Parts, sending: &Sending) -> Result<Head, Refusal> {
+    fn head(
+        request: request::Parts,
+        sending: &Sending,
+        secret: Option<&Secret>,
+    ) -> Result<Head, Refusal> {
         let query = request.uri.query().unwrap_or_default();
         let mut head = Head::new(request.method, sending, query, request.headers);
-        if let Some(Credential { name, place }) = &sending.auth {
-            let Effective {
-                plugin, pipeline, ..
-            } = &*self.effective;
-            let secret = self
-                .secrets
-                .get(name)
-                .ok_or_else(|| missing_secret(plugin, pipeline, name))?;
+        if let Some((Credential { name, place }, secret)) = sending.auth.as_ref().zip(secret) {
             let attached = credential::attach(secret, place, &mut head.headers, &mut head.query);
             attached.map_err(|error| Refusal {
                 capability: "secret",
@@ -109,11 +118,16 @@ impl Door {
 
     /// Looks whether an answer's head repeats the secret that went with the request, and gives what looks through
     /// its body.
-    fn guard(&self, sending: &Sending, headers: &HeaderMap) -> Result<Option<Guard>, HttpError> {
+    fn guard(
+        &self,
+        sending: &Sending,
+        secret: Option<&Secret>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Guard>, HttpError> {
         let Some(Credential { name, .. }) = &sending.auth else {
             return Ok(None);
         };
-        let Some(forms) = self.forms.get(name) else {
+        let Some(forms) = secret.and_then(Forms::of).map(Arc::new) else {
             return Ok(None);
         };
         let refusal = Refusal {
@@ -141,7 +155,7 @@ impl Door {
             });
         }
         Ok(Some(Guard {
-            scan: Scan::new(Arc::clone(forms)),
+            scan: Scan::new(forms),
             tell: Box::new(tell),
         }))
     }
@@ -225,8 +239,10 @@ impl HttpDoor for Door {
             .decide(&request)
             .map_err(|refusal| self.denied(refusal))?;
         let method = request.method.clone();
-        let head = self
-            .head(request, &sending)
+        let secret = self
+            .secret(&sending)
+            .map_err(|refusal| self.denied(refusal))?;
+        let head = Self::head(request, &sending, secret.as_ref())
             .map_err(|refusal| self.denied(refusal))?;
         let slot = Arc::clone(&self.in_flight)
             .try_acquire_owned()
@@ -249,7 +265,7 @@ impl HttpDoor for Door {
                 reason: reason.to_owned(),
             }
         })?;
-        let guard = self.guard(&sending, &response.headers)?;
+        let guard = self.guard(&sending, secret.as_ref(), &response.headers)?;
         let record = Record {
             method,
             host: target.authority(),

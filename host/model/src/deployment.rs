@@ -27,14 +27,48 @@ pub struct Deployment {
 pub struct State {
     /// One directory, one process.
     pub dir: PathBuf,
+    /// Where the key comes from that seals what is kept. None: from the file `key` in `dir`, made when it is first needed.
+    pub key: Option<Key>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             dir: ".sluice".into(),
+            key: None,
         }
     }
+}
+
+/// `[state.key]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "provider", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Key {
+    /// A file that is its owner's alone: `sluice key new` makes one.
+    File {
+        /// Where.
+        file: PathBuf,
+    },
+    /// A credential that systemd hands to the unit.
+    Systemd {
+        /// Its name: `LoadCredentialEncrypted=sluice-key:…`.
+        #[serde(default = "credential")]
+        credential: String,
+    },
+    /// An environment variable.
+    Env {
+        /// Its name.
+        #[serde(default = "variable")]
+        variable: String,
+    },
+}
+
+fn credential() -> String {
+    "sluice-key".to_owned()
+}
+
+fn variable() -> String {
+    "SLUICE_STATE_KEY".to_owned()
 }
 
 /// `[plugins]`
@@ -81,6 +115,8 @@ pub enum Secrets {
     },
     /// Environment variables: `crm-token` is `SLUICE_SECRET_CRM_TOKEN`.
     Env,
+    /// The deployment's own vault, which `sluice secret` fills.
+    Vault,
 }
 
 impl Default for Secrets {
@@ -109,6 +145,42 @@ mod tests {
         let deployment = Deployment::parse("s", text).expect("a deployment");
         assert_eq!(deployment.secrets, Secrets::Env);
         assert_eq!(deployment.state.dir, PathBuf::from("/var/lib/sluice"));
+        let check = |key: &str, expected: Key| {
+            let text = format!("[state.key]\n{key}\n");
+            let deployment = Deployment::parse("s", &text).expect("a deployment");
+            assert_eq!(deployment.state.key, Some(expected));
+        };
+        check(
+            "provider = \"file\"\nfile = \"/etc/sluice/key\"",
+            Key::File {
+                file: "/etc/sluice/key".into(),
+            },
+        );
+        check(
+            "provider = \"systemd\"",
+            Key::Systemd {
+                credential: credential(),
+            },
+        );
+        check(
+            "provider = \"env\"\nvariable = \"K\"",
+            Key::Env {
+                variable: "K".to_owned(),
+            },
+        );
+        let vault = Deployment::parse("s", "[secrets]\nprovider = \"vault\"\n");
+        assert_eq!(
+            vault.map(|deployment| deployment.secrets),
+            Ok(Secrets::Vault)
+        );
+        for wrong in [
+            "[state.key]\nfile = \"k\"\n",
+            "[state.key]\nprovider = \"file\"\n",
+            "[state.key]\nprovider = \"env\"\nfile = \"k\"\n",
+            "[secrets]\nprovider = \"vault\"\ndir = \"secrets\"\n",
+        ] {
+            assert!(Deployment::parse("s", wrong).is_err(), "{wrong}");
+        }
         let error = Deployment::parse("s", "[stat]\n")
             .expect_err("a typo")
             .to_string();

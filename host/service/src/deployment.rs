@@ -44,6 +44,16 @@ impl Deployment {
         self.base.join(&self.settings.state.dir).join("state")
     }
 
+    /// The vault of secrets, where one is used.
+    pub fn vault_file(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("vault")
+    }
+
+    /// The key of all that is sealed, where `sluice.toml` names none.
+    pub fn default_key_file(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("key")
+    }
+
     /// Where compiled plugins are kept.
     pub fn cache_dir(&self) -> PathBuf {
         self.base.join(&self.settings.state.dir).join("compiled")

@@ -8,12 +8,13 @@ pub mod error;
 pub mod grants;
 pub mod inspect;
 pub mod keeping;
+pub mod key;
 pub mod plan;
 pub mod plugins;
 pub mod report;
 pub mod run;
 mod schemas;
-mod secrets;
+pub mod secrets;
 mod settings;
 pub mod watch;
 

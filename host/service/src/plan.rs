@@ -4,17 +4,17 @@
 use crate::deployment::{Deployment, read, shown};
 use crate::grants::{self, Filed, Missing};
 use crate::plugins::{self, Found, Shelf};
-use crate::{secrets, settings};
+use crate::secrets::{self, Provider, StageSecrets};
+use crate::settings;
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
 use sluice_model::schema::Schema;
-use sluice_model::secret::Secret;
 use sluice_model::tomlfile::{FileError, nearest};
 use sluice_policy::Effective;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ pub struct Stage {
     pub config: Value,
     /// What it may do.
     pub effective: Arc<Effective>,
-    /// Its secrets, under its own names for them.
-    pub secrets: Arc<HashMap<SecretName, Secret>>,
+    /// Its secrets, under its own names for them: asked at each use.
+    pub secrets: Arc<StageSecrets>,
     /// The streams it is for; all where empty.
     pub streams: Vec<StreamName>,
     /// Where it stands in the pipeline file: `/sink/0`.
@@ -118,6 +118,7 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
         file: shown,
         text,
         grants,
+        provider: None,
         problems: Vec::new(),
     }
     .make(pipeline)
@@ -129,6 +130,8 @@ struct Maker {
     file: String,
     text: String,
     grants: Vec<Filed>,
+    /// Opened for the first secret that is named.
+    provider: Option<Arc<dyn Provider>>,
     problems: Vec<FileError>,
 }
 
@@ -235,7 +238,7 @@ impl Maker {
         let manifest = artifact
             .manifest
             .clone()
-            .without_unnamed(|name| secrets.contains_key(name));
+            .without_unnamed(|name| secrets.names(name));
         let effective = if fits {
             self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
         } else {
@@ -263,11 +266,7 @@ impl Maker {
         }
     }
 
-    fn secrets(
-        &mut self,
-        manifest: &Manifest,
-        written: &Written<'_>,
-    ) -> HashMap<SecretName, Secret> {
+    fn secrets(&mut self, manifest: &Manifest, written: &Written<'_>) -> StageSecrets {
         let known: Vec<&str> = manifest
             .secret
             .iter()
@@ -289,19 +288,15 @@ impl Maker {
                 hint,
             );
         }
-        let mut values = HashMap::new();
+        let mut names = BTreeMap::new();
         for secret in &manifest.secret {
             match written.secrets.get(&secret.name) {
-                Some(ours) => match secrets::read(&self.deployment, ours) {
-                    Ok(value) => {
-                        values.insert(secret.name.clone(), value);
+                Some(ours) => {
+                    let place = format!("{}/secrets/{}", written.pointer, secret.name);
+                    if self.can_be_had(ours, &place) {
+                        names.insert(secret.name.clone(), ours.clone());
                     }
-                    Err(message) => self.told(
-                        &format!("{}/secrets/{}", written.pointer, secret.name),
-                        message,
-                        None,
-                    ),
-                },
+                }
                 None if secret.optional => {}
                 None => self.told(
                     &written.pointer,
@@ -316,7 +311,29 @@ impl Maker {
                 ),
             }
         }
-        values
+        StageSecrets::new(names, self.provider.clone())
+    }
+
+    /// Whether the deployment has this secret. What is wrong with it is told at this place.
+    fn can_be_had(&mut self, name: &SecretName, place: &str) -> bool {
+        let provider = match &self.provider {
+            Some(provider) => Arc::clone(provider),
+            None => match secrets::provider(&self.deployment) {
+                Ok(provider) => Arc::clone(self.provider.insert(provider)),
+                Err(error) => {
+                    let (message, hint) = cannot_be_asked(error);
+                    self.told(place, message, hint);
+                    return false;
+                }
+            },
+        };
+        match provider.check(name) {
+            Ok(()) => true,
+            Err(trouble) => {
+                self.told(place, trouble.message, trouble.hint);
+                false
+            }
+        }
     }
 
     fn effective(
@@ -360,6 +377,24 @@ impl Maker {
                 }
             })
             .ok()
+    }
+}
+
+/// Why the place that secrets come from is not to be had.
+fn cannot_be_asked(error: crate::Error) -> (String, Option<String>) {
+    match error {
+        crate::Error::Wrong(problems) => {
+            let hint = problems.first().and_then(|problem| problem.hint.clone());
+            let told = problems.into_iter().map(|problem| {
+                let bare = FileError {
+                    hint: None,
+                    ..problem
+                };
+                bare.to_string()
+            });
+            (told.collect::<Vec<_>>().join("; "), hint)
+        }
+        other => (other.to_string(), None),
     }
 }
 

@@ -51,7 +51,7 @@ impl Stages {
             let observer: Arc<dyn Observer> = Arc::clone(&watch) as _;
             let door = Door::new(
                 Arc::clone(&stage.effective),
-                Arc::clone(&stage.secrets),
+                Arc::clone(&stage.secrets) as _,
                 Arc::clone(&resolver),
                 observer,
                 DoorSettings::default(),

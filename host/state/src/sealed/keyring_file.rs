@@ -168,6 +168,7 @@ mod hexed_one {
 mod hexed {
     use serde::{Deserializer, Serializer};
 
+    #[allow(clippy::ref_option, reason = "it is how serde calls")]
     pub fn serialize<S: Serializer>(
         bytes: &Option<[u8; 16]>,
         serializer: S,

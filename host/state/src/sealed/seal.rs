@@ -59,7 +59,7 @@ impl Place<'_> {
 pub(crate) enum Unsealed {
     #[error("it is not sealed")]
     NoSeal,
-    #[error("it is sealed in a way that this version of sluice does not know ({0}, {1})")]
+    #[error("it is not sealed in a way that this version of sluice knows ({0}, {1})")]
     Unknown(u8, u8),
     #[error("it was changed, or belongs elsewhere")]
     Changed,
@@ -89,11 +89,12 @@ pub(crate) fn key_id(sealed: &[u8]) -> Result<KeyId, Unsealed> {
     let (head, rest) = sealed
         .split_first_chunk::<HEAD_BYTES>()
         .ok_or(Unsealed::NoSeal)?;
-    match head[..2] {
-        [VERSION, AES_256_GCM] if rest.len() >= NONCE_LEN + TAG_BYTES => {}
-        [VERSION, AES_256_GCM] => return Err(Unsealed::NoSeal),
-        [version, algorithm] => return Err(Unsealed::Unknown(version, algorithm)),
-        _ => return Err(Unsealed::NoSeal),
+    let (version, algorithm) = (head[0], head[1]);
+    if (version, algorithm) != (VERSION, AES_256_GCM) {
+        return Err(Unsealed::Unknown(version, algorithm));
+    }
+    if rest.len() < NONCE_LEN + TAG_BYTES {
+        return Err(Unsealed::NoSeal);
     }
     let id = head[2..].first_chunk().ok_or(Unsealed::NoSeal)?;
     Ok(KeyId(*id))
