@@ -6,11 +6,12 @@ use crate::show;
 use sluice_model::ids::{NameError, PipelineName};
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
+use sluice_service::audit::Audit;
 use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
 use sluice_service::watch::Watch;
-use sluice_service::{Error, build, grants, inspect, plan, plugins};
+use sluice_service::{Error, build, grants, inspect, plan, plugins, trial, usage};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,7 +34,12 @@ fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
 }
 
 /// `sluice run`, in a process that began then.
-pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Error> {
+pub fn run(
+    pipeline: &Path,
+    record: Option<&Path>,
+    json: bool,
+    began: Instant,
+) -> Result<ExitCode, Error> {
     let plan = plan::make(pipeline).map_err(Error::Wrong)?;
     let report = wait(async {
         let watch = Arc::new(Watch::since(began));
@@ -49,7 +55,7 @@ pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Erro
             }
         });
         let _progress = (!json).then(|| Progress::of(Arc::clone(&watch)));
-        sluice_service::run::run(plan, watch, drained).await
+        sluice_service::run::run(plan, watch, drained, record).await
     })??;
     show::report(&report, json);
     Ok(ExitCode::from(u8::from(report.ending == Ending::Stopped)))
@@ -109,25 +115,51 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             pipeline,
             networks,
             dry_run,
+            learn: None,
+            replace: _,
         } => {
             let proposed = grants::propose(pipeline, networks, !dry_run)?;
             show::proposed(&proposed, json);
         }
+        Grant::New {
+            pipeline,
+            learn: Some(record),
+            replace,
+            ..
+        } => show::learnt(&trial::learn(pipeline, record, *replace)?, json),
+        Grant::Usage { plugin, here } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = match plugin {
+                Some(plugin) => grants::matching(&deployment, plugin)?,
+                None => grants::all(&deployment)?,
+            };
+            show::usage(&usage::of(&deployment, &found)?, json);
+        }
+        Grant::Revoke {
+            which,
+            reason,
+            all,
+            here,
+        } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = grants::matching(&deployment, which)?;
+            if found.len() > 1 && !all {
+                let files: Vec<&str> = found.iter().map(|filed| filed.file.as_str()).collect();
+                let message = format!(
+                    "`{which}` names {} grants: {}",
+                    found.len(),
+                    files.join(", ")
+                );
+                return Err(FileError::new("arguments", message)
+                    .hint("name one file, or `--all`")
+                    .into());
+            }
+            grants::revoke(&deployment, &found, reason.as_deref())?;
+            show::revoked(&found, json);
+        }
         Grant::List { here } => show::grants(&grants::all(&Deployment::find(&here.dir)?)?, json),
         Grant::Show { plugin, here } => {
-            let mut found = grants::all(&Deployment::find(&here.dir)?)?;
-            found.retain(|filed| {
-                let about = &filed.grant.grant;
-                about.plugin.as_str() == plugin
-                    || about
-                        .digest
-                        .hex()
-                        .starts_with(plugin.trim_start_matches("sha256:"))
-            });
-            if found.is_empty() {
-                let problem = FileError::new("grants", format!("nothing is granted to `{plugin}`"));
-                return Err(problem.hint("`sluice grant list` shows all").into());
-            }
+            let found = grants::matching(&Deployment::find(&here.dir)?, plugin)?;
             show::grant_files(&found, json)?;
         }
     }
@@ -188,8 +220,9 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
                         .into(),
                 );
             }
-            let forgotten =
-                Keeping::open_existing(&deployment)?.reset(&name, split.as_ref(), *schemas)?;
+            let keeping = Keeping::open_existing(&deployment)?;
+            let audit = Audit::open(&deployment)?;
+            let forgotten = keeping.reset(&audit, &name, split.as_ref(), *schemas)?;
             show::forgotten(&name, forgotten, json);
         }
     }

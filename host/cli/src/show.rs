@@ -1,9 +1,11 @@
 //! Every answer, as text for people or as one JSON document.
 
+mod audit;
 mod plugins;
 mod run;
 mod state;
 
+pub use audit::{answer, entries, learnt, revoked, usage, verified};
 pub use plugins::{grant_files, grants, packed, page, proposed};
 pub use run::{checked, report};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
@@ -31,6 +33,12 @@ fn say_lines(lines: &[String]) {
     for line in lines {
         say(line);
     }
+}
+
+/// A time as people read it.
+fn time(ms: u64) -> String {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }
 
 /// A command's failure, on standard error.

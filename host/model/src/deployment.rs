@@ -19,6 +19,8 @@ pub struct Deployment {
     pub grants: Grants,
     /// Where secrets come from.
     pub secrets: Secrets,
+    /// The audit trail.
+    pub audit: Audit,
 }
 
 /// `[state]`
@@ -89,6 +91,14 @@ impl Default for Secrets {
             dir: "secrets".into(),
         }
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// A second place for the trail, as it grows: best on another disk, or another machine's.
+    pub copy: Option<PathBuf>,
 }
 
 impl Deployment {

@@ -17,4 +17,5 @@ pub mod rejection;
 pub mod schema;
 pub mod secret;
 pub mod sizes;
+pub mod text;
 pub mod tomlfile;

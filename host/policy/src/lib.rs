@@ -7,6 +7,7 @@ pub mod effective;
 pub mod headers;
 pub mod host;
 pub mod imports;
+pub mod learn;
 pub mod path;
 mod propose;
 mod refuse;
@@ -14,6 +15,7 @@ mod rules;
 mod settings;
 mod start;
 mod target;
+pub mod used;
 
 pub use effective::Effective;
 pub use propose::propose;

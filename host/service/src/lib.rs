@@ -1,6 +1,8 @@
 //! Composes the others: finds a deployment, checks a pipeline, runs it, and answers what people ask of its state.
 //! Prints nothing and parses no arguments: that is `cli`.
 
+pub mod audit;
+mod auditing;
 pub mod build;
 pub mod check;
 pub mod deployment;
@@ -15,6 +17,8 @@ pub mod run;
 mod schemas;
 mod secrets;
 mod settings;
+pub mod trial;
+pub mod usage;
 pub mod watch;
 
 pub use error::Error;

@@ -15,7 +15,7 @@ use sluice_model::secret::Secret;
 use sluice_model::tomlfile::{FileError, nearest};
 use sluice_policy::Effective;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A pipeline file and what it means in its deployment.
@@ -52,6 +52,8 @@ pub struct Stage {
     pub config: Value,
     /// What it may do.
     pub effective: Arc<Effective>,
+    /// The file of its grant.
+    pub grant: PathBuf,
     /// Its secrets, under its own names for them.
     pub secrets: Arc<HashMap<SecretName, Secret>>,
     /// The streams it is for; all where empty.
@@ -236,15 +238,17 @@ impl Maker {
             .manifest
             .clone()
             .without_unnamed(|name| secrets.contains_key(name));
-        let effective = if fits {
+        let granted = if fits {
             self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
         } else {
             None
         };
+        let (effective, grant) = granted?;
         Some(Stage {
             id: written.id,
             config,
-            effective: Arc::new(effective?),
+            effective: Arc::new(effective),
+            grant,
             secrets: Arc::new(secrets),
             streams: written.streams.to_vec(),
             pointer: written.pointer.clone(),
@@ -327,7 +331,7 @@ impl Maker {
         stage: StageId,
         config: &Value,
         place: &str,
-    ) -> Option<Effective> {
+    ) -> Option<(Effective, PathBuf)> {
         let name = &manifest.plugin.name;
         let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
             Ok(filed) => filed,
@@ -345,7 +349,9 @@ impl Maker {
             pipeline,
             &self.deployment.base,
         );
+        let path = filed.path.clone();
         built
+            .map(|effective| (effective, path))
             .map_err(|refused| {
                 let file = filed.file.clone();
                 for one in refused {
