@@ -131,7 +131,7 @@ pub const AUDIT_UNSIGNED_TIME_MAX: Duration = Duration::from_secs(10);
 /// second from filling the disk.
 pub const AUDIT_WINDOW: Duration = Duration::from_mins(1);
 /// Different refusals, or different uses, of one stage that a window tells apart; the rest are counted together. With
-/// [`AUDIT_WINDOW`], what a stage can make the trail grow by: about 40 KB a minute.
+/// [`AUDIT_WINDOW`], what a stage can make the trail grow by: about 100 KB a minute.
 pub const AUDIT_WINDOW_KINDS_MAX: usize = 32;
 /// Different requests, or different names of one capability, that the record of a trial run tells apart. Stops a
 /// plugin that asks for ever new things from filling memory.
