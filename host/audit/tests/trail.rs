@@ -1,5 +1,7 @@
 //! A trail as it is written: by one process, by several, through crashes, and never on top of what does not hold.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 use sluice_audit::{
     Action, Actor, AuditError, Entry, Finding, Folder, Options, Trail, Trust, each, verify,
 };
