@@ -16,6 +16,7 @@ mod error;
 mod folder;
 mod hash;
 mod key;
+mod keyring;
 mod note;
 mod read;
 mod standing;
