@@ -32,6 +32,9 @@ pub enum Command {
     Run {
         /// The pipeline file.
         pipeline: PathBuf,
+        /// Write what its plugins did of what they are granted to this file, for `sluice grant new --learn`.
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
     },
     /// Find everything that can be wrong with a pipeline, before it runs. Connects to its systems, and changes nothing.
     Check {
@@ -59,6 +62,9 @@ pub enum Command {
     /// See how the state is sealed, and shred a pipeline's part of it.
     #[command(subcommand)]
     State(State),
+    /// Read the audit trail, and hold it against what it should be.
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 /// `sluice plugin`
@@ -159,12 +165,38 @@ pub enum Grant {
         /// Show, and write nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Show the tightest grants and manifests that a recorded run (`sluice run --record`) would have needed.
+        #[arg(long, value_name = "RECORD", conflicts_with_all = ["networks", "dry_run"])]
+        learn: Option<PathBuf>,
+        /// Put them in the place of the grants there are, which permit all that they do.
+        #[arg(long, requires = "learn")]
+        replace: bool,
     },
     /// List the grants of the deployment, or who can reach something.
     List {
         /// Only who can reach this: host:NAME, secret:NAME or column:NAME.
         #[arg(long, value_name = "KIND:NAME")]
         reach: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show what is granted beside what was used: how often, when last, and what was not used in 30 days.
+    Usage {
+        /// Only of this plugin: its name (vendor/name), the start of its digest, or a grant's file.
+        plugin: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// End grants: remove their files, and say so in the audit trail.
+    Revoke {
+        /// A grant's file, a plugin's name (vendor/name), or the start of its digest.
+        which: String,
+        /// Why, for whoever reads the trail.
+        #[arg(long)]
+        reason: Option<String>,
+        /// End all that it names, where that is several.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         here: Here,
     },
@@ -178,6 +210,85 @@ pub enum Grant {
         #[command(flatten)]
         here: Here,
     },
+}
+
+/// `sluice audit`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show entries: who did what, what was refused, what was used.
+    Log {
+        #[command(flatten)]
+        select: Select,
+        /// At most so many, the last of them; 0 for all.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Go through the whole trail, and hold it against its signatures, its copy and the state store.
+    Verify {
+        /// A checkpoint that was kept elsewhere. Repeatable.
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+        /// The key that must sign it, as `sluice audit key` showed it once; the one beside the trail otherwise.
+        #[arg(long)]
+        key: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Write entries as one JSON object a line.
+    Export {
+        #[command(flatten)]
+        select: Select,
+        /// The file to write; standard output otherwise.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Sign the trail as it is, and print the checkpoint: keep it where this machine cannot change it.
+    Checkpoint {
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show the public key that the trail is signed with.
+    Key {
+        /// Sign with a new one from here on.
+        #[arg(long)]
+        rotate: bool,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Say that the state store was put back to an older one on purpose, so that pipelines run again.
+    Restored {
+        /// Why, for whoever reads the trail.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        here: Here,
+    },
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub struct Select {
+    /// Only since then: `2026-08-01`, `2026-08-01T06:00:00Z`, or `7d`, `12h`, `30m` ago.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Only of this pipeline.
+    #[arg(long)]
+    pub pipeline: Option<String>,
+    /// Only of this plugin: its name, with or without the version.
+    #[arg(long)]
+    pub plugin: Option<String>,
+    /// Only this action, or all that begin so: `grant` is `grant.written`, `grant.revoked` and `grant.changed`.
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only by this actor.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Only with this text.
+    pub text: Option<String>,
 }
 
 /// `sluice checkpoint`

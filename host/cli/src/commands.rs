@@ -12,11 +12,12 @@ use crate::show;
 use sluice_model::ids::{NameError, PipelineName};
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
+use sluice_service::audit::Audit;
 use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
 use sluice_service::watch::Watch;
-use sluice_service::{Error, access, grants, plan};
+use sluice_service::{Error, access, grants, plan, trial, usage};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,7 +40,12 @@ fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
 }
 
 /// `sluice run`, in a process that began then.
-pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Error> {
+pub fn run(
+    pipeline: &Path,
+    record: Option<&Path>,
+    json: bool,
+    began: Instant,
+) -> Result<ExitCode, Error> {
     let plan = plan::make(pipeline).map_err(Error::Wrong)?;
     let report = wait(async {
         let watch = Arc::new(Watch::since(began));
@@ -55,7 +61,7 @@ pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Erro
             }
         });
         let _progress = (!json).then(|| Progress::of(Arc::clone(&watch)));
-        sluice_service::run::run(plan, watch, drained).await
+        sluice_service::run::run(plan, watch, drained, record).await
     })??;
     show::report(&report, json);
     Ok(ExitCode::from(u8::from(report.ending == Ending::Stopped)))
@@ -89,6 +95,8 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             networks,
             widen,
             dry_run,
+            learn: None,
+            replace: _,
         } => {
             let how = grants::How {
                 networks,
@@ -99,6 +107,42 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             show::proposed(&proposed, pipeline, json);
             let held_back = proposed.iter().any(grants::Proposed::is_held_back);
             return Ok(ExitCode::from(u8::from(held_back && !dry_run)));
+        }
+        Grant::New {
+            pipeline,
+            learn: Some(record),
+            replace,
+            ..
+        } => show::learnt(&trial::learn(pipeline, record, *replace)?, json),
+        Grant::Usage { plugin, here } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = match plugin {
+                Some(plugin) => grants::matching(&deployment, plugin)?,
+                None => grants::all(&deployment)?,
+            };
+            show::usage(&usage::of(&deployment, &found)?, json);
+        }
+        Grant::Revoke {
+            which,
+            reason,
+            all,
+            here,
+        } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = grants::matching(&deployment, which)?;
+            if found.len() > 1 && !all {
+                let files: Vec<&str> = found.iter().map(|filed| filed.file.as_str()).collect();
+                let message = format!(
+                    "`{which}` names {} grants: {}",
+                    found.len(),
+                    files.join(", ")
+                );
+                return Err(FileError::new("arguments", message)
+                    .hint("name one file, or `--all`")
+                    .into());
+            }
+            grants::revoke(&deployment, &found, reason.as_deref())?;
+            show::revoked(&found, json);
         }
         Grant::List { reach, here } => {
             let deployment = Deployment::find(&here.dir)?;
@@ -119,7 +163,7 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             if *effective {
                 show::accesses(&access::of_plugin(&deployment, plugin)?, json);
             } else {
-                show::grant_files(&grants::of_plugin(&deployment, plugin)?, json)?;
+                show::grant_files(&grants::matching(&deployment, plugin)?, json)?;
             }
         }
     }
@@ -182,8 +226,9 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
                         .into(),
                 );
             }
-            let forgotten =
-                Keeping::open_existing(&deployment)?.reset(&name, split.as_ref(), *schemas)?;
+            let keeping = Keeping::open_existing(&deployment)?;
+            let audit = Audit::open(&deployment)?;
+            let forgotten = keeping.reset(&audit, &name, split.as_ref(), *schemas)?;
             show::forgotten(&name, forgotten, json);
         }
     }

@@ -2,6 +2,7 @@
 //! here.
 
 mod arguments;
+mod audit;
 mod commands;
 mod progress;
 mod show;
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
 fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
     let json = arguments.json;
     match &arguments.command {
-        Command::Run { pipeline } => commands::run(pipeline, json, began),
+        Command::Run { pipeline, record } => {
+            commands::run(pipeline, record.as_deref(), json, began)
+        }
         Command::Check { pipeline } => commands::check(pipeline, json),
         Command::Plugin(command) => commands::plugin(command, json),
         Command::Grant(command) => commands::grant(command, json),
@@ -39,6 +42,7 @@ fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
         Command::Secret(command) => commands::secret(command, json),
         Command::Key(command) => commands::key(command, json),
         Command::State(command) => commands::state(command, json),
+        Command::Audit(command) => audit::audit(command, json),
     }
 }
 

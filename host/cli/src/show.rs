@@ -1,6 +1,7 @@
 //! Every answer, as text for people or as one JSON document.
 
 mod access;
+mod audit;
 mod inspect;
 mod plugins;
 mod run;
@@ -8,6 +9,7 @@ mod sealed;
 mod state;
 
 pub use access::{accesses, reaching};
+pub use audit::{answer, entries, learnt, revoked, usage, verified};
 pub use inspect::{diff, new_key, page, sarif, standing, vouched};
 pub use plugins::{grant_files, grants, packed, proposed};
 pub use run::{checked, report};
@@ -37,6 +39,12 @@ fn say_lines(lines: &[String]) {
     for line in lines {
         say(line);
     }
+}
+
+/// A time as people read it.
+fn time(ms: u64) -> String {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }
 
 /// A command's failure, on standard error.

@@ -31,7 +31,7 @@ mod sink;
 mod source;
 mod stderr;
 mod stop;
-mod text;
+mod tally;
 mod transform;
 
 pub use artifact::{Artifact, ArtifactError, pack};

@@ -23,6 +23,8 @@ pub struct Deployment {
     pub policy: Policy,
     /// Whose signatures are believed.
     pub trust: Trust,
+    /// The audit trail.
+    pub audit: Audit,
 }
 
 /// `[policy]`
@@ -145,6 +147,14 @@ impl Default for Secrets {
             dir: "secrets".into(),
         }
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// A second place for the trail, as it grows: best on another disk, or another machine's.
+    pub copy: Option<PathBuf>,
 }
 
 impl Deployment {

@@ -20,6 +20,7 @@ pub mod schema;
 pub mod secret;
 pub mod signature;
 pub mod sizes;
+pub mod text;
 pub mod tomlfile;
 pub mod trust;
 pub mod visible;

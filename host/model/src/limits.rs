@@ -143,3 +143,24 @@ pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
 pub const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// A vault of secrets. It is read and written whole.
 pub const VAULT_BYTES_MAX: usize = 16 << 20;
+/// One value of an audit entry. Stops a plugin from writing novels into the trail.
+pub const AUDIT_VALUE_BYTES_MAX: usize = 512;
+/// Columns or other names in one audit entry. See [`AUDIT_VALUE_BYTES_MAX`].
+pub const AUDIT_NAMES_MAX: usize = 64;
+/// One line of the trail. Stops a forged line from filling the memory of whoever reads it.
+pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
+/// A file of the trail before the next begins: what is read again at each start.
+pub const AUDIT_SEGMENT_BYTES: u64 = 4 << 20;
+/// Entries that may stand in the trail without a signature over them.
+pub const AUDIT_UNSIGNED_ENTRIES_MAX: u64 = 1_000;
+/// How long entries may stand in the trail without a signature over them.
+pub const AUDIT_UNSIGNED_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long refusals and uses are gathered before they are written. Stops a plugin that is refused a million times a
+/// second from filling the disk.
+pub const AUDIT_WINDOW: Duration = Duration::from_mins(1);
+/// Different refusals, or different uses, of one stage that a window tells apart; the rest are counted together. With
+/// [`AUDIT_WINDOW`], what a stage can make the trail grow by: about 100 KB a minute.
+pub const AUDIT_WINDOW_KINDS_MAX: usize = 32;
+/// Different requests, or different names of one capability, that the record of a trial run tells apart. Stops a
+/// plugin that asks for ever new things from filling memory.
+pub const TRIAL_NAMES_MAX: usize = 1_000;

@@ -144,7 +144,7 @@ pub enum LogLevel {
 pub struct Used<'a> {
     /// In the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`.
     pub capability: &'static str,
-    /// Which: a destination (`https://host:port`), a directory, a column, a secret.
+    /// Which: a destination (`https://host:port`), a directory with what for (`read in`), a column, a secret.
     pub name: &'a str,
     /// Requests, connections, opened directories, batches.
     pub times: u64,

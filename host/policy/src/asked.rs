@@ -134,6 +134,12 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
     Ok(asks)
 }
 
+/// What one entry permits with these settings; nothing where they do not fit.
+pub(crate) fn rules(manifest: &Manifest, entry: &Http, config: &Value) -> Vec<HttpRule> {
+    let asks = asks(manifest, entry, config).unwrap_or_default();
+    asks.into_iter().map(|ask| ask.rule).collect()
+}
+
 fn credential(manifest: &Manifest, name: &SecretName) -> Result<Credential, String> {
     let secret = manifest.secret.iter().find(|secret| &secret.name == name);
     let secret = secret.ok_or_else(|| format!("`auth = \"{name}\"` names no `[[secret]]`"))?;

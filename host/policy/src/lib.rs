@@ -10,6 +10,7 @@ pub mod effective;
 pub mod headers;
 pub mod host;
 pub mod imports;
+pub mod learn;
 mod organisation;
 pub mod path;
 mod propose;
@@ -23,6 +24,7 @@ mod target;
 mod terms;
 pub mod trust;
 mod upgrade;
+pub mod used;
 
 pub use budget::{Budget, Spent, Turns};
 pub use effective::{Effective, Explained, Sought, SoughtError};

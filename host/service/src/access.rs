@@ -259,7 +259,7 @@ fn access(
 
 /// The accesses of one plugin, by its name or the start of its digest, as `sluice grant show` takes it.
 pub fn of_plugin(deployment: &Deployment, plugin: &str) -> Result<Vec<Access>, Error> {
-    let files: Vec<String> = grants::of_plugin(deployment, plugin)?
+    let files: Vec<String> = grants::matching(deployment, plugin)?
         .into_iter()
         .map(|filed| filed.file)
         .collect();

@@ -60,6 +60,11 @@ impl Deployment {
         self.base.join(&self.settings.state.dir).join("key")
     }
 
+    /// Where the audit trail is.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("audit")
+    }
+
     /// Where compiled plugins are kept.
     pub fn cache_dir(&self) -> PathBuf {
         self.base.join(&self.settings.state.dir).join("compiled")

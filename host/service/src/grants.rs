@@ -1,5 +1,6 @@
 //! The grants of a deployment: the files of its grant folder. Exactly one may speak for a plugin in a pipeline.
 
+use crate::audit::{Act, Action, Audit, named};
 use crate::deployment::{Deployment, plain, read, shown};
 use crate::plan::told_by_policy;
 use crate::renew::{self, Asker, Renewal};
@@ -19,11 +20,17 @@ use sluice_policy::{Effective, Organisation};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Digits that a digest must be named by: `a` is a digit, and no name of a grant to end.
+const DIGEST_DIGITS_MIN: usize = 6;
+
 /// A grant and its file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Filed {
     /// As messages show it.
     pub file: String,
+    /// Where it is.
+    #[serde(skip)]
+    pub path: PathBuf,
     /// What it says.
     #[serde(flatten)]
     pub grant: Grant,
@@ -71,6 +78,7 @@ pub fn all(deployment: &Deployment) -> Result<Vec<Filed>, FileError> {
             let text = read(file)?;
             Ok(Filed {
                 file: shown(file),
+                path: file.clone(),
                 grant: Grant::parse(&shown(file), &text)?,
             })
         })
@@ -284,10 +292,10 @@ pub fn propose(file: &Path, how: How<'_>) -> Result<Vec<Proposed>, Error> {
     }
     for (grant, artifact) in proposed.iter().filter(|(grant, _)| grant.written) {
         match &grant.renews {
-            Some(_) => replace(Path::new(&grant.file), &grant.text)?,
+            Some(_) => replace(&deployment, grant)?,
             None => {
                 let path = file_for(&deployment, &grant.grant.grant.plugin, name);
-                put(&deployment, &path, &grant.text)?;
+                put(&deployment, &path, &grant.grant, &grant.text)?;
             }
         }
         renew::keep_asked(&deployment, artifact)?;
@@ -322,21 +330,6 @@ fn forbidden(
         }
     }
     found
-}
-
-/// The grants of a plugin, by its name or the start of its digest.
-pub fn of_plugin(deployment: &Deployment, plugin: &str) -> Result<Vec<Filed>, Error> {
-    let mut found = all(deployment)?;
-    found.retain(|filed| {
-        let about = &filed.grant.grant;
-        let digest = plugin.trim_start_matches("sha256:");
-        about.plugin.as_str() == plugin || about.digest.hex().starts_with(digest)
-    });
-    if found.is_empty() {
-        let problem = FileError::new("grants", format!("nothing is granted to `{plugin}`"));
-        return Err(problem.hint("`sluice grant list` shows all").into());
-    }
-    Ok(found)
 }
 
 /// A plugin of the pipeline, and each use of it there.
@@ -378,20 +371,29 @@ fn renewed(
     })
 }
 
-/// Whole, in the place of what was there.
-fn replace(path: &Path, text: &str) -> Result<(), Error> {
+/// Whole, in the place of what was there. What cannot be audited is not granted.
+fn replace(deployment: &Deployment, proposed: &Proposed) -> Result<(), Error> {
+    let path = Path::new(&proposed.file);
     let told = |error: std::io::Error| Error::wrong(FileError::new(shown(path), plain(&error)));
+    let act = act_of(deployment, path, &proposed.grant, Action::GrantWritten);
+    let digest = Digest::of(proposed.text.as_bytes());
+    Audit::open(deployment)?.act(act.with("grant-digest", digest))?;
     let partial = path.with_extension("toml.part");
-    std::fs::write(&partial, text).map_err(told)?;
+    std::fs::write(&partial, &proposed.text).map_err(told)?;
     std::fs::rename(&partial, path).map_err(told)
 }
 
-fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {
+/// What cannot be audited is not granted.
+fn put(deployment: &Deployment, path: &Path, grant: &Grant, text: &str) -> Result<(), Error> {
     let folder = deployment.grants_dir();
     let told = |path: &Path, error: &std::io::Error| {
         Error::wrong(FileError::new(shown(path), plain(error)))
     };
     std::fs::create_dir_all(&folder).map_err(|error| told(&folder, &error))?;
+    if !path.exists() {
+        let act = act_of(deployment, path, grant, Action::GrantWritten);
+        Audit::open(deployment)?.act(act.with("grant-digest", Digest::of(text.as_bytes())))?;
+    }
     let mut file = std::fs::File::create_new(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::wrong(
             FileError::new(shown(path), "this file is there, and grants something else").hint(
@@ -401,6 +403,52 @@ fn put(deployment: &Deployment, path: &Path, text: &str) -> Result<(), Error> {
         _ => told(path, &error),
     })?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| told(path, &error))
+}
+
+/// Something done to this grant.
+fn act_of(deployment: &Deployment, path: &Path, grant: &Grant, action: Action) -> Act {
+    let about = &grant.grant;
+    action
+        .with("file", named(deployment, path))
+        .with("pipeline", &about.pipeline)
+        .with("plugin", format!("{} {}", about.plugin, about.version))
+        .with("digest", about.digest)
+}
+
+/// The grants that `which` names: a file of the grant folder, a plugin, or the start of a digest.
+pub fn matching(deployment: &Deployment, which: &str) -> Result<Vec<Filed>, Error> {
+    let path = std::path::absolute(which).ok();
+    let mut found = all(deployment)?;
+    found.retain(|filed| {
+        let about = &filed.grant.grant;
+        let digest = which.trim_start_matches("sha256:");
+        Some(&filed.path) == path.as_ref()
+            || about.plugin.as_str() == which
+            || (digest.len() >= DIGEST_DIGITS_MIN && about.digest.hex().starts_with(digest))
+    });
+    if found.is_empty() {
+        let problem = FileError::new("grants", format!("nothing is granted to `{which}`"));
+        return Err(problem.hint("`sluice grant list` shows all").into());
+    }
+    Ok(found)
+}
+
+/// Ends grants: their files are removed, once the trail says so. A run that has begun goes on as it began.
+pub fn revoke(
+    deployment: &Deployment,
+    grants: &[Filed],
+    reason: Option<&str>,
+) -> Result<(), Error> {
+    let audit = Audit::open(deployment)?;
+    for filed in grants {
+        let act = act_of(deployment, &filed.path, &filed.grant, Action::GrantRevoked);
+        let text = read(&filed.path)?;
+        let act = act.with("grant-digest", Digest::of(text.as_bytes()));
+        audit.act(act.with_some("reason", reason))?;
+        std::fs::remove_file(&filed.path)
+            .map_err(|error| FileError::new(&filed.file, plain(&error)))?;
+    }
+    Ok(())
 }
 
 /// The plugins' own words for the secrets that a pipeline names.
@@ -414,7 +462,7 @@ fn secrets(pipeline: &Pipeline) -> Vec<&SecretName> {
     all.flat_map(|secrets| secrets.keys()).collect()
 }
 
-fn uses(pipeline: &Pipeline) -> Vec<(&str, Role, &toml::Value, String)> {
+pub(crate) fn uses(pipeline: &Pipeline) -> Vec<(&str, Role, &toml::Value, String)> {
     let source = &pipeline.source;
     let mut uses = vec![(
         source.plugin.as_str(),

@@ -1,6 +1,7 @@
 //! A deployment's state store as the service uses it: one pipeline's ledger while it runs, and what people ask of
 //! checkpoints and dead letters when it does not.
 
+use crate::audit::{Action, Audit};
 use crate::check::{Known, StreamShape};
 use crate::deployment::{Deployment, shown};
 use crate::report::CodeCount;
@@ -95,6 +96,11 @@ impl Keeping {
         })
     }
 
+    /// The number of the last durable commit.
+    pub fn last_commit(&self) -> u64 {
+        self.store.stats().last_commit.0
+    }
+
     /// The schemas fixed for a pipeline.
     pub fn schemas(
         &self,
@@ -141,9 +147,10 @@ impl Keeping {
     }
 
     /// Forgets where a pipeline is, or one split of it, and with `schemas` what was inferred for it. How many
-    /// checkpoints that were.
+    /// checkpoints that were. What cannot be audited is not forgotten.
     pub fn reset(
         &self,
+        audit: &Audit,
         pipeline: &PipelineName,
         split: Option<&SplitId>,
         schemas: bool,
@@ -154,6 +161,11 @@ impl Keeping {
             journal::delete_schemas(&mut batch, &*self.store, pipeline)?;
         }
         if !batch.writes.is_empty() {
+            let act = Action::CheckpointReset
+                .with("pipeline", pipeline)
+                .with_some("split", split);
+            let act = act.with("schemas", schemas).with("checkpoints", forgotten);
+            audit.act(act.at(self.last_commit()))?;
             self.store.commit(batch)?;
         }
         Ok(forgotten)

@@ -2,6 +2,8 @@
 //! Prints nothing and parses no arguments: that is `cli`.
 
 pub mod access;
+pub mod audit;
+mod auditing;
 pub mod build;
 pub mod check;
 pub mod deployment;
@@ -20,7 +22,9 @@ mod schemas;
 pub mod secrets;
 mod settings;
 pub mod signing;
+pub mod trial;
 mod ungranted;
+pub mod usage;
 pub mod watch;
 
 pub use error::Error;

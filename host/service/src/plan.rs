@@ -18,7 +18,7 @@ use sluice_model::tomlfile::{FileError, nearest};
 use sluice_policy::{Effective, Forbidden, Organisation};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A pipeline file and what it means in its deployment.
@@ -57,6 +57,8 @@ pub struct Stage {
     pub config: Value,
     /// What it may do.
     pub effective: Arc<Effective>,
+    /// The file of its grant.
+    pub grant: PathBuf,
     /// Its secrets, under its own names for them: asked at each use.
     pub secrets: Arc<StageSecrets>,
     /// The streams it is for; all where empty.
@@ -273,15 +275,17 @@ impl Maker {
             .manifest
             .clone()
             .without_unnamed(|name| secrets.names(name));
-        let effective = if fits {
+        let granted = if fits {
             self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
         } else {
             None
         };
+        let (effective, grant) = granted?;
         Some(Stage {
             id: written.id,
             config,
-            effective: Arc::new(effective?),
+            effective: Arc::new(effective),
+            grant,
             secrets: Arc::new(secrets),
             streams: written.streams.to_vec(),
             pointer: written.pointer.clone(),
@@ -388,7 +392,7 @@ impl Maker {
         stage: StageId,
         config: &Value,
         place: &str,
-    ) -> Option<Effective> {
+    ) -> Option<(Effective, PathBuf)> {
         let name = &manifest.plugin.name;
         let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
             Ok(filed) => filed,
@@ -418,6 +422,7 @@ impl Maker {
             pipeline,
             &self.deployment.base,
         );
+        let path = filed.path.clone();
         let built = built
             .map_err(|refused| {
                 let file = filed.file.clone();
@@ -442,6 +447,7 @@ impl Maker {
                 self.problems.extend(told);
             })
             .ok()
+            .map(|effective| (effective, path))
     }
 }
 
