@@ -136,12 +136,12 @@ pub enum Plugin {
     },
     /// Make keys that plugins are signed with.
     #[command(subcommand)]
-    Key(Key),
+    Key(SigningKey),
 }
 
 /// `sluice plugin key`
 #[derive(Debug, Subcommand)]
-pub enum Key {
+pub enum SigningKey {
     /// Make a key pair: the private half goes to a file that only you can read, the public half is printed.
     New {
         /// The file to write.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
 use sluice_model::manifest::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Paths of one entry that are listed one by one; more of them become a pattern. A list that nobody reads protects
 /// nobody.
@@ -146,7 +147,7 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
         ];
         let rules: Vec<HttpRule> = roles
             .iter()
-            .flat_map(|role| asked::allowances(&alone, *role).unwrap_or_default())
+            .flat_map(|role| asked::allowances(&alone, *role, Path::new("")).unwrap_or_default())
             .map(|allowance| allowance.rule)
             .collect();
         trial.narrow(&rules, &mut http.methods, &mut http.paths)

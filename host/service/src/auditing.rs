@@ -254,7 +254,8 @@ fn loads(plan: &Plan, purpose: Purpose) -> Result<Vec<Act>, Error> {
             .with("plugin", called(stage))
             .with("digest", stage.artifact.digest)
             .with("grant", named(&plan.deployment, &stage.grant))
-            .with("grant-digest", digest(&stage.grant)?);
+            .with("grant-digest", digest(&stage.grant)?)
+            .with_some("signer", stage.standing.signer());
         acts.push(act);
     }
     Ok(acts)
@@ -266,8 +267,13 @@ struct Seen(BTreeMap<String, Digest>);
 
 /// Files that decide what plugins may do and are not as a run last saw them: somebody edited them by hand.
 fn tell_of_changes(plan: &Plan, audit: &Audit) -> Result<(), Error> {
-    let grants: Vec<(Action, PathBuf)> = stages(plan)
+    let rules = [
+        (Action::PolicyChanged, plan.deployment.policy_file()),
+        (Action::TrustChanged, plan.deployment.trust_file()),
+    ];
+    let files: Vec<(Action, PathBuf)> = stages(plan)
         .map(|stage| (Action::GrantChanged, stage.grant.clone()))
+        .chain(rules.into_iter().filter(|(_, file)| file.exists()))
         .collect();
     let file = plan.deployment.audit_dir().join(SEEN);
     let mut seen: Seen = std::fs::read(&file)
@@ -276,7 +282,7 @@ fn tell_of_changes(plan: &Plan, audit: &Audit) -> Result<(), Error> {
         .unwrap_or_default();
     let mut acts = Vec::new();
     let mut grew = false;
-    for (action, path) in grants {
+    for (action, path) in files {
         let (name, now) = (named(&plan.deployment, &path), digest(&path)?);
         match seen.0.insert(name.clone(), now) {
             Some(before) if before == now => {}

@@ -60,6 +60,20 @@ impl Deployment {
         self.base.join(&self.settings.state.dir).join("key")
     }
 
+    /// The organisation's policy; it need not be there.
+    pub fn policy_file(&self) -> PathBuf {
+        let named = self.settings.policy.file.as_deref();
+        self.base
+            .join(named.unwrap_or(sluice_model::policy::FILE.as_ref()))
+    }
+
+    /// The trust file; it need not be there.
+    pub fn trust_file(&self) -> PathBuf {
+        let named = self.settings.trust.file.as_deref();
+        self.base
+            .join(named.unwrap_or(sluice_model::trust::FILE.as_ref()))
+    }
+
     /// Where the audit trail is.
     pub fn audit_dir(&self) -> PathBuf {
         self.base.join(&self.settings.state.dir).join("audit")

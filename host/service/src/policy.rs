@@ -1,7 +1,6 @@
 //! The organisation's policy of a deployment, read from its file.
 
 use crate::deployment::{Deployment, plain, shown};
-use sluice_model::policy::FILE;
 use sluice_model::tomlfile::FileError;
 use sluice_policy::Organisation;
 use std::io::ErrorKind;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 /// that forbids nothing; one that is named and is not there is an error, for a rule that is not read must not seem kept.
 pub fn read(deployment: &Deployment) -> Result<Arc<Organisation>, Vec<FileError>> {
     let named = deployment.settings.policy.file.as_deref();
-    let file = deployment.base.join(named.unwrap_or(FILE.as_ref()));
+    let file = deployment.policy_file();
     match std::fs::read_to_string(&file) {
         Ok(text) => Organisation::read(&shown(&file), &text).map(Arc::new),
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Ok(Arc::default()),

@@ -1,6 +1,6 @@
 //! `sluice plugin`: making, signing and looking at plugins.
 
-use crate::arguments::{Key, Plugin};
+use crate::arguments::{Plugin, SigningKey};
 use crate::show;
 use sluice_model::tomlfile::FileError;
 use sluice_service::deployment::{Deployment, shown};
@@ -74,7 +74,7 @@ pub fn plugin(command: &Plugin, json: bool) -> Result<ExitCode, Error> {
             let signed = made_by.is_ok_and(|standing| standing.is_signed());
             return Ok(ExitCode::from(u8::from(!signed)));
         }
-        Plugin::Key(Key::New { file }) => show::new_key(&new_key(file)?, json),
+        Plugin::Key(SigningKey::New { file }) => show::new_key(&new_key(file)?, json),
     }
     Ok(ExitCode::SUCCESS)
 }

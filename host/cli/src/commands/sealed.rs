@@ -7,6 +7,7 @@ use sluice_model::ids::{PipelineName, SecretName};
 use sluice_model::limits::SECRET_BYTES_MAX;
 use sluice_model::secret;
 use sluice_model::tomlfile::FileError;
+use sluice_service::audit::{Action, Audit};
 use sluice_service::deployment::{Deployment, plain, shown};
 use sluice_service::keeping::Keeping;
 use sluice_service::secrets::{open_vault, without_line_end};
@@ -21,8 +22,13 @@ use zeroize::Zeroizing;
 pub fn secret(command: &Secret, json: bool) -> Result<ExitCode, Error> {
     match command {
         Secret::Set { name, value, here } => {
-            let (name, vault) = (parsed(name)?, open_vault(&Deployment::find(&here.dir)?)?);
-            vault.set(&name, read(value, &name)?, expires_ms(value))?;
+            let (name, deployment) = (parsed(name)?, Deployment::find(&here.dir)?);
+            let vault = open_vault(&deployment)?;
+            let given = read(value, &name)?;
+            if vault.look(&name)?.is_none() {
+                Audit::open(&deployment)?.act(Action::SecretSet.with("secret", &name))?;
+            }
+            vault.set(&name, given, expires_ms(value))?;
             show::secret_stored(&vault.list()?, &name, json);
         }
         Secret::List { here } => {
@@ -35,20 +41,27 @@ pub fn secret(command: &Secret, json: bool) -> Result<ExitCode, Error> {
             undo,
             here,
         } => {
-            let (name, vault) = (parsed(name)?, open_vault(&Deployment::find(&here.dir)?)?);
+            let (name, deployment) = (parsed(name)?, Deployment::find(&here.dir)?);
+            let vault = open_vault(&deployment)?;
+            // Before anything is asked for.
+            vault.look(&name)?.ok_or_else(|| none(&name))?;
+            let rotated = Action::SecretRotated.with("secret", &name);
             if *undo {
+                Audit::open(&deployment)?.act(rotated.with("what", "taken back"))?;
                 vault.take_back(&name)?;
             } else {
-                // Before anything is asked for.
-                vault.look(&name)?.ok_or_else(|| none(&name))?;
-                vault.rotate(&name, read(value, &name)?, expires_ms(value), keep.0)?;
+                let given = read(value, &name)?;
+                Audit::open(&deployment)?.act(rotated)?;
+                vault.rotate(&name, given, expires_ms(value), keep.0)?;
             }
             show::secret_stored(&vault.list()?, &name, json);
         }
         Secret::Remove { name, yes, here } => {
-            let (name, vault) = (parsed(name)?, open_vault(&Deployment::find(&here.dir)?)?);
+            let (name, deployment) = (parsed(name)?, Deployment::find(&here.dir)?);
+            let vault = open_vault(&deployment)?;
             let question = format!("remove secret `{name}` with all its versions?");
             must_be_confirmed(*yes, &question, name.as_str())?;
+            Audit::open(&deployment)?.act(Action::SecretRemoved.with("secret", &name))?;
             vault.remove(&name)?;
             show::secret_removed(&name, json);
         }
@@ -129,7 +142,9 @@ pub fn key(command: &Key, json: bool) -> Result<ExitCode, Error> {
             show::key_made(&shown(file), json);
         }
         Key::Rotate { to, here } => {
-            let rotated = key::rotate(&Deployment::find(&here.dir)?, to.as_deref())?;
+            let deployment = Deployment::find(&here.dir)?;
+            Audit::open(&deployment)?.act(Action::StateKey.with("what", "rotated"))?;
+            let rotated = key::rotate(&deployment, to.as_deref())?;
             show::key_rotated(&rotated, json);
         }
     }
@@ -155,6 +170,7 @@ pub fn state(command: &State, json: bool) -> Result<ExitCode, Error> {
                  next run delivers everything again"
             );
             must_be_confirmed(*yes, &question, name.as_str())?;
+            Audit::open(&deployment)?.act(Action::StateShredded.with("pipeline", &name))?;
             show::shredded(&name, keeping.shred(&name)?, json);
         }
     }

@@ -28,11 +28,8 @@ pub struct Trusting(Option<Trust>);
 impl Trusting {
     /// The deployment's trust file. None is there and none is named: nobody's word counts, and nobody's is needed.
     pub fn of(deployment: &Deployment) -> Result<Self, FileError> {
-        let named = deployment.settings.trust.file.as_ref();
-        let file = deployment
-            .base
-            .join(named.map_or(Path::new(FILE), PathBuf::as_path));
-        if named.is_none() && !file.exists() {
+        let file = deployment.trust_file();
+        if deployment.settings.trust.file.is_none() && !file.exists() {
             return Ok(Self(None));
         }
         Self::read(&file)
