@@ -14,7 +14,7 @@ use sluice_model::limits::SIGNATURE_BYTES_MAX;
 use sluice_model::moment::Moment;
 use sluice_model::signature::{EXTENSION, Subject};
 use sluice_model::tomlfile::FileError;
-use sluice_model::trust::{FILE, Trust};
+use sluice_model::trust::Trust;
 pub use sluice_policy::trust::Standing;
 use sluice_policy::trust::{Distrust, judge};
 use std::io::Read as _;
