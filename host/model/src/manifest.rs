@@ -1,6 +1,10 @@
 //! The manifest: what a plugin asks for, written by its vendor and embedded in the component. Shapes only: what
 //! it permits together with a grant is decided in `policy`.
 
+mod tcp;
+
+pub use tcp::{Port, Tcp};
+
 use crate::ids::{PluginName, Role, SecretName};
 use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
@@ -20,6 +24,9 @@ pub struct Manifest {
     /// Requests it may send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Http>,
+    /// Connections it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<Tcp>,
     /// Directories it may open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dir: Vec<Dir>,
@@ -38,6 +45,9 @@ pub struct Manifest {
     /// Its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
+    /// Optional secrets to be revealed that nobody names a value for: see [`Manifest::without_unnamed`].
+    #[serde(skip)]
+    pub unnamed: Vec<SecretName>,
 }
 
 /// What says nothing is not written.
@@ -151,7 +161,7 @@ impl fmt::Display for DirMode {
     }
 }
 
-/// `[[secret]]`: a secret that is used for it.
+/// `[[secret]]`: a secret that is used for it, or revealed to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretUse {
@@ -160,14 +170,15 @@ pub struct SecretUse {
     /// Where the host puts it.
     #[serde(rename = "use")]
     pub place: SecretPlace,
-    /// Whether it works without: a pipeline that names no secret for it sends its requests bare.
+    /// Whether it works without: a pipeline that names no secret for it sends its requests bare, and reveals none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
     /// Why, for whoever grants it.
     pub reason: String,
 }
 
-/// Where the host puts a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`.
+/// Where the host puts a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`; or `reveal`, where the plugin
+/// itself is given the value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SecretPlace {
@@ -179,6 +190,8 @@ pub enum SecretPlace {
     Header(String),
     /// A query parameter of this name.
     Query(String),
+    /// Nowhere: the plugin asks for the value, and sees it.
+    Reveal,
 }
 
 impl fmt::Display for SecretPlace {
@@ -188,13 +201,16 @@ impl fmt::Display for SecretPlace {
             SecretPlace::Basic => f.write_str("basic"),
             SecretPlace::Header(name) => write!(f, "header:{name}"),
             SecretPlace::Query(name) => write!(f, "query:{name}"),
+            SecretPlace::Reveal => f.write_str("reveal"),
         }
     }
 }
 
 /// Not a place for a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME` or `query:NAME`")]
+#[error(
+    "`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME`, `query:NAME` or `reveal`"
+)]
 pub struct SecretPlaceError(String);
 
 impl FromStr for SecretPlace {
@@ -204,6 +220,7 @@ impl FromStr for SecretPlace {
         match text.split_once(':') {
             None if text == "bearer" => Ok(SecretPlace::Bearer),
             None if text == "basic" => Ok(SecretPlace::Basic),
+            None if text == "reveal" => Ok(SecretPlace::Reveal),
             Some(("header", name)) => http::HeaderName::from_str(name)
                 .map(|name| SecretPlace::Header(name.as_str().to_owned()))
                 .map_err(|_| bad()),
@@ -306,11 +323,20 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Without the optional secrets that nobody names a value for: their requests go bare.
+    /// Without the optional secrets that nobody names a value for: their requests go bare, and asked to be revealed
+    /// they are none.
     #[must_use]
     pub fn without_unnamed(mut self, is_named: impl Fn(&SecretName) -> bool) -> Self {
-        self.secret
-            .retain(|secret| !secret.optional || is_named(&secret.name));
+        let unnamed = |secret: &SecretUse| secret.optional && !is_named(&secret.name);
+        let revealed = self
+            .secret
+            .iter()
+            .filter(|secret| secret.place == SecretPlace::Reveal);
+        self.unnamed = revealed
+            .filter(|secret| unnamed(secret))
+            .map(|secret| secret.name.clone())
+            .collect();
+        self.secret.retain(|secret| !unnamed(secret));
         for http in &mut self.http {
             http.auth = http
                 .auth
@@ -335,7 +361,16 @@ impl Manifest {
         }
         for http in &self.http {
             let Some(auth) = &http.auth else { continue };
-            if !self.secret.iter().any(|secret| &secret.name == auth) {
+            let secret = self.secret.iter().find(|secret| &secret.name == auth);
+            if secret.is_some_and(|secret| secret.place == SecretPlace::Reveal) {
+                return wrong(
+                    format!(
+                        "`auth = \"{auth}\"` names a secret with `use = \"reveal\"`, which the host attaches nowhere"
+                    ),
+                    &[&format!("auth = \"{auth}\"")],
+                );
+            }
+            if secret.is_none() {
                 return Err(FileError::new(
                     file,
                     format!("`auth = \"{auth}\"` names no `[[secret]]`"),
@@ -344,6 +379,15 @@ impl Manifest {
                 .hint(format!(
                     "[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\""
                 )));
+            }
+        }
+        for tcp in &self.tcp {
+            if tcp.port.is_none() && !tcp.host.contains("{config.") {
+                let message = format!("`[[tcp]]` with `host = \"{}\"` has no `port`", tcp.host);
+                let near = format!("host = \"{}\"", tcp.host);
+                return Err(FileError::new(file, message)
+                    .near(text, &[&near])
+                    .hint("port = 5432"));
             }
         }
         for (at, secret) in self.secret.iter().enumerate() {
@@ -449,6 +493,13 @@ call_time = "10s"
         assert_eq!(auths(&optional, true), (1, true));
         assert_eq!(auths(&optional, false), (0, false));
         assert_eq!(auths(WHOLE, false), (1, true));
+        let revealed =
+            "[[secret]]\nname = \"password\"\nuse = \"reveal\"\noptional = true\nreason = \"x\"\n";
+        let manifest = Manifest::parse("m", &format!("{WHOLE}{revealed}")).expect("a manifest");
+        let named = manifest.clone().without_unnamed(|_| true);
+        assert_eq!((named.secret.len(), named.unnamed.len()), (2, 0));
+        let unnamed = manifest.without_unnamed(|_| false);
+        assert_eq!((unnamed.secret.len(), unnamed.unnamed.len()), (1, 1));
     }
 
     #[test]
@@ -489,5 +540,20 @@ call_time = "10s"
             "`cookie` is not a use of a secret",
         );
         check("reason = \"API token.\"", "", "missing field `reason`");
+        check(
+            "use = \"bearer\"",
+            "use = \"reveal\"",
+            "m:12:1: `auth = \"crm-token\"` names a secret with `use = \"reveal\"`",
+        );
+        check(
+            "[data]",
+            "[[tcp]]\nhost = \"db\"\nreason = \"x\"\n\n[data]",
+            "`[[tcp]]` with `host = \"db\"` has no `port`\n  hint: port = 5432",
+        );
+        check(
+            "[data]",
+            "[[tcp]]\nhost = \"db\"\nport = 0\nreason = \"x\"\n\n[data]",
+            "`0` is not a port",
+        );
     }
 }

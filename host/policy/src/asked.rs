@@ -8,19 +8,22 @@ use crate::path::PathPattern;
 use crate::rules::{Allowance, Ask, Credential, HttpRule};
 use crate::settings::{expand, is_template};
 use crate::target::{self, TargetError};
+use crate::tcp::{self, TcpAllowance, TcpAsk};
 use serde_json::Value;
 use sluice_model::grant::{self, Dir};
 use sluice_model::ids::{Role, SecretName};
-use sluice_model::manifest::{Http, Manifest, Scheme};
+use sluice_model::manifest::{Http, Manifest, Scheme, SecretPlace};
 use sluice_model::ports::Refusal;
+use std::path::Path;
 
 /// Everything one stage asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) http: Vec<Ask>,
+    pub(crate) tcp: Vec<TcpAsk>,
     /// As the settings spell them.
     pub(crate) dirs: Vec<Dir>,
-    /// Those that some request of this role uses.
+    /// Those that some request of this role uses, and those to be revealed.
     pub(crate) secrets: Vec<Credential>,
     pub(crate) reads: Columns,
     pub(crate) writes: Columns,
@@ -43,6 +46,17 @@ impl Asked {
             match asks(manifest, entry, config) {
                 Ok(asks) => http.extend(asks),
                 Err(reason) => wrong.push(malformed("http", &entry.host, reason)),
+            }
+        }
+        let mut tcp = Vec::new();
+        for entry in manifest
+            .tcp
+            .iter()
+            .filter(|entry| entry.role.is_none_or(|only| only == role))
+        {
+            match tcp::asks(entry, config) {
+                Ok(asks) => tcp.extend(asks),
+                Err(reason) => wrong.push(malformed("tcp", &entry.host, reason)),
             }
         }
         let mut dirs = Vec::new();
@@ -82,9 +96,18 @@ impl Asked {
                 secrets.push(credential.clone());
             }
         }
+        let revealed = manifest
+            .secret
+            .iter()
+            .filter(|secret| secret.place == SecretPlace::Reveal);
+        secrets.extend(revealed.map(|secret| Credential {
+            name: secret.name.clone(),
+            place: SecretPlace::Reveal,
+        }));
         if wrong.is_empty() {
             Ok(Self {
                 http,
+                tcp,
                 dirs,
                 secrets,
                 reads,
@@ -251,6 +274,23 @@ fn allowance(entry: &grant::Http) -> Result<Allowance, String> {
         rule,
         networks: entry.networks.clone(),
     })
+}
+
+/// The `[[tcp]]` entries of a grant for one role.
+pub(crate) fn tcp_allowances(
+    grant: &grant::Grant,
+    role: Role,
+    base: &Path,
+) -> Result<Vec<TcpAllowance>, Vec<Refusal>> {
+    let (allowances, wrong) = tcp::allowances(grant, role, base);
+    let told = |(host, reason): (String, String)| {
+        malformed("tcp", &host, format!("in the grant: {reason}"))
+    };
+    if wrong.is_empty() {
+        Ok(allowances)
+    } else {
+        Err(wrong.into_iter().map(told).collect())
+    }
 }
 
 fn paths(texts: &[String]) -> Result<Vec<PathPattern>, String> {

@@ -3,6 +3,9 @@
 //! Invariant: what is permitted here, the manifest asks for and the grant allows, each on its own
 //! (test: `nothing_outside_either_file_is_permitted`).
 
+mod reveal;
+mod tcp;
+
 use crate::address;
 use crate::asked::{self, Asked};
 use crate::columns::Columns;
@@ -11,14 +14,15 @@ use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
 use crate::target::Target;
+use crate::tcp::{TcpAllowance, TcpAsk};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
-use sluice_model::ids::{PipelineName, PluginName, StageId};
+use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
-use sluice_model::manifest::{DirMode, Manifest, Unit};
+use sluice_model::manifest::{DirMode, Manifest, SecretPlace, Unit};
 use sluice_model::ports::Refusal;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -42,6 +46,12 @@ pub struct Effective {
     pub unit: Unit,
     asks: Vec<Ask>,
     allowances: Vec<Allowance>,
+    tcp_asks: Vec<TcpAsk>,
+    tcp_allowances: Vec<TcpAllowance>,
+    asked_reveals: Vec<SecretName>,
+    granted_reveals: Vec<SecretName>,
+    /// Optional, and the pipeline names none for them.
+    unnamed_reveals: Vec<SecretName>,
     asked_dirs: Vec<(PathBuf, DirMode)>,
     granted_dirs: Vec<(PathBuf, DirMode)>,
     asked_data: Reach,
@@ -73,6 +83,16 @@ impl Effective {
         };
         let asked = Asked::of(manifest, stage.role, config).map_err(malformed)?;
         let allowances = asked::allowances(grant, stage.role).map_err(malformed)?;
+        let tcp_allowances = asked::tcp_allowances(grant, stage.role, base).map_err(malformed)?;
+        let is_revealed = |place: &SecretPlace| *place == SecretPlace::Reveal;
+        let asked_reveals = asked
+            .secrets
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
+        let granted_reveals = grant
+            .secret
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
         let dirs = grant
             .dir
             .iter()
@@ -108,6 +128,11 @@ impl Effective {
                 reads: Columns::of(grant.data.reads.iter().cloned()),
                 writes: Columns::of(grant.data.writes.iter().cloned()),
             },
+            tcp_asks: asked.tcp.clone(),
+            tcp_allowances,
+            asked_reveals: asked_reveals.map(|secret| secret.name.clone()).collect(),
+            granted_reveals: granted_reveals.map(|secret| secret.name.clone()).collect(),
+            unnamed_reveals: manifest.unnamed.clone(),
             asks: asked.http.clone(),
             allowances,
             base: base.to_owned(),

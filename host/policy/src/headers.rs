@@ -25,12 +25,12 @@ pub fn forbidden(name: &HeaderName) -> bool {
     OWNED.contains(&name) || name.starts_with("proxy-")
 }
 
-/// The header that a secret is put in; none for a query parameter.
+/// The header that a secret is put in; none for a query parameter, and for what is put nowhere.
 pub fn injected(place: &SecretPlace) -> Option<HeaderName> {
     match place {
         SecretPlace::Bearer | SecretPlace::Basic => Some(header::AUTHORIZATION),
         SecretPlace::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
-        SecretPlace::Query(_) => None,
+        SecretPlace::Query(_) | SecretPlace::Reveal => None,
     }
 }
 

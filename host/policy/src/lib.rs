@@ -14,10 +14,12 @@ mod rules;
 mod settings;
 mod start;
 mod target;
+mod tcp;
 
 pub use effective::Effective;
 pub use propose::propose;
-pub use refuse::missing_secret;
+pub use refuse::{missing_secret, no_sockets};
 pub use rules::{Credential, Sending};
 pub use start::NotGranted;
 pub use target::{Target, TargetError};
+pub use tcp::{Carried, Connecting, Endpoint, TcpTerms};

@@ -4,16 +4,17 @@
 use crate::asked::Asked;
 use crate::refuse::http_entry;
 use crate::rules::Ask;
+use crate::tcp::{self, TcpAsk};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::grant::{About, Grant, Http, SecretUse};
+use sluice_model::grant::{About, Grant, Http, SecretUse, Tcp};
 use sluice_model::ids::{PipelineName, Role};
 use sluice_model::manifest::{Data, Limits, Manifest};
 use sluice_model::ports::Refusal;
 
 /// All that `manifest` asks for in each of these roles with its settings, as one grant. `networks` is added to
-/// every request: leave it empty unless whoever asks named them. Errors: what is wrong with the manifest or the
+/// every request and connection: leave it empty unless whoever asks named them. Errors: what is wrong with the manifest or the
 /// settings.
 pub fn propose(
     manifest: &Manifest,
@@ -30,6 +31,7 @@ pub fn propose(
             pipeline: pipeline.clone(),
         },
         http: Vec::new(),
+        tcp: Vec::new(),
         dir: Vec::new(),
         secret: Vec::new(),
         data: Data::default(),
@@ -45,6 +47,17 @@ pub fn propose(
                     networks,
                     role,
                     ..http_entry(&rule)
+                },
+            );
+        }
+        for TcpAsk { rule, role } in asked.tcp {
+            let networks = networks.to_vec();
+            add(
+                &mut grant.tcp,
+                Tcp {
+                    networks,
+                    role,
+                    ..tcp::entry(&rule)
                 },
             );
         }
