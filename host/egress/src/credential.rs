@@ -46,6 +46,8 @@ pub(crate) fn attach(
             query.extend(form_urlencoded::byte_serialize(value));
             Ok(())
         }
+        // A manifest that attaches such a secret is refused when it is read.
+        SecretPlace::Reveal => Err(Unusable),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The network door: DNS, address rules, HTTP, TLS, credentials. The only crate that opens sockets for plugins.
+//! The network door: DNS, address rules, HTTP, TCP, TLS, credentials. The only crate that opens sockets for plugins.
 //! What may be sent is decided in `policy`; this crate sees to it that nothing else is.
 
 mod answer;
@@ -10,7 +10,9 @@ mod outgoing;
 mod pool;
 mod resolve;
 mod settings;
+mod tcp;
 
 pub use door::Door;
 pub use resolve::{Resolver, SystemResolver};
 pub use settings::{DoorSettings, public_roots};
+pub use tcp::{NetDoor, TcpSettings};
