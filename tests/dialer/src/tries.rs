@@ -45,7 +45,6 @@ pub fn run(config: &Config) -> Result<(), Fault> {
             open()?;
         }
         Try::Hoard => {
-            let mut open = open;
             let mut held = Vec::new();
             while held.len() < MANY {
                 match open() {

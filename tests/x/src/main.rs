@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod demo;
+mod needs;
 mod plugins;
 mod project;
 mod server;

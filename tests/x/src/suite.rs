@@ -3,21 +3,24 @@
 //! One profile for all of it: `dev`, whose dependencies are optimised. Building with `--all-targets` makes the `sluice`
 //! binary and all test programs in one go, and the test run after it compiles nothing again.
 
-use crate::plugins;
 use crate::project::Project;
 use crate::steps::Steps;
+use crate::{needs, plugins};
 use anyhow::Result;
 
-/// Guests that misbehave: they are for tests and are not packed.
-const HOSTILE: &str = "sluice-hostile";
+/// Guests of the tests, which are not packed: one that misbehaves, one that dials.
+pub(crate) const GUESTS: [&str; 2] = ["sluice-hostile", "sluice-dialer"];
 
 pub(crate) fn run(project: &Project) -> Result<()> {
-    let mut steps = Steps::new("test", plugins::STEPS + 1);
+    let mut steps = Steps::new("test", plugins::STEPS + 2);
+    steps.act("look for the servers that the tests start", || {
+        needs::provide(project)
+    })?;
     plugins::prepare(
         project,
         &mut steps,
         &["build", "--workspace", "--all-targets"],
-        &[HOSTILE],
+        &GUESTS,
     )?;
     let mut tests = project.cargo(&["test", "--workspace"]);
     tests.env("SLUICE_BIN", project.program("debug", "sluice"));

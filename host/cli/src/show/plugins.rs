@@ -3,7 +3,7 @@
 use super::{MESSAGE_WIDTH, say, say_json, say_lines};
 use crate::table::{count, lines, plain};
 use serde_json::json;
-use sluice_model::manifest::Manifest;
+use sluice_model::manifest::{Manifest, SecretPlace};
 use sluice_service::Error;
 use sluice_service::grants::{Filed, Proposed};
 use sluice_service::inspect::{Import, ImportKind, Page};
@@ -99,6 +99,18 @@ fn asks(manifest: &Manifest) {
         ));
         say(&format!("            {}", plain(&http.reason, 200)));
     }
+    for tcp in &manifest.tcp {
+        let port = tcp
+            .port
+            .as_ref()
+            .map_or(String::new(), |port| format!(":{port}"));
+        say(&format!(
+            "  tcp       {}{port}{}",
+            tcp.host,
+            only(&tcp.role)
+        ));
+        say(&format!("            {}", plain(&tcp.reason, 200)));
+    }
     for dir in &manifest.dir {
         say(&format!(
             "  dir       {} {}{}",
@@ -110,10 +122,11 @@ fn asks(manifest: &Manifest) {
     }
     for secret in &manifest.secret {
         let optional = if secret.optional { ", optional" } else { "" };
-        say(&format!(
-            "  secret    {} as {}{optional}",
-            secret.name, secret.place
-        ));
+        let place = match &secret.place {
+            SecretPlace::Reveal => "REVEALED: THE PLUGIN SEES IT".to_owned(),
+            place => format!("as {place}"),
+        };
+        say(&format!("  secret    {} {place}{optional}", secret.name));
         say(&format!("            {}", plain(&secret.reason, 200)));
     }
     let columns = |names: &[String]| match names {
@@ -135,7 +148,7 @@ fn imports(imports: &[Import]) {
             let (linked, why) = match &import.kind {
                 ImportKind::Granted { by } => ("granted", by.clone()),
                 ImportKind::Empty => ("empty", String::new()),
-                ImportKind::Refusing => ("refusing", String::new()),
+                ImportKind::Refusing => ("refusing", "each call fails, and is recorded".to_owned()),
                 ImportKind::Unexplained { hint } => ("UNEXPLAINED", hint.clone()),
             };
             vec![
@@ -178,24 +191,21 @@ pub fn grants(grants: &[Filed], json: bool) {
         .iter()
         .map(|filed| {
             let about = &filed.grant.grant;
-            let hosts: Vec<&str> = filed
-                .grant
-                .http
-                .iter()
-                .map(|http| http.host.as_str())
-                .collect();
+            let http = filed.grant.http.iter().map(|http| http.host.clone());
+            let tcp = filed.grant.tcp.iter();
+            let tcp = tcp.map(|tcp| format!("tcp {}:{}", tcp.host, tcp.port));
+            let hosts: Vec<String> = http.chain(tcp).collect();
             let dirs: Vec<String> = filed
                 .grant
                 .dir
                 .iter()
                 .map(|dir| format!("{} {}", dir.mode, dir.path))
                 .collect();
-            let secrets: Vec<&str> = filed
-                .grant
-                .secret
-                .iter()
-                .map(|secret| secret.name.as_str())
-                .collect();
+            let secrets = filed.grant.secret.iter().map(|secret| match secret.place {
+                SecretPlace::Reveal => format!("{} (REVEALED)", secret.name),
+                _ => secret.name.to_string(),
+            });
+            let secrets: Vec<String> = secrets.collect();
             vec![
                 about.pipeline.to_string(),
                 format!("{} {}", about.plugin, about.version),
