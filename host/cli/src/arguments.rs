@@ -1,5 +1,9 @@
 //! What can be typed. What it means is in `commands`.
 
+mod sealed;
+
+pub use sealed::{Key, Secret, State, Value};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -28,6 +32,9 @@ pub enum Command {
     Run {
         /// The pipeline file.
         pipeline: PathBuf,
+        /// Write what its plugins did of what they are granted to this file, for `sluice grant new --learn`.
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
     },
     /// Find everything that can be wrong with a pipeline, before it runs. Connects to its systems, and changes nothing.
     Check {
@@ -46,6 +53,18 @@ pub enum Command {
     /// See the records that could not be delivered.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Keep secrets in the deployment's vault.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Make and change the key that the state and the vault are sealed with.
+    #[command(subcommand)]
+    Key(Key),
+    /// See how the state is sealed, and shred a pipeline's part of it.
+    #[command(subcommand)]
+    State(State),
+    /// Read the audit trail, and hold it against what it should be.
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 /// `sluice plugin`
@@ -71,10 +90,62 @@ pub enum Plugin {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Show on one page what a plugin is, asks for and imports.
+    /// Show on one page what a plugin is, who vouches for it, what it asks for and how far that goes.
     Inspect {
         /// The packed component.
         component: PathBuf,
+        /// Print it as SARIF 2.1.0, which code scanners read: one result for each risk.
+        #[arg(long)]
+        sarif: bool,
+        /// Write it as one HTML file too, fit to attach to a ticket.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show what a newer plugin asks that an older did not, and the other way. Exit code 1 where it asks for more.
+    Diff {
+        /// The older component.
+        old: PathBuf,
+        /// The newer component.
+        new: PathBuf,
+    },
+    /// Sign a component: writes COMPONENT.sig beside it.
+    Sign {
+        /// The packed component.
+        component: PathBuf,
+        /// The private key, as `sluice plugin key new` made it.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// How long the signature is good for, such as 365d.
+        #[arg(long, value_name = "TIME", default_value = "365d", value_parser = span)]
+        valid_for: sluice_model::sizes::Span,
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Say who vouches for a component. Exit code 1 where nobody does whom the deployment trusts.
+    Verify {
+        /// The packed component, with its signature beside it.
+        component: PathBuf,
+        /// The trust file, in place of the deployment's.
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Make keys that plugins are signed with.
+    #[command(subcommand)]
+    Key(SigningKey),
+}
+
+/// `sluice plugin key`
+#[derive(Debug, Subcommand)]
+pub enum SigningKey {
+    /// Make a key pair: the private half goes to a file that only you can read, the public half is printed.
+    New {
+        /// The file to write.
+        file: PathBuf,
     },
 }
 
@@ -88,12 +159,44 @@ pub enum Grant {
         /// A network outside the public internet that the hosts asked for may be in, such as 10.1.0.0/16. Repeatable.
         #[arg(long = "network", value_name = "ADDRESS/BITS", value_parser = network)]
         networks: Vec<sluice_model::grant::ipnet_text::Network>,
+        /// Grant too what a newer plugin asks beyond its older grant.
+        #[arg(long)]
+        widen: bool,
         /// Show, and write nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Show the tightest grants and manifests that a recorded run (`sluice run --record`) would have needed.
+        #[arg(long, value_name = "RECORD", conflicts_with_all = ["networks", "dry_run"])]
+        learn: Option<PathBuf>,
+        /// Put them in the place of the grants there are, which permit all that they do.
+        #[arg(long, requires = "learn")]
+        replace: bool,
     },
-    /// List the grants of the deployment.
+    /// List the grants of the deployment, or who can reach something.
     List {
+        /// Only who can reach this: host:NAME, secret:NAME or column:NAME.
+        #[arg(long, value_name = "KIND:NAME")]
+        reach: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show what is granted beside what was used: how often, when last, and what was not used in 30 days.
+    Usage {
+        /// Only of this plugin: its name (vendor/name), the start of its digest, or a grant's file.
+        plugin: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// End grants: remove their files, and say so in the audit trail.
+    Revoke {
+        /// A grant's file, a plugin's name (vendor/name), or the start of its digest.
+        which: String,
+        /// Why, for whoever reads the trail.
+        #[arg(long)]
+        reason: Option<String>,
+        /// End all that it names, where that is several.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         here: Here,
     },
@@ -101,9 +204,91 @@ pub enum Grant {
     Show {
         /// Its name (vendor/name), or the start of its digest.
         plugin: String,
+        /// What they come to: what the manifest asks, the grant allows and the policy leaves.
+        #[arg(long)]
+        effective: bool,
         #[command(flatten)]
         here: Here,
     },
+}
+
+/// `sluice audit`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show entries: who did what, what was refused, what was used.
+    Log {
+        #[command(flatten)]
+        select: Select,
+        /// At most so many, the last of them; 0 for all.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Go through the whole trail, and hold it against its signatures, its copy and the state store.
+    Verify {
+        /// A checkpoint that was kept elsewhere. Repeatable.
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+        /// The key that must sign it, as `sluice audit key` showed it once; the one beside the trail otherwise.
+        #[arg(long)]
+        key: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Write entries as one JSON object a line.
+    Export {
+        #[command(flatten)]
+        select: Select,
+        /// The file to write; standard output otherwise.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Sign the trail as it is, and print the checkpoint: keep it where this machine cannot change it.
+    Checkpoint {
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show the public key that the trail is signed with.
+    Key {
+        /// Sign with a new one from here on.
+        #[arg(long)]
+        rotate: bool,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Say that the state store was put back to an older one on purpose, so that pipelines run again.
+    Restored {
+        /// Why, for whoever reads the trail.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        here: Here,
+    },
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub struct Select {
+    /// Only since then: `2026-08-01`, `2026-08-01T06:00:00Z`, or `7d`, `12h`, `30m` ago.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Only of this pipeline.
+    #[arg(long)]
+    pub pipeline: Option<String>,
+    /// Only of this plugin: its name, with or without the version.
+    #[arg(long)]
+    pub plugin: Option<String>,
+    /// Only this action, or all that begin so: `grant` is `grant.written`, `grant.revoked` and `grant.changed`.
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only by this actor.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Only with this text.
+    pub text: Option<String>,
 }
 
 /// `sluice checkpoint`
@@ -192,6 +377,10 @@ pub struct Here {
     /// A folder of the deployment.
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,
+}
+
+fn span(text: &str) -> Result<sluice_model::sizes::Span, sluice_model::sizes::SizeError> {
+    text.parse()
 }
 
 fn network(text: &str) -> Result<sluice_model::grant::ipnet_text::Network, String> {

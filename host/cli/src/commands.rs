@@ -1,16 +1,23 @@
 //! What each command does: asks the service, shows the answer.
 
-use crate::arguments::{Checkpoint, Dlq, Filter, Grant, Plugin};
+mod plugin;
+mod sealed;
+
+pub use plugin::plugin;
+pub use sealed::{key, secret, state};
+
+use crate::arguments::{Checkpoint, Dlq, Filter, Grant};
 use crate::progress::Progress;
 use crate::show;
 use sluice_model::ids::{NameError, PipelineName};
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
+use sluice_service::audit::Audit;
 use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
 use sluice_service::watch::Watch;
-use sluice_service::{Error, build, grants, inspect, plan, plugins};
+use sluice_service::{Error, access, grants, plan, trial, usage};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,7 +40,12 @@ fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
 }
 
 /// `sluice run`, in a process that began then.
-pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Error> {
+pub fn run(
+    pipeline: &Path,
+    record: Option<&Path>,
+    json: bool,
+    began: Instant,
+) -> Result<ExitCode, Error> {
     let plan = plan::make(pipeline).map_err(Error::Wrong)?;
     let report = wait(async {
         let watch = Arc::new(Watch::since(began));
@@ -49,7 +61,7 @@ pub fn run(pipeline: &Path, json: bool, began: Instant) -> Result<ExitCode, Erro
             }
         });
         let _progress = (!json).then(|| Progress::of(Arc::clone(&watch)));
-        sluice_service::run::run(plan, watch, drained).await
+        sluice_service::run::run(plan, watch, drained, record).await
     })??;
     show::report(&report, json);
     Ok(ExitCode::from(u8::from(report.ending == Ending::Stopped)))
@@ -75,60 +87,84 @@ pub fn check(pipeline: &Path, json: bool) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `sluice plugin`
-pub fn plugin(command: &Plugin, json: bool) -> Result<ExitCode, Error> {
-    match command {
-        Plugin::Build { folder, out } => {
-            let (file, artifact) = build::build(folder, out.as_deref())?;
-            show::packed(&shown(&file), &artifact, json);
-        }
-        Plugin::Pack {
-            component,
-            manifest,
-            out,
-        } => {
-            let artifact = build::pack(component, manifest, out)?;
-            show::packed(&shown(out), &artifact, json);
-        }
-        Plugin::Inspect { component } => {
-            let artifact = plugins::open(component).map_err(|missing| {
-                let mut problem = FileError::new(shown(component), missing.message);
-                problem.hint = missing.hint;
-                problem
-            })?;
-            show::page(&inspect::page(&artifact), json);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// `sluice grant`
 pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
     match command {
         Grant::New {
             pipeline,
             networks,
+            widen,
             dry_run,
+            learn: None,
+            replace: _,
         } => {
-            let proposed = grants::propose(pipeline, networks, !dry_run)?;
-            show::proposed(&proposed, json);
+            let how = grants::How {
+                networks,
+                widen: *widen,
+                write: !dry_run,
+            };
+            let proposed = grants::propose(pipeline, how)?;
+            show::proposed(&proposed, pipeline, json);
+            let held_back = proposed.iter().any(grants::Proposed::is_held_back);
+            return Ok(ExitCode::from(u8::from(held_back && !dry_run)));
         }
-        Grant::List { here } => show::grants(&grants::all(&Deployment::find(&here.dir)?)?, json),
-        Grant::Show { plugin, here } => {
-            let mut found = grants::all(&Deployment::find(&here.dir)?)?;
-            found.retain(|filed| {
-                let about = &filed.grant.grant;
-                about.plugin.as_str() == plugin
-                    || about
-                        .digest
-                        .hex()
-                        .starts_with(plugin.trim_start_matches("sha256:"))
-            });
-            if found.is_empty() {
-                let problem = FileError::new("grants", format!("nothing is granted to `{plugin}`"));
-                return Err(problem.hint("`sluice grant list` shows all").into());
+        Grant::New {
+            pipeline,
+            learn: Some(record),
+            replace,
+            ..
+        } => show::learnt(&trial::learn(pipeline, record, *replace)?, json),
+        Grant::Usage { plugin, here } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = match plugin {
+                Some(plugin) => grants::matching(&deployment, plugin)?,
+                None => grants::all(&deployment)?,
+            };
+            show::usage(&usage::of(&deployment, &found)?, json);
+        }
+        Grant::Revoke {
+            which,
+            reason,
+            all,
+            here,
+        } => {
+            let deployment = Deployment::find(&here.dir)?;
+            let found = grants::matching(&deployment, which)?;
+            if found.len() > 1 && !all {
+                let files: Vec<&str> = found.iter().map(|filed| filed.file.as_str()).collect();
+                let message = format!(
+                    "`{which}` names {} grants: {}",
+                    found.len(),
+                    files.join(", ")
+                );
+                return Err(FileError::new("arguments", message)
+                    .hint("name one file, or `--all`")
+                    .into());
             }
-            show::grant_files(&found, json)?;
+            grants::revoke(&deployment, &found, reason.as_deref())?;
+            show::revoked(&found, json);
+        }
+        Grant::List { reach, here } => {
+            let deployment = Deployment::find(&here.dir)?;
+            match reach {
+                Some(reach) => {
+                    let sought = access::sought(reach)?;
+                    show::reaching(&access::reaching(&deployment, &sought)?, reach, json);
+                }
+                None => show::grants(&grants::all(&deployment)?, json),
+            }
+        }
+        Grant::Show {
+            plugin,
+            effective,
+            here,
+        } => {
+            let deployment = Deployment::find(&here.dir)?;
+            if *effective {
+                show::accesses(&access::of_plugin(&deployment, plugin)?, json);
+            } else {
+                show::grant_files(&grants::matching(&deployment, plugin)?, json)?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -181,36 +217,36 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
                 .map(str::parse)
                 .transpose()
                 .map_err(|error| wrong_name(&error))?;
-            if !yes && !confirmed(&name)? {
+            let question =
+                format!("forget where `{name}` is? the next run delivers everything again");
+            if !yes && !confirmed(&question, name.as_str())? {
                 return Err(
                     FileError::new("arguments", "not confirmed; nothing is forgotten")
                         .hint("`--yes`")
                         .into(),
                 );
             }
-            let forgotten =
-                Keeping::open_existing(&deployment)?.reset(&name, split.as_ref(), *schemas)?;
+            let keeping = Keeping::open_existing(&deployment)?;
+            let audit = Audit::open(&deployment)?;
+            let forgotten = keeping.reset(&audit, &name, split.as_ref(), *schemas)?;
             show::forgotten(&name, forgotten, json);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn confirmed(name: &PipelineName) -> Result<bool, Error> {
+/// Whether somebody at a terminal types the name.
+fn confirmed(question: &str, name: &str) -> Result<bool, Error> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
     let told = |error: std::io::Error| Error::Host(error.to_string());
     let mut out = std::io::stderr();
-    write!(
-        out,
-        "forget where `{name}` is? the next run delivers everything again. type its name: "
-    )
-    .map_err(told)?;
+    write!(out, "{question}\ntype its name: ").map_err(told)?;
     out.flush().map_err(told)?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(told)?;
-    Ok(typed.trim() == name.as_str())
+    Ok(typed.trim() == name)
 }
 
 /// `sluice dlq`

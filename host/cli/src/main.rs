@@ -2,6 +2,7 @@
 //! here.
 
 mod arguments;
+mod audit;
 mod commands;
 mod progress;
 mod show;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let arguments = Arguments::parse();
     start_log(arguments.verbose, arguments.json);
+    leave_no_memory_behind();
     match work(&arguments, began) {
         Ok(code) => code,
         Err(error) => {
@@ -29,12 +31,30 @@ fn main() -> ExitCode {
 fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
     let json = arguments.json;
     match &arguments.command {
-        Command::Run { pipeline } => commands::run(pipeline, json, began),
+        Command::Run { pipeline, record } => {
+            commands::run(pipeline, record.as_deref(), json, began)
+        }
         Command::Check { pipeline } => commands::check(pipeline, json),
         Command::Plugin(command) => commands::plugin(command, json),
         Command::Grant(command) => commands::grant(command, json),
         Command::Checkpoint(command) => commands::checkpoint(command, json),
         Command::Dlq(command) => commands::dlq(command, json),
+        Command::Secret(command) => commands::secret(command, json),
+        Command::Key(command) => commands::key(command, json),
+        Command::State(command) => commands::state(command, json),
+        Command::Audit(command) => audit::audit(command, json),
+    }
+}
+
+/// A crash must not write keys and secrets into a file.
+fn leave_no_memory_behind() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be turned off: a crash may write secrets to the disk");
     }
 }
 

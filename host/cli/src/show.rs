@@ -1,11 +1,19 @@
 //! Every answer, as text for people or as one JSON document.
 
+mod access;
+mod audit;
+mod inspect;
 mod plugins;
 mod run;
+mod sealed;
 mod state;
 
-pub use plugins::{grant_files, grants, packed, page, proposed};
+pub use access::{accesses, reaching};
+pub use audit::{answer, entries, learnt, revoked, usage, verified};
+pub use inspect::{diff, new_key, page, sarif, standing, vouched};
+pub use plugins::{grant_files, grants, packed, proposed};
 pub use run::{checked, report};
+pub use sealed::{key_made, key_rotated, secret_removed, secret_stored, secrets, shredded, state};
 pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
 
 use serde::Serialize;
@@ -33,6 +41,12 @@ fn say_lines(lines: &[String]) {
     }
 }
 
+/// A time as people read it.
+fn time(ms: u64) -> String {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
+}
+
 /// A command's failure, on standard error.
 pub fn error(error: &Error, json: bool) {
     let mut out = std::io::stderr().lock();
@@ -49,19 +63,22 @@ pub fn error(error: &Error, json: bool) {
     }
     let text = match error {
         Error::Wrong(problems) => {
-            let told = problems.iter().map(|problem| {
-                let bare = FileError {
-                    hint: None,
-                    ..problem.clone()
-                };
-                hinted(&bare.to_string(), problem.hint.as_deref())
-            });
+            let told = problems.iter().map(problem_lines);
             told.collect::<Vec<_>>().join("\n  ")
         }
         Error::Failed { stage, fault } => format!("{stage}: {}", told(fault)),
         Error::Host(message) => message.replace('\n', "\n  "),
     };
     drop(writeln!(out, "error: {}", text.trim_end()));
+}
+
+/// A mistake in a file in lines, its hint further in.
+fn problem_lines(problem: &FileError) -> String {
+    let bare = FileError {
+        hint: None,
+        ..problem.clone()
+    };
+    hinted(&bare.to_string(), problem.hint.as_deref())
 }
 
 /// A fault in lines, each further in than what it stands under.

@@ -50,21 +50,9 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// One line of text from who knows where: control characters shown, not obeyed, and cut at `width`.
+/// One line of text from who knows where: hidden characters shown, not obeyed, and cut at `width`.
 pub fn plain(text: &str, width: usize) -> String {
-    let mut shown = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at >= width {
-            shown.push('…');
-            break;
-        }
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    sluice_model::visible::visible(text, width)
 }
 
 #[cfg(test)]

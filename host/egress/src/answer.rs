@@ -1,7 +1,9 @@
 //! What comes back: a head whose framing is plain, and a body bounded in size and patience, in which no secret of
-//! the request is handed back. Redirects are answers like any other. Read to its end, an answer gives its connection back to the pool.
+//! the request is handed back. Redirects are answers like any other. What is compressed stays so: no bomb goes off in
+//! the host. Read to its end, an answer gives its connection back to the pool.
 
 use crate::echo::{Echoed, Scan};
+use crate::meter::Meter;
 use crate::pool::{Connection, Key, Pool};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -37,13 +39,61 @@ pub(crate) fn check_head(status: StatusCode, headers: &mut HeaderMap) -> Result<
     Ok(())
 }
 
+/// How long headers are, as HTTP/1.1 writes them.
+pub(crate) fn head_bytes(headers: &HeaderMap) -> u64 {
+    let lines = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    lines.sum::<usize>() as u64
+}
+
 /// What is told of a request when it is over. Never its query or its headers.
-#[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) method: http::Method,
-    pub(crate) host: String,
     pub(crate) status: u16,
     pub(crate) started: Instant,
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// How long a body is waited for: each piece of it, and all of it. Time in which nobody asks for more does not count.
+pub(crate) struct Patience {
+    between_bytes: Duration,
+    left: Duration,
+    in_all: Duration,
+    /// Since when the plugin waits, and until when it may.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Patience {
+    pub(crate) fn new(between_bytes: Duration, in_all: Duration) -> Self {
+        Self {
+            between_bytes,
+            left: in_all,
+            in_all,
+            waiting: None,
+        }
+    }
+
+    /// Something came.
+    fn rest(&mut self) {
+        if let Some((since, _)) = self.waiting.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
+        }
+    }
+
+    /// Ends, with how long was waited, where it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+        let most = self.between_bytes.min(self.left);
+        let (_, until) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(most))));
+        let (after, left) = (self.between_bytes, self.left);
+        let in_all = self.in_all;
+        until
+            .as_mut()
+            .poll(cx)
+            .map(|()| if left < after { in_all } else { after })
+    }
 }
 
 /// What an answer's body gives back when it ends.
@@ -67,9 +117,7 @@ pub(crate) struct Answer {
     record: Record,
     received_bytes: u64,
     bytes_max: u64,
-    between_bytes: Duration,
-    /// Runs only while the plugin waits.
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
     /// Gone once the body has ended.
     lease: Option<Lease>,
     guard: Option<Guard>,
@@ -82,7 +130,7 @@ impl Answer {
         body: Incoming,
         record: Record,
         bytes_max: u64,
-        between_bytes: Duration,
+        patience: Patience,
         lease: Lease,
         guard: Option<Guard>,
     ) -> Result<Self, HttpError> {
@@ -91,8 +139,7 @@ impl Answer {
             record,
             received_bytes: 0,
             bytes_max,
-            between_bytes,
-            patience: None,
+            patience,
             lease: Some(lease),
             guard,
             over: false,
@@ -107,7 +154,8 @@ impl Answer {
     fn too_large(&self) -> HttpError {
         HttpError::TooLarge(format!(
             "the answer of `{}` is larger than {} bytes",
-            self.record.host, self.bytes_max
+            self.record.meter.host(),
+            self.bytes_max
         ))
     }
 
@@ -131,6 +179,7 @@ impl Answer {
         if self.received_bytes > self.bytes_max {
             return Err(self.too_large());
         }
+        self.record.meter.came(data.len() as u64)?;
         self.finish_at_end();
         let last = self.body.is_end_stream();
         self.look(data, last)
@@ -148,7 +197,7 @@ impl Answer {
         &mut self,
         frame: Option<Result<Frame<Bytes>, hyper::Error>>,
     ) -> Result<Bytes, HttpError> {
-        self.patience = None;
+        self.patience.rest();
         match frame {
             None => {
                 self.finish();
@@ -160,21 +209,17 @@ impl Answer {
                 .into_data()
                 .map_or(Ok(Bytes::new()), |data| self.accept(data)),
             Some(Err(error)) => Err(HttpError::Protocol {
-                host: self.record.host.clone(),
+                host: self.record.meter.host(),
                 reason: error.to_string(),
             }),
         }
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<HttpError> {
-        let between_bytes = self.between_bytes;
-        let patience = self
-            .patience
-            .get_or_insert_with(|| Box::pin(sleep(between_bytes)));
-        let host = &self.record.host;
-        patience.as_mut().poll(cx).map(|()| HttpError::Timeout {
-            host: host.clone(),
-            after: between_bytes,
+        let meter = &self.record.meter;
+        self.patience.poll(cx).map(|after| HttpError::Timeout {
+            host: meter.host(),
+            after,
         })
     }
 
@@ -230,11 +275,11 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let Record {
             method,
-            host,
             status,
             started,
+            meter,
         } = &self.record;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(%method, %host, status, ms, bytes = self.received_bytes, "request");
+        tracing::debug!(%method, host = %meter.host(), status, ms, bytes = meter.bytes_in(), "request");
     }
 }

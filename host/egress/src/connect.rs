@@ -4,7 +4,6 @@ use crate::outgoing::Outgoing;
 use crate::pool::Connection;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
 use sluice_model::manifest::Scheme;
@@ -12,25 +11,11 @@ use sluice_model::ports::HttpError;
 use sluice_policy::Target;
 use sluice_policy::host::Host;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
-
-/// TLS as every door speaks it: 1.2 or later, by ring alone, whatever the process has set up elsewhere. Each door
-/// has its own, and with it its own sessions.
-pub(crate) fn tls(roots: Arc<rustls::RootCertStore>) -> TlsConnector {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("ring has cipher suites for both versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config))
-}
 
 /// Opens a connection to the first of `addresses` that answers, all within the time given.
 pub(crate) async fn open(
@@ -116,11 +101,11 @@ where
             host: host.to_owned(),
             reason: error.to_string(),
         })?;
-    // Ends when the sender and the answer it gave are dropped, or the server closes.
-    tokio::spawn(async move {
+    // Ends with the `Connection` at the latest: a server that reads a body a byte at a time would keep it for ever.
+    let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::trace!(%error, "connection ended");
         }
     });
-    Ok(Connection::new(sender, address))
+    Ok(Connection::new(sender, address, task.abort_handle()))
 }

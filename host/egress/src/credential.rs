@@ -34,8 +34,10 @@ pub(crate) fn attach(
             )
         }
         SecretPlace::Header(_) => {
-            let name = headers::injected(place).ok_or(Unusable)?;
-            set(headers, name, value)
+            let names = headers::injected(place);
+            names
+                .into_iter()
+                .try_for_each(|name| set(headers, name, value))
         }
         SecretPlace::Query(name) => {
             if !query.is_empty() {
@@ -46,6 +48,11 @@ pub(crate) fn attach(
             query.extend(form_urlencoded::byte_serialize(value));
             Ok(())
         }
+        // These are not put anywhere themselves: see `attach`.
+        SecretPlace::OAuth2
+        | SecretPlace::AwsSigV4
+        | SecretPlace::HmacSha256(_)
+        | SecretPlace::Mtls => Err(Unusable),
     }
 }
 

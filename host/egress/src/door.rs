@@ -1,119 +1,181 @@
-//! The way of one request: decide, check, resolve, check again, dial, attach the secret, send, bound what comes
-//! back. Every step is in [`Door::send`], in this order; none can be left out from outside.
+//! The way of one request: decide, take its turn, attach the secret, resolve, check, dial, send, bound what comes back.
+//! Every step is in [`Door::send`], in this order; none can be left out from outside.
 
-use crate::answer::{self, Answer, Guard, Lease, Record};
+use crate::answer::{self, Answer, Guard, Lease, Patience, Record};
+use crate::attach::{Attached, Attacher};
+use crate::budgets::Budgets;
 use crate::echo::{Echoed, Forms, Scan};
+use crate::exchange::{Line, slow};
+use crate::keyring::Keyring;
+use crate::meter::Meter;
 use crate::outgoing::{Head, Outgoing};
-use crate::pool::{Connection, Key, Pool};
-use crate::resolve::{self, Resolver};
+use crate::pool::{Connection, Key};
+use crate::resolve::Resolver;
 use crate::settings::DoorSettings;
-use crate::{connect, credential};
+use crate::tokens::Tokens;
 use async_trait::async_trait;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, Request, Response, request};
+use http::{HeaderMap, Request, Response, StatusCode, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use sluice_model::ids::SecretName;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
-use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal};
-use sluice_model::secret::Secret;
-use sluice_policy::{Credential, Effective, Sending, Target, missing_secret};
-use std::collections::HashMap;
+use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal, Secrets};
+use sluice_policy::{Credential, Effective, Sending};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep, timeout};
 
 /// The way to the network of one stage of one run.
 pub struct Door {
-    effective: Arc<Effective>,
-    secrets: Arc<HashMap<SecretName, Secret>>,
-    /// How each secret could stand in an answer.
-    forms: HashMap<SecretName, Arc<Forms>>,
-    resolver: Arc<dyn Resolver>,
-    observer: Arc<dyn Observer>,
-    settings: DoorSettings,
-    tls: TlsConnector,
-    pool: Arc<Pool>,
+    line: Arc<Line>,
+    attacher: Attacher,
+    budgets: Arc<Budgets>,
     in_flight: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door")
-            .field("plugin", &self.effective.plugin)
+            .field("plugin", &self.line.effective.plugin)
             .finish_non_exhaustive()
     }
 }
 
+/// An answer's head, on what it came, and what its body is searched for.
+struct Answered {
+    response: Response<Incoming>,
+    connection: Connection,
+    key: Key,
+    forms: Option<Arc<Forms>>,
+}
+
 impl Door {
-    /// A door for whoever has this effective grant. `secrets` are by the plugin's own words for them.
+    /// A door for whoever has this effective grant. `secrets` are by the plugin's own words for them, and are asked for
+    /// at each use.
     pub fn new(
         effective: Arc<Effective>,
-        secrets: Arc<HashMap<SecretName, Secret>>,
+        secrets: Arc<dyn Secrets>,
         resolver: Arc<dyn Resolver>,
         observer: Arc<dyn Observer>,
         settings: DoorSettings,
     ) -> Self {
-        let forms = secrets
-            .iter()
-            .filter_map(|(name, secret)| Some((name.clone(), Arc::new(Forms::of(secret)?))));
-        Self {
-            forms: forms.collect(),
-            tls: connect::tls(Arc::clone(&settings.roots)),
-            pool: Arc::new(Pool::new(settings.idle_time_max)),
-            in_flight: Arc::new(Semaphore::new(settings.in_flight_max)),
-            effective,
+        let budgets = Arc::new(Budgets::new(Arc::clone(&effective)));
+        let keyring = Arc::new(Keyring::new(
             secrets,
-            resolver,
-            observer,
-            settings,
+            Arc::clone(&observer),
+            effective.stage,
+        ));
+        let in_flight = Arc::new(Semaphore::new(settings.in_flight_max));
+        let line = Arc::new(Line::new(effective, observer, resolver, settings));
+        let tokens = Tokens::new(
+            Arc::clone(&line),
+            Arc::clone(&keyring),
+            Arc::clone(&budgets),
+        );
+        Self {
+            attacher: Attacher {
+                line: Arc::clone(&line),
+                keyring,
+                tokens: Arc::new(tokens),
+            },
+            line,
+            budgets,
+            in_flight,
         }
     }
 
     /// Is this request permitted, with all that it carries but its body?
     fn decide(&self, request: &request::Parts) -> Result<Sending, Refusal> {
-        let sending = self.effective.may_send(&request.method, &request.uri)?;
+        let effective = &self.line.effective;
+        let sending = effective.may_send(&request.method, &request.uri)?;
         request
             .headers
             .keys()
-            .try_for_each(|name| self.effective.may_set_header(&sending, name))?;
-        self.effective
-            .may_set_query(&sending, request.uri.query().unwrap_or_default())?;
+            .try_for_each(|name| effective.may_set_header(&sending, name))?;
+        effective.may_set_query(&sending, request.uri.query().unwrap_or_default())?;
         Ok(sending)
     }
 
-    /// The head as it is sent, with the secret in its place.
-    fn head(&self, request: request::Parts, sending: &Sending) -> Result<Head, Refusal> {
-        let query = request.uri.query().unwrap_or_default();
-        let mut head = Head::new(request.method, sending, query, request.headers);
-        if let Some(Credential { name, place }) = &sending.auth {
-            let Effective {
-                plugin, pipeline, ..
-            } = &*self.effective;
-            let secret = self
-                .secrets
-                .get(name)
-                .ok_or_else(|| missing_secret(plugin, pipeline, name))?;
-            let attached = credential::attach(secret, place, &mut head.headers, &mut head.query);
-            attached.map_err(|error| Refusal {
-                capability: "secret",
-                asked: name.to_string(),
-                reason: error.to_string(),
-                hint: Some("set the secret's value anew, without line ends".to_owned()),
-            })?;
+    /// Counts a request against its budgets, and waits until it is its turn.
+    async fn take_turn(&self, sending: &Sending, timeouts: HttpTimeouts) -> Result<(), HttpError> {
+        let turn = self.budgets.request(sending, timeouts.first_byte);
+        let wait = turn.map_err(|refusal| self.line.denied(refusal))?;
+        if !wait.is_zero() {
+            sleep(wait).await;
         }
-        Ok(head)
+        Ok(())
+    }
+
+    /// Attaches, sends, and does so once more with a new token where the server does not take the one it was shown.
+    async fn answered(
+        &self,
+        sending: &Sending,
+        head: Head,
+        body: Outgoing,
+        timeouts: HttpTimeouts,
+        meter: &Meter,
+    ) -> Result<Answered, HttpError> {
+        let whole = body.whole();
+        let attached = self.attacher.attach(sending, head.clone(), whole).await?;
+        let token = attached.token.clone();
+        let again = token.as_ref().and_then(|_| body.again());
+        let answered = self
+            .exchange(sending, attached, body, timeouts, meter)
+            .await?;
+        let (Some(token), Some(Credential { name, .. })) = (token, &sending.auth) else {
+            return Ok(answered);
+        };
+        if answered.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answered);
+        }
+        self.attacher.tokens.forget(name, &token).await;
+        // A body that is gone cannot be sent again; the plugin may.
+        let Some(body) = again else {
+            return Ok(answered);
+        };
+        drop(answered);
+        let whole = body.whole();
+        let attached = self.attacher.attach(sending, head, whole).await?;
+        self.exchange(sending, attached, body, timeouts, meter)
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        sending: &Sending,
+        attached: Attached,
+        body: Outgoing,
+        timeouts: HttpTimeouts,
+        meter: &Meter,
+    ) -> Result<Answered, HttpError> {
+        let Attached {
+            head,
+            speaker,
+            forms,
+            token: _,
+        } = attached;
+        let exchanged = self
+            .line
+            .exchange(sending, &speaker, head, body, timeouts, meter);
+        let (response, connection) = exchanged.await?;
+        Ok(Answered {
+            response,
+            connection,
+            key: Key::of(&sending.target, speaker.identity),
+            forms,
+        })
     }
 
     /// Looks whether an answer's head repeats the secret that went with the request, and gives what looks through
     /// its body.
-    fn guard(&self, sending: &Sending, headers: &HeaderMap) -> Result<Option<Guard>, HttpError> {
-        let Some(Credential { name, .. }) = &sending.auth else {
-            return Ok(None);
-        };
-        let Some(forms) = self.forms.get(name) else {
+    fn guard(
+        &self,
+        sending: &Sending,
+        forms: Option<Arc<Forms>>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Guard>, HttpError> {
+        let (Some(forms), Some(Credential { name, .. })) = (forms, &sending.auth) else {
             return Ok(None);
         };
         let refusal = Refusal {
@@ -122,11 +184,8 @@ impl Door {
             reason: format!("the answer repeats secret `{name}`"),
             hint: Some("narrow `paths` in the grant to those whose answers do not".to_owned()),
         };
-        let (observer, stage) = (Arc::clone(&self.observer), self.effective.stage);
-        let tell = move || {
-            observer.refused(stage, &refusal);
-            HttpError::Denied(refusal.clone())
-        };
+        let line = Arc::clone(&self.line);
+        let tell = move || line.denied(refusal.clone());
         forms.check_headers(headers).map_err(|Echoed| tell())?;
         if headers
             .get(CONTENT_ENCODING)
@@ -141,72 +200,9 @@ impl Door {
             });
         }
         Ok(Some(Guard {
-            scan: Scan::new(Arc::clone(forms)),
+            scan: Scan::new(forms),
             tell: Box::new(tell),
         }))
-    }
-
-    fn denied(&self, refusal: Refusal) -> HttpError {
-        self.observer.refused(self.effective.stage, &refusal);
-        HttpError::Denied(refusal)
-    }
-
-    /// A new connection: resolves once, checks every address, dials what was checked.
-    async fn dial(
-        &self,
-        sending: &Sending,
-        timeouts: HttpTimeouts,
-    ) -> Result<Connection, HttpError> {
-        let host = &sending.target.host;
-        let within = self.settings.dns_time_max.min(timeouts.connect);
-        let addresses = resolve::addresses(&*self.resolver, host, within).await?;
-        self.effective
-            .may_dial(sending, &addresses)
-            .map_err(|refusal| self.denied(refusal))?;
-        connect::open(&self.tls, &sending.target, &addresses, timeouts.connect).await
-    }
-
-    /// Sends on a kept connection where there is one. Where that one turns out to be closed, and the request was not
-    /// sent or may be sent twice, once more on a new one.
-    async fn exchange(
-        &self,
-        sending: &Sending,
-        head: Head,
-        body: Outgoing,
-        timeouts: HttpTimeouts,
-    ) -> Result<(Response<Incoming>, Connection), HttpError> {
-        let target = &sending.target;
-        let again = if head.is_idempotent() {
-            body.again().map(|body| (head.clone(), body))
-        } else {
-            None
-        };
-        let mut request = assemble(target, head, body)?;
-        let permitted = |address| self.effective.may_dial(sending, &[address]).is_ok();
-        if let Some(mut connection) = self.pool.take(&Key::of(target), permitted).await {
-            let sent = timeout(
-                timeouts.first_byte,
-                connection.sender.try_send_request(request),
-            )
-            .await;
-            let mut failed = match sent.map_err(|_| slow(target, timeouts))? {
-                Ok(response) => return Ok((response, connection)),
-                Err(failed) => failed,
-            };
-            request = match (failed.take_message(), again) {
-                (Some(unsent), _) => unsent,
-                (None, Some((head, body))) if is_closed(failed.error()) => {
-                    assemble(target, head, body)?
-                }
-                _ => return Err(told(target, failed.error())),
-            };
-        }
-        let mut connection = self.dial(sending, timeouts).await?;
-        let sent = timeout(timeouts.first_byte, connection.sender.send_request(request)).await;
-        let response = sent
-            .map_err(|_| slow(target, timeouts))?
-            .map_err(|error| told(target, &error))?;
-        Ok((response, connection))
     }
 }
 
@@ -218,59 +214,64 @@ impl HttpDoor for Door {
         timeouts: HttpTimeouts,
     ) -> Result<Response<Body>, HttpError> {
         let started = Instant::now();
-        let timeouts = self.settings.capped(timeouts);
+        let settings = &self.line.settings;
+        let timeouts = settings.capped(timeouts);
         let (request, body) = request.into_parts();
         check_size(&request)?;
         let sending = self
             .decide(&request)
-            .map_err(|refusal| self.denied(refusal))?;
-        let method = request.method.clone();
-        let head = self
-            .head(request, &sending)
-            .map_err(|refusal| self.denied(refusal))?;
+            .map_err(|refusal| self.line.denied(refusal))?;
         let slot = Arc::clone(&self.in_flight)
             .try_acquire_owned()
             .map_err(|_| {
-                let most = self.settings.in_flight_max;
+                let most = settings.in_flight_max;
                 HttpError::TooLarge(format!(
                     "{most} requests are open: read one's answer to its end, or drop it"
                 ))
             })?;
+        self.take_turn(&sending, timeouts).await?;
+        let sending = Arc::new(sending);
+        let meter = Arc::new(Meter::new(
+            Arc::clone(&self.budgets),
+            Arc::clone(&sending),
+            Arc::clone(&self.line.observer),
+            self.line.effective.stage,
+        ));
         let target = &sending.target;
-        let gathered = Outgoing::gather(body, target.authority(), self.settings.request_bytes_max);
+        let gathered = Outgoing::gather(body, Arc::clone(&meter), settings.request_bytes_max);
         let body = timeout(timeouts.first_byte, gathered)
             .await
             .map_err(|_| slow(target, timeouts))??;
-        let (response, connection) = self.exchange(&sending, head, body, timeouts).await?;
-        let (mut response, body) = response.into_parts();
+        let method = request.method.clone();
+        let query = request.uri.query().unwrap_or_default();
+        let head = Head::new(request.method, &sending, query, request.headers);
+        let answered = self
+            .answered(&sending, head, body, timeouts, &meter)
+            .await?;
+        let (mut response, body) = answered.response.into_parts();
         answer::check_head(response.status, &mut response.headers).map_err(|reason| {
             HttpError::Protocol {
                 host: target.authority(),
                 reason: reason.to_owned(),
             }
         })?;
-        let guard = self.guard(&sending, &response.headers)?;
+        meter.came(answer::head_bytes(&response.headers))?;
+        let guard = self.guard(&sending, answered.forms, &response.headers)?;
         let record = Record {
             method,
-            host: target.authority(),
             status: response.status.as_u16(),
             started,
+            meter,
         };
         let lease = Lease {
-            connection,
-            key: Key::of(target),
-            pool: Arc::clone(&self.pool),
+            connection: answered.connection,
+            key: answered.key,
+            pool: Arc::clone(&self.line.pool),
             slot,
         };
-        let bytes_max = self.settings.response_bytes_max;
-        let body = Answer::new(
-            body,
-            record,
-            bytes_max,
-            timeouts.between_bytes,
-            lease,
-            guard,
-        )?;
+        let patience = Patience::new(timeouts.between_bytes, settings.answer_time_max);
+        let bytes_max = settings.response_bytes_max;
+        let body = Answer::new(body, record, bytes_max, patience, lease, guard)?;
         response.extensions.clear();
         Ok(Response::from_parts(
             response,
@@ -285,70 +286,16 @@ fn check_size(request: &request::Parts) -> Result<(), HttpError> {
         .uri
         .path_and_query()
         .map_or(0, |path| path.as_str().len());
-    let bytes = header_bytes(&request.headers) + uri;
+    let bytes = answer::head_bytes(&request.headers) + uri as u64;
     if request.headers.len() > HTTP_HEADERS_MAX {
         return Err(HttpError::TooLarge(format!(
             "a request has {HTTP_HEADERS_MAX} headers at most"
         )));
     }
-    if bytes > HTTP_HEADER_BYTES_MAX {
+    if bytes > HTTP_HEADER_BYTES_MAX as u64 {
         return Err(HttpError::TooLarge(format!(
             "a request's head has {HTTP_HEADER_BYTES_MAX} bytes at most"
         )));
     }
     Ok(())
-}
-
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum()
-}
-
-fn assemble(target: &Target, head: Head, body: Outgoing) -> Result<Request<Outgoing>, HttpError> {
-    // The error is not told: it could quote the query.
-    let failed = |_| HttpError::Protocol {
-        host: target.authority(),
-        reason: "the url cannot be sent".to_owned(),
-    };
-    head.with(body).map_err(failed)
-}
-
-fn slow(target: &Target, timeouts: HttpTimeouts) -> HttpError {
-    HttpError::Timeout {
-        host: target.authority(),
-        after: timeouts.first_byte,
-    }
-}
-
-/// Whether the connection ended before an answer began.
-fn is_closed(error: &hyper::Error) -> bool {
-    error.is_incomplete_message()
-        || error.is_canceled()
-        || error.is_closed()
-        || io_kind(error).is_some()
-}
-
-fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
-    let source = std::error::Error::source(error)?;
-    source
-        .downcast_ref::<std::io::Error>()
-        .map(std::io::Error::kind)
-}
-
-fn told(target: &Target, error: &hyper::Error) -> HttpError {
-    let source = std::error::Error::source(error);
-    // Our own body says itself why it stopped.
-    if let Some(ours) = source.and_then(|source| source.downcast_ref::<HttpError>()) {
-        return ours.clone();
-    }
-    let reason = match source {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    HttpError::Protocol {
-        host: target.authority(),
-        reason,
-    }
 }

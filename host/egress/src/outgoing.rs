@@ -1,18 +1,21 @@
 //! What is written to the server: a head made anew from what policy decided on, and a bounded body.
 
+use crate::answer::head_bytes;
+use crate::meter::Meter;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use sluice_model::ports::{Body, HttpError};
-use sluice_policy::Sending;
+use sluice_policy::{Sending, headers};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// A body up to this size is gathered before it is sent: it then has a length, which many servers insist on, and it
 /// can be sent again where a kept connection turns out to be closed. A larger one is sent in chunks as it comes.
-const GATHERED_BYTES_MAX: usize = 8 << 20;
+pub(crate) const GATHERED_BYTES_MAX: usize = 8 << 20;
 
 /// The head of a request, complete but for its body. Its headers and query may carry a secret, so it has no `Debug`.
 #[derive(Clone)]
@@ -38,7 +41,11 @@ impl Head {
         // Bodies are handed on as they come; whoever asks for an encoding decodes it. Where a secret is attached the
         // host must be able to see whether the answer repeats it.
         let plain = HeaderValue::from_static("identity");
-        if sending.auth.is_some() || !headers.contains_key(ACCEPT_ENCODING) {
+        let is_searched = sending
+            .auth
+            .as_ref()
+            .is_some_and(|auth| headers::is_sent(&auth.place));
+        if is_searched || !headers.contains_key(ACCEPT_ENCODING) {
             headers.insert(ACCEPT_ENCODING, plain);
         }
         headers
@@ -53,6 +60,12 @@ impl Head {
             path: target.path.clone(),
             query: query.to_owned(),
         }
+    }
+
+    /// How long it is, as HTTP/1.1 writes it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let line = self.method.as_str().len() + self.path.len() + self.query.len();
+        head_bytes(&self.headers) + (line + "  HTTP/1.1\r\n\r\n".len()) as u64
     }
 
     /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
@@ -73,9 +86,9 @@ impl Head {
     }
 }
 
-/// How much a body may still have, and to whom it goes.
+/// How much a body may still have, and who counts what of it is sent as it comes.
 pub(crate) struct Bound {
-    host: String,
+    meter: Arc<Meter>,
     bytes_max: u64,
     bytes: u64,
 }
@@ -87,7 +100,7 @@ impl Bound {
         frame: Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Option<Bytes>, HttpError> {
         let frame = frame.map_err(|error| HttpError::Protocol {
-            host: self.host.clone(),
+            host: self.meter.host(),
             reason: format!("the request's body broke off: {error}"),
         })?;
         let Ok(data) = frame.into_data() else {
@@ -120,11 +133,11 @@ impl Outgoing {
     /// Gathers a plugin's body, as far as it is gathered.
     pub(crate) async fn gather(
         mut body: Body,
-        host: String,
+        meter: Arc<Meter>,
         bytes_max: u64,
     ) -> Result<Self, HttpError> {
         let mut bound = Bound {
-            host,
+            meter,
             bytes_max,
             bytes: 0,
         };
@@ -145,12 +158,24 @@ impl Outgoing {
         Ok(Self::Whole(first.freeze()))
     }
 
-    /// The same again, where all of it is known.
-    pub(crate) fn again(&self) -> Option<Self> {
+    /// How long it is as far as it is known.
+    pub(crate) fn whole_bytes(&self) -> u64 {
         match self {
-            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Whole(bytes) | Self::Streamed { first: bytes, .. } => bytes.len() as u64,
+        }
+    }
+
+    /// All of it, where that is known.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.clone()),
             Self::Streamed { .. } => None,
         }
+    }
+
+    /// The same again, where all of it is known.
+    pub(crate) fn again(&self) -> Option<Self> {
+        self.whole().map(Self::Whole)
     }
 }
 
@@ -173,9 +198,12 @@ impl http_body::Body for Outgoing {
             let Some(frame) = ready!(Pin::new(rest).poll_frame(cx)) else {
                 return Poll::Ready(None);
             };
-            if let Some(data) = bound.take(frame).transpose() {
-                return Poll::Ready(Some(data.map(Frame::data)));
-            }
+            let data = match bound.take(frame) {
+                Ok(None) => continue,
+                Ok(Some(data)) => bound.meter.out(data.len() as u64).map(|()| data),
+                Err(error) => Err(error),
+            };
+            return Poll::Ready(Some(data.map(Frame::data)));
         }
     }
 

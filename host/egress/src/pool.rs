@@ -1,6 +1,7 @@
 //! Open connections of one door that wait for their next request. A door belongs to one stage of one run, so no
 //! connection and no TLS session is ever shared between plugins or grants.
 
+use crate::identity::Identity;
 use crate::outgoing::Outgoing;
 use hyper::client::conn::http1::SendRequest;
 use sluice_model::manifest::Scheme;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 /// Connections that wait, over all hosts. Stops a wildcard grant from holding a socket for each of a thousand names.
@@ -19,39 +21,49 @@ const IDLE_MAX: usize = 64;
 /// that its request is still being sent.
 const READY_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// Where a connection leads.
+/// Where a connection leads, and who is at either end of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     scheme: Scheme,
     host: Host,
     port: u16,
+    identity: Identity,
 }
 
 impl Key {
-    pub(crate) fn of(target: &Target) -> Self {
+    pub(crate) fn of(target: &Target, identity: Identity) -> Self {
         Self {
             scheme: target.scheme,
             host: target.host.clone(),
             port: target.port,
+            identity,
         }
     }
 }
 
-/// An open connection, and the address that was checked when it was dialled.
+/// An open connection, and the address that was checked when it was dialled. Closed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Outgoing>,
     pub(crate) address: IpAddr,
     idle_since: Instant,
+    task: AbortHandle,
 }
 
 impl Connection {
-    pub(crate) fn new(sender: SendRequest<Outgoing>, address: IpAddr) -> Self {
+    pub(crate) fn new(sender: SendRequest<Outgoing>, address: IpAddr, task: AbortHandle) -> Self {
         Self {
             sender,
             address,
             idle_since: Instant::now(),
+            task,
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -16,7 +16,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
 /// How a door connects, and what it stops at.
 #[derive(Debug, Clone)]
 pub struct DoorSettings {
-    /// Whom it trusts. A deployment's own authority replaces the public ones, it does not join them.
+    /// Whom it trusts where the grant names no `ca`.
     pub roots: Arc<RootCertStore>,
     /// Looking a name up.
     pub dns_time_max: Duration,
@@ -29,6 +29,10 @@ pub struct DoorSettings {
     /// Requests open at once, over all instances of the stage; one more is refused, for waiting while holding others
     /// could wait for ever.
     pub in_flight_max: usize,
+    /// Waiting for one answer's body in all.
+    pub answer_time_max: Duration,
+    /// Trading a secret for a token.
+    pub token_time_max: Duration,
     /// How long an open connection waits for its next request.
     pub idle_time_max: Duration,
 }
@@ -46,6 +50,8 @@ impl Default for DoorSettings {
             request_bytes_max: limits::HTTP_REQUEST_BYTES_MAX,
             response_bytes_max: limits::HTTP_RESPONSE_BYTES_MAX,
             in_flight_max: IN_FLIGHT_MAX,
+            answer_time_max: limits::HTTP_ANSWER_TIME_MAX,
+            token_time_max: limits::OAUTH2_TIME_MAX,
             idle_time_max: IDLE_TIME_MAX,
         }
     }

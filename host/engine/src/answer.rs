@@ -3,9 +3,9 @@
 use crate::bindings::imports::types as wit;
 use crate::columns::Lie;
 use crate::guest::Guest;
-use crate::text::shown;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::limits;
+use sluice_model::text::shown;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::str::FromStr;

@@ -317,7 +317,7 @@ fn without_our_sections(file: &str, component: &[u8]) -> Result<Vec<u8>, Artifac
     Ok(kept)
 }
 
-fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+pub(crate) fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
     let mut content = Vec::with_capacity(name.len() + data.len() + 5);
     append_size(&mut content, name.len());
     content.extend_from_slice(name.as_bytes());

@@ -42,6 +42,23 @@ fn lie<T>(what: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong::Lie(Lie::new(what)))
 }
 
+/// The columns that these edits write, each as often as it is named.
+pub(crate) fn columns(edits: &[Edit]) -> Vec<String> {
+    let mut columns = Vec::new();
+    for edit in edits {
+        match edit {
+            Edit::Put(named) => columns.push(named.field.name.clone()),
+            Edit::Drop(name) => columns.push(name.clone()),
+            Edit::Rename(rename) => columns.extend([rename.old.clone(), rename.new.clone()]),
+            Edit::Replace(whole) => {
+                columns.extend(whole.columns.iter().map(|named| named.field.name.clone()));
+            }
+            Edit::Keep(_) | Edit::Reject(_) => {}
+        }
+    }
+    columns
+}
+
 /// Applies edits in order.
 ///
 /// Invariant: each row of `batch` is the origin of a row that goes on, rejected, or filtered, and never two of these

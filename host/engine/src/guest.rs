@@ -6,6 +6,7 @@ use crate::door::log::LogMeter;
 use crate::plugin::Context;
 use crate::stderr::Stderr;
 use crate::stop::Stop;
+use crate::tally::Tally;
 use sluice_model::ids::StageId;
 use sluice_model::limits;
 use sluice_model::ports::{Observer, Refusal};
@@ -27,6 +28,7 @@ pub(crate) struct Guest {
     pub(crate) bounds: Bounds,
     pub(crate) stderr: Stderr,
     pub(crate) log: LogMeter,
+    pub(crate) tally: Tally,
     /// Epoch ticks left to the call.
     pub(crate) ticks_left: u32,
     wasi: WasiCtx,
@@ -55,6 +57,7 @@ impl Guest {
             bounds: Bounds::new(context.effective.memory_bytes_max),
             stderr,
             log: LogMeter::default(),
+            tally: Tally::default(),
             ticks_left: 0,
             wasi: wasi.build(),
             http,
@@ -70,6 +73,13 @@ impl Guest {
     pub(crate) fn refused(&self, refusal: &Refusal) -> String {
         self.observer.refused(self.stage(), refusal);
         refusal.to_string()
+    }
+
+    /// Tells which columns it used, where that has not been told for a while.
+    pub(crate) fn tell_used(&mut self) {
+        if self.tally.is_full() {
+            self.tally.tell(&*self.observer, self.effective.stage);
+        }
     }
 
     /// One more epoch has passed inside the guest: give way to other work, or end the call.

@@ -19,20 +19,24 @@ mod door;
 mod edits;
 mod engine;
 mod features;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod instance;
 mod json;
 mod link;
+mod origin;
 mod plugin;
 mod sink;
 mod source;
 mod stderr;
 mod stop;
-mod text;
+mod tally;
 mod transform;
 
 pub use artifact::{Artifact, ArtifactError, pack};
 pub use engine::{Engine, EngineError, Settings};
+pub use origin::{Dependency, Origin, Producer, origin};
 pub use plugin::{Context, Plugin};
 pub use sink::{Sink, SinkRejection};
 pub use sluice_model::checkpoint::Commit;

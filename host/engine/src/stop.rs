@@ -1,11 +1,11 @@
 //! Why a call of a guest ended other than by its answer, told in the house's words. Decides nothing about what
 //! happens next: the fault's kind does.
 
-use crate::text::shown;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::PluginName;
 use sluice_model::limits;
 use sluice_model::sizes::{ByteSize, Span};
+use sluice_model::text::shown;
 use std::time::Duration;
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;

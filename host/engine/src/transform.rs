@@ -151,9 +151,16 @@ impl TransformStage {
         edits: Vec<wit::Edit>,
         output: &Arc<Schema>,
     ) -> Result<Applied, Fault> {
-        let guest = self.instance.store.data();
+        let written = edits::columns(&edits);
+        let guest = self.instance.store.data_mut();
         match edits::apply(batch, edits, output, &guest.effective) {
-            Ok(applied) => Ok(applied),
+            Ok(applied) => {
+                for column in &written {
+                    guest.tally.wrote(column);
+                }
+                guest.tell_used();
+                Ok(applied)
+            }
             Err(edits::Wrong::Lie(lie)) => Err(self.instance.malformed("apply", lie)),
             Err(edits::Wrong::Refused(refusal)) => {
                 guest.refused(&refusal);

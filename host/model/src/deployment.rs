@@ -19,6 +19,28 @@ pub struct Deployment {
     pub grants: Grants,
     /// Where secrets come from.
     pub secrets: Secrets,
+    /// The organisation's rules over every grant.
+    pub policy: Policy,
+    /// Whose signatures are believed.
+    pub trust: Trust,
+    /// The audit trail.
+    pub audit: Audit,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// The policy file. One that is named must be there; where none is named, `policy.toml` need not be.
+    pub file: Option<PathBuf>,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// The trust file. One that is named must be there; where none is named, `trust.toml` need not be.
+    pub file: Option<PathBuf>,
 }
 
 /// `[state]`
@@ -27,14 +49,48 @@ pub struct Deployment {
 pub struct State {
     /// One directory, one process.
     pub dir: PathBuf,
+    /// Where the key comes from that seals what is kept. None: from the file `key` in `dir`, made when it is first needed.
+    pub key: Option<Key>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             dir: ".sluice".into(),
+            key: None,
         }
     }
+}
+
+/// `[state.key]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "provider", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Key {
+    /// A file that is its owner's alone: `sluice key new` makes one.
+    File {
+        /// Where.
+        file: PathBuf,
+    },
+    /// A credential that systemd hands to the unit.
+    Systemd {
+        /// Its name: `LoadCredentialEncrypted=sluice-key:…`.
+        #[serde(default = "credential")]
+        credential: String,
+    },
+    /// An environment variable.
+    Env {
+        /// Its name.
+        #[serde(default = "variable")]
+        variable: String,
+    },
+}
+
+fn credential() -> String {
+    "sluice-key".to_owned()
+}
+
+fn variable() -> String {
+    "SLUICE_STATE_KEY".to_owned()
 }
 
 /// `[plugins]`
@@ -80,7 +136,9 @@ pub enum Secrets {
         dir: PathBuf,
     },
     /// Environment variables: `crm-token` is `SLUICE_SECRET_CRM_TOKEN`.
-    Env,
+    Env {},
+    /// The deployment's own vault, which `sluice secret` fills.
+    Vault {},
 }
 
 impl Default for Secrets {
@@ -89,6 +147,14 @@ impl Default for Secrets {
             dir: "secrets".into(),
         }
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// A second place for the trail, as it grows: best on another disk, or another machine's.
+    pub copy: Option<PathBuf>,
 }
 
 impl Deployment {
@@ -107,8 +173,44 @@ mod tests {
         assert_eq!(Deployment::parse("s", ""), Ok(Deployment::default()));
         let text = "[secrets]\nprovider = \"env\"\n[state]\ndir = \"/var/lib/sluice\"\n";
         let deployment = Deployment::parse("s", text).expect("a deployment");
-        assert_eq!(deployment.secrets, Secrets::Env);
+        assert_eq!(deployment.secrets, Secrets::Env {});
         assert_eq!(deployment.state.dir, PathBuf::from("/var/lib/sluice"));
+        let check = |key: &str, expected: Key| {
+            let text = format!("[state.key]\n{key}\n");
+            let deployment = Deployment::parse("s", &text).expect("a deployment");
+            assert_eq!(deployment.state.key, Some(expected));
+        };
+        check(
+            "provider = \"file\"\nfile = \"/etc/sluice/key\"",
+            Key::File {
+                file: "/etc/sluice/key".into(),
+            },
+        );
+        check(
+            "provider = \"systemd\"",
+            Key::Systemd {
+                credential: credential(),
+            },
+        );
+        check(
+            "provider = \"env\"\nvariable = \"K\"",
+            Key::Env {
+                variable: "K".to_owned(),
+            },
+        );
+        let vault = Deployment::parse("s", "[secrets]\nprovider = \"vault\"\n");
+        assert_eq!(
+            vault.map(|deployment| deployment.secrets),
+            Ok(Secrets::Vault {})
+        );
+        for wrong in [
+            "[state.key]\nfile = \"k\"\n",
+            "[state.key]\nprovider = \"file\"\n",
+            "[state.key]\nprovider = \"env\"\nfile = \"k\"\n",
+            "[secrets]\nprovider = \"vault\"\ndir = \"secrets\"\n",
+        ] {
+            assert!(Deployment::parse("s", wrong).is_err(), "{wrong}");
+        }
         let error = Deployment::parse("s", "[stat]\n")
             .expect_err("a typo")
             .to_string();

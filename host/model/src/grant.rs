@@ -4,6 +4,7 @@
 use crate::digest::Digest;
 use crate::ids::{PipelineName, PluginName, Role, SecretName};
 use crate::manifest::{Data, DirMode, Limits, Scheme, SecretPlace, is_default};
+use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
 use ipnet_text::Network;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub struct About {
 }
 
 /// `[[http]]`: as in a manifest, with every setting filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// A name, `*.suffix` or an IP address.
@@ -66,9 +67,35 @@ pub struct Http {
     /// Networks outside the public internet that the name may resolve into: `10.1.0.0/16`, `127.0.0.1/32`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
+    /// A file of certificates (PEM) that vouch for the server, and nobody else: it replaces the public authorities.
+    /// A relative path stands beside the deployment's `sluice.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Requests of one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_max: Option<u64>,
+    /// What one run may send: heads and bodies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_out_max: Option<ByteSize>,
+    /// What one run may be sent: heads and bodies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_in_max: Option<ByteSize>,
+    /// How fast. Requests wait for their turn, as long as a request waits for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// Only where the plugin plays this part.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+}
+
+/// `rate = { requests = 100, per = "1m" }`: so many in any such length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// From 1 to [`crate::limits::HTTP_RATE_REQUESTS_MAX`].
+    pub requests: u32,
+    /// Not zero.
+    pub per: Span,
 }
 
 /// `[[dir]]`
@@ -93,6 +120,40 @@ pub struct SecretUse {
     /// Where the host may put it.
     #[serde(rename = "use")]
     pub place: SecretPlace,
+    /// `oauth2`: where the host trades it for tokens. Nobody else chooses: neither the plugin nor the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    /// `oauth2`: what a token is asked to be good for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// `oauth2`: as in `[[http]]`, for the host of `token_url`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// `oauth2`: as in `[[http]]`, for the host of `token_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// `aws-sigv4`: the service that is signed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// `aws-sigv4`: the region that is signed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+impl SecretUse {
+    /// With no more than the name and the place.
+    pub fn new(name: SecretName, place: SecretPlace) -> Self {
+        Self {
+            name,
+            place,
+            token_url: None,
+            scopes: Vec::new(),
+            networks: Vec::new(),
+            ca: None,
+            service: None,
+            region: None,
+        }
+    }
 }
 
 impl Grant {
@@ -158,6 +219,17 @@ host = "api.acme.example"
 methods = ["GET"]
 paths = ["/v2/**"]
 networks = ["10.1.0.0/16"]
+ca = "acme.pem"
+requests_max = 1000
+bytes_out_max = "10MiB"
+bytes_in_max = "1GiB"
+rate = { requests = 100, per = "1m" }
+
+[[secret]]
+name = "crm-token"
+use = "oauth2"
+token_url = "https://login.acme.example/token"
+scopes = ["contacts.read"]
 "#;
 
     #[test]

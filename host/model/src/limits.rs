@@ -54,6 +54,17 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// A manifest, and the config schema beside it.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// The list of crates inside a component, unpacked. Stops a decompression bomb in a section that only people read.
+pub const DEPENDENCIES_BYTES_MAX: usize = 2 << 20;
+/// Tools, crates and unreadable sections that are listed of one component. Stops a page without end.
+pub const ORIGIN_ENTRIES_MAX: usize = 5_000;
+/// Paths of one manifest compared with those of another. Stops two long lists from multiplying: what is more is told as
+/// wider, uncompared.
+pub const COMPARISONS_MAX: usize = 4 << 20;
+/// A signature file. Stops a signature from being a parser's burden before anybody vouches for it.
+pub const SIGNATURE_BYTES_MAX: usize = 64 << 10;
+/// How far a signer's clock may run before ours. A statement from later than that was made to outlive its key.
+pub const SIGNATURE_SKEW_MAX: Duration = Duration::from_hours(1);
 
 /// Linear memory of one instance where the manifest names none, and the ceiling of what it may name.
 pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
@@ -107,6 +118,19 @@ pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HTTP_FIRST_BYTE_TIME_MAX: Duration = Duration::from_mins(1);
 /// Between two pieces of an answer's body. Stops a slow trickle from holding a connection.
 pub const HTTP_BETWEEN_BYTES_TIME_MAX: Duration = Duration::from_secs(30);
+/// Waiting for all of an answer's body. Stops a server that sends a byte now and then from holding a connection for
+/// ever.
+pub const HTTP_ANSWER_TIME_MAX: Duration = Duration::from_mins(10);
+/// What `rate` in a grant may say: each of these requests' beginning is remembered. Stops a slip of the pen from
+/// filling memory.
+pub const HTTP_RATE_REQUESTS_MAX: u32 = 10_000;
+/// What a token endpoint may answer. Stops it from being a way to fill the host's memory.
+pub const OAUTH2_ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// Trading a secret for a token, from the look-up of its host to the last byte of the answer. Stops one token endpoint
+/// from holding all requests that wait for it.
+pub const OAUTH2_TIME_MAX: Duration = Duration::from_secs(30);
+/// An access token, and a refresh token. Stops what a token endpoint says from growing every request after it.
+pub const OAUTH2_TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// One value in the state store. Stops one caller from filling the store's memory: a batch is held in memory whole.
 pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
@@ -114,3 +138,29 @@ pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
 pub const STATE_BATCH_BYTES_MAX: usize = 24 << 20;
 /// A key in the state store. Keeps the index pages of the engine small.
 pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
+
+/// One secret. Stops a wrong path (a disk image, a log) from being sent as a token.
+pub const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// A vault of secrets. It is read and written whole.
+pub const VAULT_BYTES_MAX: usize = 16 << 20;
+/// One value of an audit entry. Stops a plugin from writing novels into the trail.
+pub const AUDIT_VALUE_BYTES_MAX: usize = 512;
+/// Columns or other names in one audit entry. See [`AUDIT_VALUE_BYTES_MAX`].
+pub const AUDIT_NAMES_MAX: usize = 64;
+/// One line of the trail. Stops a forged line from filling the memory of whoever reads it.
+pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
+/// A file of the trail before the next begins: what is read again at each start.
+pub const AUDIT_SEGMENT_BYTES: u64 = 4 << 20;
+/// Entries that may stand in the trail without a signature over them.
+pub const AUDIT_UNSIGNED_ENTRIES_MAX: u64 = 1_000;
+/// How long entries may stand in the trail without a signature over them.
+pub const AUDIT_UNSIGNED_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long refusals and uses are gathered before they are written. Stops a plugin that is refused a million times a
+/// second from filling the disk.
+pub const AUDIT_WINDOW: Duration = Duration::from_mins(1);
+/// Different refusals, or different uses, of one stage that a window tells apart; the rest are counted together. With
+/// [`AUDIT_WINDOW`], what a stage can make the trail grow by: about 100 KB a minute.
+pub const AUDIT_WINDOW_KINDS_MAX: usize = 32;
+/// Different requests, or different names of one capability, that the record of a trial run tells apart. Stops a
+/// plugin that asks for ever new things from filling memory.
+pub const TRIAL_NAMES_MAX: usize = 1_000;

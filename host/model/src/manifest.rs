@@ -160,6 +160,18 @@ pub struct SecretUse {
     /// Where the host puts it.
     #[serde(rename = "use")]
     pub place: SecretPlace,
+    /// `oauth2`: where tokens come from, where the vendor knows it; may hold `{config.KEY}`. The grant decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    /// `oauth2`: the most it asks a token to be good for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// `aws-sigv4`: the service that is signed for, `s3`; may hold `{config.KEY}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// `aws-sigv4`: the region, `eu-north-1`; may hold `{config.KEY}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Whether it works without: a pipeline that names no secret for it sends its requests bare.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
@@ -167,7 +179,24 @@ pub struct SecretUse {
     pub reason: String,
 }
 
-/// Where the host puts a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`.
+impl SecretUse {
+    /// A key that says something of another use.
+    fn stray(&self) -> Option<(&'static str, &'static str)> {
+        let oauth2 = self.place == SecretPlace::OAuth2;
+        let aws = self.place == SecretPlace::AwsSigV4;
+        let given = [
+            ("token_url", "oauth2", self.token_url.is_some() && !oauth2),
+            ("scopes", "oauth2", !self.scopes.is_empty() && !oauth2),
+            ("service", "aws-sigv4", self.service.is_some() && !aws),
+            ("region", "aws-sigv4", self.region.is_some() && !aws),
+        ];
+        let stray = given.into_iter().find(|(_, _, stray)| *stray);
+        stray.map(|(key, only, _)| (key, only))
+    }
+}
+
+/// What the host does with a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`, `oauth2`, `aws-sigv4`,
+/// `hmac-sha256:NAME`, `mtls`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SecretPlace {
@@ -179,6 +208,14 @@ pub enum SecretPlace {
     Header(String),
     /// A query parameter of this name.
     Query(String),
+    /// It is traded for an access token (RFC 6749), which goes as `Authorization: Bearer`.
+    OAuth2,
+    /// It signs the request (AWS Signature Version 4).
+    AwsSigV4,
+    /// It signs the request; the signature goes in a header of this name.
+    HmacSha256(String),
+    /// It is the certificate and key that the host shows of itself in the TLS handshake.
+    Mtls,
 }
 
 impl fmt::Display for SecretPlace {
@@ -188,25 +225,38 @@ impl fmt::Display for SecretPlace {
             SecretPlace::Basic => f.write_str("basic"),
             SecretPlace::Header(name) => write!(f, "header:{name}"),
             SecretPlace::Query(name) => write!(f, "query:{name}"),
+            SecretPlace::OAuth2 => f.write_str("oauth2"),
+            SecretPlace::AwsSigV4 => f.write_str("aws-sigv4"),
+            SecretPlace::HmacSha256(name) => write!(f, "hmac-sha256:{name}"),
+            SecretPlace::Mtls => f.write_str("mtls"),
         }
     }
 }
 
 /// Not a place for a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME` or `query:NAME`")]
+#[error(
+    "`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME`, `query:NAME`, `oauth2`, `aws-sigv4`, \
+     `hmac-sha256:NAME` or `mtls`"
+)]
 pub struct SecretPlaceError(String);
 
 impl FromStr for SecretPlace {
     type Err = SecretPlaceError;
     fn from_str(text: &str) -> Result<Self, SecretPlaceError> {
         let bad = || SecretPlaceError(text.to_owned());
+        let header = |name: &str| match http::HeaderName::from_str(name) {
+            Ok(name) => Ok(name.as_str().to_owned()),
+            Err(_) => Err(bad()),
+        };
         match text.split_once(':') {
             None if text == "bearer" => Ok(SecretPlace::Bearer),
             None if text == "basic" => Ok(SecretPlace::Basic),
-            Some(("header", name)) => http::HeaderName::from_str(name)
-                .map(|name| SecretPlace::Header(name.as_str().to_owned()))
-                .map_err(|_| bad()),
+            None if text == "oauth2" => Ok(SecretPlace::OAuth2),
+            None if text == "aws-sigv4" => Ok(SecretPlace::AwsSigV4),
+            None if text == "mtls" => Ok(SecretPlace::Mtls),
+            Some(("header", name)) => header(name).map(SecretPlace::Header),
+            Some(("hmac-sha256", name)) => header(name).map(SecretPlace::HmacSha256),
             Some(("query", name)) if !name.is_empty() && !name.chars().any(char::is_control) => {
                 Ok(SecretPlace::Query(name.to_owned()))
             }
@@ -347,6 +397,15 @@ impl Manifest {
             }
         }
         for (at, secret) in self.secret.iter().enumerate() {
+            if let Some((key, only)) = secret.stray() {
+                return wrong(
+                    format!(
+                        "`{key}` is for `use = \"{only}\"`, not for `{}`",
+                        secret.place
+                    ),
+                    &[key],
+                );
+            }
             if self.secret[..at]
                 .iter()
                 .any(|other| other.name == secret.name)
@@ -489,5 +548,14 @@ call_time = "10s"
             "`cookie` is not a use of a secret",
         );
         check("reason = \"API token.\"", "", "missing field `reason`");
+        for key in [
+            "token_url = \"x\"",
+            "scopes = [\"x\"]",
+            "service = \"x\"",
+            "region = \"x\"",
+        ] {
+            let to = format!("use = \"bearer\"\n{key}");
+            check("use = \"bearer\"", &to, "not for `bearer`");
+        }
     }
 }

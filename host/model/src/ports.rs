@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A streamed HTTP body.
@@ -143,7 +144,7 @@ pub enum LogLevel {
 pub struct Used<'a> {
     /// In the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`.
     pub capability: &'static str,
-    /// Which: a destination (`https://host:port`), a directory, a column, a secret.
+    /// Which: a destination (`https://host:port`), a directory with what for (`read in`), a column, a secret.
     pub name: &'a str,
     /// Requests, connections, opened directories, batches.
     pub times: u64,
@@ -245,6 +246,9 @@ pub enum StoreError {
     /// The engine failed: the outcome of a write is unknown until the store is opened again.
     #[error("the state store failed: {0}")]
     Failed(String),
+    /// A value is there and cannot be read: it was changed, moved, or its key is destroyed. Nothing was written.
+    #[error("the state store cannot read {0}")]
+    Unreadable(String),
     /// It will not open. Nothing was changed.
     #[error("the state store will not open: {0}")]
     Unopenable(String),
@@ -273,8 +277,8 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// The state store: below any encryption, above any engine. Blocking; call it off the async threads.
 /// Implemented by `state`, on sled and in memory; one conformance suite runs on both.
 pub trait StateStore: Send + Sync {
-    /// `Ok`: durable, atomic over all namespaces, visible. Any `Err` but `Fenced` and `TooLarge`: unknown until
-    /// reopened. Values may be of any size up to 16 MiB: the store cuts them as its engine needs.
+    /// `Ok`: durable, atomic over all namespaces, visible. Any `Err` but `Fenced`, `TooLarge` and `Unreadable`:
+    /// unknown until reopened. Values may be of any size up to 16 MiB: the store cuts them as its engine needs.
     fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError>;
     /// One value.
     fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
@@ -289,4 +293,29 @@ pub trait StateStore: Send + Sync {
     ) -> Result<Pairs, StoreError>;
     /// Its size and health.
     fn stats(&self) -> StateStats;
+}
+
+/// A store that several hold.
+impl<S: StateStore + ?Sized> StateStore for Arc<S> {
+    fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError> {
+        (**self).commit(batch)
+    }
+
+    fn get(&self, namespace: Namespace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).get(namespace, key)
+    }
+
+    fn scan(
+        &self,
+        namespace: Namespace,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Pairs, StoreError> {
+        (**self).scan(namespace, prefix, after, limit)
+    }
+
+    fn stats(&self) -> StateStats {
+        (**self).stats()
+    }
 }

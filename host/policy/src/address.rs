@@ -110,6 +110,21 @@ fn contains(network: Network, address: IpAddr) -> bool {
     }
 }
 
+/// The addresses that both networks hold: the smaller one, where it lies in the other.
+pub fn common(ours: Network, theirs: Network) -> Option<Network> {
+    let (small, large) = if ours.bits >= theirs.bits {
+        (ours, theirs)
+    } else {
+        (theirs, ours)
+    };
+    contains(large, small.address).then_some(small)
+}
+
+/// Whether all addresses of the second are in the first.
+pub(crate) fn includes(ours: Network, theirs: Network) -> bool {
+    ours.bits <= theirs.bits && contains(ours, theirs.address)
+}
+
 fn same_v4(network: Ipv4Addr, address: Ipv4Addr, bits: u8) -> bool {
     let differ = network.to_bits() ^ address.to_bits();
     differ.leading_zeros() >= u32::from(bits)
@@ -234,6 +249,21 @@ mod tests {
         expect("fd00::1", &["0.0.0.0/0"], false);
         expect("10.0.0.1", &["0.0.0.0/0"], true);
         expect("1.1.1.1", &["10.0.0.0/8"], true);
+    }
+
+    #[test]
+    fn networks_have_the_smaller_in_common() {
+        let check = |ours: &str, theirs: &str, expected: Option<&str>| {
+            let found = common(network(ours), network(theirs)).map(String::from);
+            assert_eq!(found.as_deref(), expected, "{ours} {theirs}");
+            let found = common(network(theirs), network(ours)).map(|found| found.bits);
+            assert_eq!(found, expected.map(|text| network(text).bits));
+        };
+        check("10.0.0.0/8", "10.1.0.0/16", Some("10.1.0.0/16"));
+        check("10.0.0.0/8", "11.0.0.0/8", None);
+        check("0.0.0.0/0", "127.0.0.1/32", Some("127.0.0.1/32"));
+        check("::/0", "127.0.0.1/32", None);
+        check("fd00::/8", "fd12::/16", Some("fd12::/16"));
     }
 
     proptest! {

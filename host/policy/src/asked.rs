@@ -1,18 +1,23 @@
 //! What a manifest asks for in one role, with the settings filled in: the left side of manifest ∩ grant. Reads
 //! both files' rules into comparable types; decides nothing.
 
+use crate::budget::Budget;
 use crate::columns::Columns;
 use crate::headers;
 use crate::host::HostPattern;
 use crate::path::PathPattern;
+use crate::refuse::malformed;
 use crate::rules::{Allowance, Ask, Credential, HttpRule};
 use crate::settings::{expand, is_template};
 use crate::target::{self, TargetError};
+use crate::terms::Terms;
 use serde_json::Value;
 use sluice_model::grant::{self, Dir};
 use sluice_model::ids::{Role, SecretName};
-use sluice_model::manifest::{Http, Manifest, Scheme};
+use sluice_model::manifest::{Http, Manifest, Scheme, SecretPlace};
 use sluice_model::ports::Refusal;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Everything one stage asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +101,6 @@ impl Asked {
     }
 }
 
-fn malformed(capability: &'static str, asked: &str, reason: String) -> Refusal {
-    Refusal {
-        capability,
-        asked: crate::refuse::bounded(asked),
-        reason,
-        hint: None,
-    }
-}
-
 fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, String> {
     let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
     let auth = entry
@@ -115,6 +111,12 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
     let mut asks = Vec::new();
     for value in expand(&entry.host, config).map_err(|error| error.to_string())? {
         let (host, scheme, port) = destination(entry, &value)?;
+        let is_shown = auth
+            .as_ref()
+            .is_some_and(|auth| auth.place == SecretPlace::Mtls);
+        if is_shown && scheme != Scheme::Https {
+            return Err("`use = \"mtls\"` is for `https`".to_owned());
+        }
         let (methods, paths) = (methods.clone(), paths.clone());
         let rule = HttpRule {
             host,
@@ -132,19 +134,29 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
     Ok(asks)
 }
 
+/// What one entry permits with these settings; nothing where they do not fit.
+pub(crate) fn rules(manifest: &Manifest, entry: &Http, config: &Value) -> Vec<HttpRule> {
+    let asks = asks(manifest, entry, config).unwrap_or_default();
+    asks.into_iter().map(|ask| ask.rule).collect()
+}
+
 fn credential(manifest: &Manifest, name: &SecretName) -> Result<Credential, String> {
     let secret = manifest.secret.iter().find(|secret| &secret.name == name);
     let secret = secret.ok_or_else(|| format!("`auth = \"{name}\"` names no `[[secret]]`"))?;
-    match headers::injected(&secret.place) {
-        Some(header) if headers::forbidden(&header) => Err(format!(
+    if headers::injected(&secret.place)
+        .iter()
+        .any(headers::forbidden)
+    {
+        return Err(format!(
             "`use = \"{}\"`: the host sets that header itself",
             secret.place
-        )),
-        _ => Ok(Credential {
-            name: name.clone(),
-            place: secret.place.clone(),
-        }),
+        ));
     }
+    Ok(Credential {
+        name: name.clone(),
+        place: secret.place.clone(),
+        terms: Arc::new(Terms::Plain),
+    })
 }
 
 /// Where an entry leads with this value of its host. Only a setting may be a URL or carry a port; what the
@@ -211,15 +223,28 @@ fn setting(entry: &Http, value: &str) -> Result<Option<Found>, String> {
     Ok(Some((HostPattern::Only(host), scheme, port)))
 }
 
-/// The `[[http]]` entries of a grant for one role.
-pub(crate) fn allowances(grant: &grant::Grant, role: Role) -> Result<Vec<Allowance>, Vec<Refusal>> {
-    let (mut allowances, mut wrong) = (Vec::new(), Vec::new());
+/// The `[[http]]` entries of a grant for one role. `base` is the folder that relative files stand in.
+pub(crate) fn allowances(
+    grant: &grant::Grant,
+    role: Role,
+    base: &Path,
+) -> Result<Vec<Allowance>, Vec<Refusal>> {
+    let (mut allowances, mut wrong) = (Vec::<Allowance>::new(), Vec::new());
     for entry in grant
         .http
         .iter()
         .filter(|entry| entry.role.is_none_or(|only| only == role))
     {
-        match allowance(entry) {
+        let one_authority = |new: &Allowance| {
+            let differs = |one: &&Allowance| one.rule.meets(&new.rule) && one.ca != new.ca;
+            allowances.iter().find(differs).is_none()
+        };
+        match allowance(entry, base) {
+            Ok(allowance) if !one_authority(&allowance) => wrong.push(malformed(
+                "http",
+                &entry.host,
+                "in the grant: two entries for this host differ in `ca`".to_owned(),
+            )),
             Ok(allowance) => allowances.push(allowance),
             Err(reason) => wrong.push(malformed(
                 "http",
@@ -235,11 +260,14 @@ pub(crate) fn allowances(grant: &grant::Grant, role: Role) -> Result<Vec<Allowan
     }
 }
 
-fn allowance(entry: &grant::Http) -> Result<Allowance, String> {
+fn allowance(entry: &grant::Http, base: &Path) -> Result<Allowance, String> {
     let host = HostPattern::parse(&entry.host).map_err(|error| error.to_string())?;
     let scheme = entry.scheme.unwrap_or(Scheme::Https);
     let port = entry.port.unwrap_or(scheme.default_port());
     let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
+    if entry.ca.is_some() && scheme != Scheme::Https {
+        return Err("`ca` is for `https`".to_owned());
+    }
     let rule = HttpRule {
         host,
         scheme,
@@ -250,6 +278,8 @@ fn allowance(entry: &grant::Http) -> Result<Allowance, String> {
     Ok(Allowance {
         rule,
         networks: entry.networks.clone(),
+        ca: entry.ca.as_ref().map(|file| base.join(file).into()),
+        budget: Budget::of(entry)?,
     })
 }
 

@@ -41,6 +41,16 @@ impl Columns {
         }
     }
 
+    /// The columns in both.
+    pub(crate) fn common(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Every, both) | (both, Self::Every) => both.clone(),
+            (Self::Named(ours), Self::Named(theirs)) => {
+                Self::Named(ours.intersection(theirs).cloned().collect())
+            }
+        }
+    }
+
     /// As a file lists them.
     pub(crate) fn names(&self) -> Vec<String> {
         match self {

@@ -1,27 +1,37 @@
-//! What one stage may do: manifest ∩ grant, with the pipeline's settings filled in.
+//! What one stage may do: manifest ∩ grant ∩ policy, with the pipeline's settings filled in.
 //!
-//! Invariant: what is permitted here, the manifest asks for and the grant allows, each on its own
-//! (test: `nothing_outside_either_file_is_permitted`).
+//! Invariant: what is permitted here, the manifest asks for, the grant allows and the policy leaves, each on its own
+//! (test: `nothing_outside_any_file_is_permitted`).
+
+mod alone;
+mod report;
+
+pub use report::{Explained, Sought, SoughtError};
 
 use crate::address;
 use crate::asked::{self, Asked};
+use crate::budget::{self, Budget, Spent};
 use crate::columns::Columns;
 use crate::headers;
+use crate::organisation::{Bound, Forbidden, Organisation};
 use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
 use crate::target::Target;
+use crate::terms::{self, Terms};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
-use sluice_model::ids::{PipelineName, PluginName, StageId};
+use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
 use sluice_model::manifest::{DirMode, Manifest, Unit};
 use sluice_model::ports::Refusal;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one stage of one pipeline may do. Made once, before the plugin is instantiated; every guest call that
@@ -47,12 +57,37 @@ pub struct Effective {
     asked_data: Reach,
     granted_data: Reach,
     base: PathBuf,
+    policy: Arc<Organisation>,
+    /// The policy's classes that it may see a column of.
+    bounds: Vec<Bound>,
+    wished: Wished,
+}
+
+/// Limits as the manifest wishes for them and the grant lowers them, for reports.
+#[derive(Debug, Clone, Copy)]
+struct Wished {
+    memory_bytes: u64,
+    granted_memory_bytes: Option<u64>,
+    call_time: Duration,
+    granted_call_time: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
 struct Reach {
     reads: Columns,
     writes: Columns,
+}
+
+impl Wished {
+    fn of(manifest: &Manifest, grant: &Grant) -> Self {
+        let (asked, granted) = (manifest.limits, grant.limits);
+        Self {
+            memory_bytes: asked.memory.map_or(MEMORY_BYTES_DEFAULT, |size| size.0),
+            granted_memory_bytes: granted.memory.map(|size| size.0),
+            call_time: asked.call_time.map_or(CALL_TIME_DEFAULT, |span| span.0),
+            granted_call_time: granted.call_time.map(|span| span.0),
+        }
+    }
 }
 
 impl Effective {
@@ -72,7 +107,9 @@ impl Effective {
             refusals.into_iter().map(NotGranted::malformed).collect()
         };
         let asked = Asked::of(manifest, stage.role, config).map_err(malformed)?;
-        let allowances = asked::allowances(grant, stage.role).map_err(malformed)?;
+        let allowances = asked::allowances(grant, stage.role, base).map_err(malformed)?;
+        let file = File::Grant(&manifest.plugin.name, pipeline);
+        let (terms, wrong) = terms::all(manifest, grant, &asked, config, base, file);
         let dirs = grant
             .dir
             .iter()
@@ -108,15 +145,41 @@ impl Effective {
                 reads: Columns::of(grant.data.reads.iter().cloned()),
                 writes: Columns::of(grant.data.writes.iter().cloned()),
             },
-            asks: asked.http.clone(),
+            asks: asked.http.iter().map(|ask| with(ask, &terms)).collect(),
             allowances,
             base: base.to_owned(),
+            policy: Arc::default(),
+            bounds: Vec::new(),
+            wished: Wished::of(manifest, grant),
         };
-        let missing = start::missing(&effective, &asked, grant);
+        let mut missing = start::missing(&effective, &asked, grant);
+        missing.extend(wrong);
         if missing.is_empty() {
             Ok(effective)
         } else {
             Err(missing)
+        }
+    }
+
+    /// Puts it under the organisation's policy. A policy may leave less than the grant: that is enforced when it is
+    /// used. Errors: all that the grant names and the policy forbids altogether.
+    pub fn under(mut self, policy: Arc<Organisation>) -> Result<Self, Vec<Forbidden>> {
+        let reads = self.asked_data.reads.common(&self.granted_data.reads);
+        self.bounds = policy.bounds(&reads);
+        (self.memory_bytes_max, self.call_time_max) =
+            policy.lowered(self.memory_bytes_max, self.call_time_max);
+        let requests = self.allowances.iter().flat_map(|allowance| {
+            let is_asked = self.asks.iter().any(|ask| ask.rule.meets(&allowance.rule));
+            policy.forbids_requests(allowance, &self.bounds, is_asked)
+        });
+        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
+        let mut forbidden: Vec<Forbidden> = requests.collect();
+        forbidden.extend(policy.forbids_dirs(&self.base, dirs));
+        if forbidden.is_empty() {
+            self.policy = policy;
+            Ok(self)
+        } else {
+            Err(forbidden)
         }
     }
 
@@ -173,6 +236,8 @@ impl Effective {
         if !covers(&self.granted_dirs, &path, mode) {
             return Err(refuse::dir(self.grant(), dir, mode));
         }
+        let ruled = self.policy.may_open(&self.base, &path);
+        ruled.map_err(|no| no.refusal("dir", refuse::bounded(dir)))?;
         Ok(path)
     }
 
@@ -189,23 +254,37 @@ impl Effective {
             let rules: Vec<&HttpRule> = self.asks.iter().map(|ask| &ask.rule).collect();
             return Err(refuse::http(self.manifest(), &rules, method, &target));
         };
-        let fits = |allowance: &&Allowance| allowance.rule.permits(method, &target);
-        let granted: Vec<&Allowance> = self.allowances.iter().filter(fits).collect();
-        if granted.is_empty() {
+        let fits = |(_, allowance): &(usize, &Allowance)| allowance.rule.permits(method, &target);
+        let granted: Vec<(usize, &Allowance)> =
+            self.allowances.iter().enumerate().filter(fits).collect();
+        let Some((_, first)) = granted.first() else {
             let rules: Vec<&HttpRule> = self
                 .allowances
                 .iter()
                 .map(|allowance| &allowance.rule)
                 .collect();
             return Err(refuse::http(self.grant(), &rules, method, &target));
-        }
+        };
+        let ruled = self
+            .policy
+            .may_travel(target.scheme)
+            .and_then(|()| self.policy.may_reach(&self.bounds, &target.host));
+        ruled.map_err(|no| no.refusal("http", refuse::request(method, &target)))?;
         Ok(Sending {
             asked: refuse::request(method, &target),
             networks: granted
                 .iter()
-                .flat_map(|allowance| allowance.networks.iter().copied())
+                .flat_map(|(_, allowance)| allowance.networks.iter().copied())
                 .collect(),
+            // All that fit say the same of it.
+            ca: first.ca.clone(),
             auth: ask.auth.clone(),
+            budgets: granted
+                .iter()
+                .filter(|(_, allowance)| allowance.budget.is_bound())
+                .map(|(at, _)| *at)
+                .collect(),
+            table: "[[http]]",
             target,
         })
     }
@@ -216,7 +295,24 @@ impl Effective {
         addresses
             .iter()
             .try_for_each(|address| address::check(*address, &sending.networks))
-            .map_err(|barred| refuse::address(self.grant(), sending, &barred))
+            .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
+        let ruled = self.policy.may_dial(addresses);
+        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
+    }
+
+    /// What each `[[http]]` of the grant lets it spend in one run, in the order that [`Sending::budgets`] counts them.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.allowances.iter().map(|allowance| &allowance.budget)
+    }
+
+    /// May so much be spent, this request included, of the budget at this place?
+    pub fn may_spend(&self, sending: &Sending, at: usize, spent: &Spent) -> Result<(), Refusal> {
+        budget::check(self.grant(), sending, &self.allowances[at], spent)
+    }
+
+    /// The refusal of a request whose turn, by the rate of the budget at this place, comes only after such a wait.
+    pub fn too_fast(&self, sending: &Sending, at: usize, wait: Duration) -> Refusal {
+        budget::too_fast(self.grant(), sending, &self.allowances[at], wait)
     }
 
     /// May the plugin set this header on this request?
@@ -229,34 +325,42 @@ impl Effective {
                 "the host's to set",
             ));
         }
-        match &sending.auth {
-            Some(Credential {
-                name: secret,
-                place,
-            }) if headers::injected(place).as_ref() == Some(name) => Err(refuse::owned(
-                sending,
-                "header",
-                name.as_str(),
-                &format!("where the host puts secret `{secret}`"),
-            )),
-            _ => Ok(()),
-        }
+        let Some(Credential {
+            name: secret,
+            place,
+            ..
+        }) = &sending.auth
+        else {
+            return Ok(());
+        };
+        let why = if headers::injected(place).contains(name) {
+            format!("where the host puts secret `{secret}`")
+        } else if name == http::header::ACCEPT_ENCODING && headers::is_sent(place) {
+            format!("the host's to set: it looks for secret `{secret}` in the answer")
+        } else {
+            return Ok(());
+        };
+        Err(refuse::owned(sending, "header", name.as_str(), &why))
     }
 
     /// May the plugin send this query? It may not have the parameter that the host puts a secret in.
     pub fn may_set_query(&self, sending: &Sending, query: &str) -> Result<(), Refusal> {
-        use sluice_model::manifest::SecretPlace::Query;
-        match &sending.auth {
-            Some(Credential {
-                name: secret,
-                place: Query(name),
-            }) if headers::query_has(query, name) => Err(refuse::owned(
+        let Some(Credential {
+            name: secret,
+            place,
+            ..
+        }) = &sending.auth
+        else {
+            return Ok(());
+        };
+        match headers::owned_parameter(place, query) {
+            Some(name) => Err(refuse::owned(
                 sending,
                 "query parameter",
-                name,
+                &name,
                 &format!("where the host puts secret `{secret}`"),
             )),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -285,6 +389,17 @@ impl Effective {
     }
 }
 
+/// A wish, with what the grant fixes about its secret.
+fn with(ask: &Ask, terms: &HashMap<SecretName, Arc<Terms>>) -> Ask {
+    let mut ask = ask.clone();
+    if let Some(auth) = &mut ask.auth
+        && let Some(terms) = terms.get(&auth.name)
+    {
+        auth.terms = Arc::clone(terms);
+    }
+    ask
+}
+
 /// The manifest's wish or what goes without saying, under the grant's ceiling.
 fn lowest<T: Ord>([manifest, grant]: [Option<T>; 2], default: T) -> T {
     let wish = manifest.unwrap_or(default);
@@ -301,7 +416,7 @@ fn covers(dirs: &[(PathBuf, DirMode)], path: &Path, mode: DirMode) -> bool {
 
 /// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is
 /// written, for what it means depends on links.
-fn plain(base: &Path, dir: &str) -> PathBuf {
+pub(crate) fn plain(base: &Path, dir: &str) -> PathBuf {
     base.join(dir)
         .components()
         .filter(|part| *part != Component::CurDir)

@@ -3,6 +3,7 @@
 use http::HeaderName;
 use http::header;
 use sluice_model::manifest::SecretPlace;
+use std::borrow::Cow;
 
 /// Headers that say how a request is framed, where it goes and through whom. A plugin that could set them could
 /// smuggle a second request or reach a second host behind one that is granted.
@@ -25,21 +26,62 @@ pub fn forbidden(name: &HeaderName) -> bool {
     OWNED.contains(&name) || name.starts_with("proxy-")
 }
 
-/// The header that a secret is put in; none for a query parameter.
-pub fn injected(place: &SecretPlace) -> Option<HeaderName> {
+/// What AWS Signature Version 4 adds to a request besides `authorization`.
+pub const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+/// See [`AMZ_DATE`].
+pub const AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+/// See [`AMZ_DATE`].
+pub const AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// The headers that the host sets for a secret; none where it goes elsewhere.
+pub fn injected(place: &SecretPlace) -> Vec<HeaderName> {
     match place {
-        SecretPlace::Bearer | SecretPlace::Basic => Some(header::AUTHORIZATION),
-        SecretPlace::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
-        SecretPlace::Query(_) => None,
+        SecretPlace::Bearer | SecretPlace::Basic | SecretPlace::OAuth2 => {
+            vec![header::AUTHORIZATION]
+        }
+        SecretPlace::Header(name) | SecretPlace::HmacSha256(name) => {
+            HeaderName::from_bytes(name.as_bytes())
+                .into_iter()
+                .collect()
+        }
+        SecretPlace::AwsSigV4 => vec![
+            header::AUTHORIZATION,
+            AMZ_DATE,
+            AMZ_CONTENT_SHA256,
+            AMZ_SECURITY_TOKEN,
+        ],
+        SecretPlace::Query(_) | SecretPlace::Mtls => Vec::new(),
+    }
+}
+
+/// Whether the secret itself, or a token it was traded for, goes with the request, so that the answer could repeat it.
+/// A signature is worth nothing to whoever reads it, and a client's key never leaves the host.
+pub fn is_sent(place: &SecretPlace) -> bool {
+    !matches!(place, SecretPlace::HmacSha256(_) | SecretPlace::Mtls)
+}
+
+/// A parameter of this query that is the host's: the one it puts the secret in, or one that would be read as a
+/// signature beside the host's own.
+pub fn owned_parameter(place: &SecretPlace, query: &str) -> Option<String> {
+    match place {
+        SecretPlace::Query(name) => query_has(query, name).then(|| name.clone()),
+        SecretPlace::AwsSigV4 => parameters(query)
+            .map(|(name, _)| name.into_owned())
+            .find(|name| name.to_ascii_lowercase().starts_with("x-amz-")),
+        _ => None,
     }
 }
 
 /// Whether a query, encoded as in a URL, has a parameter of this name.
-pub fn query_has(query: &str, name: &str) -> bool {
+fn query_has(query: &str, name: &str) -> bool {
+    parameters(query).any(|(found, _)| found == name)
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     // Some servers take `;` for `&`.
     query
         .split(['&', ';'])
-        .any(|pair| url::form_urlencoded::parse(pair.as_bytes()).any(|(found, _)| found == name))
+        .flat_map(|pair| url::form_urlencoded::parse(pair.as_bytes()))
 }
 
 #[cfg(test)]
@@ -78,15 +120,45 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_one_header() {
-        let check = |place: &str, expected: Option<&str>| {
-            let header = injected(&place.parse().expect(place));
-            assert_eq!(header.as_ref().map(HeaderName::as_str), expected, "{place}");
+    fn a_place_has_its_headers() {
+        let check = |place: &str, expected: &[&str]| {
+            let headers = injected(&place.parse().expect(place));
+            let names: Vec<&str> = headers.iter().map(HeaderName::as_str).collect();
+            assert_eq!(names, expected, "{place}");
         };
-        check("bearer", Some("authorization"));
-        check("basic", Some("authorization"));
-        check("header:X-Api-Key", Some("x-api-key"));
-        check("query:key", None);
+        check("bearer", &["authorization"]);
+        check("basic", &["authorization"]);
+        check("oauth2", &["authorization"]);
+        check("header:X-Api-Key", &["x-api-key"]);
+        check("hmac-sha256:X-Signature", &["x-signature"]);
+        check("query:key", &[]);
+        check("mtls", &[]);
+        let aws = [
+            "authorization",
+            "x-amz-date",
+            "x-amz-content-sha256",
+            "x-amz-security-token",
+        ];
+        check("aws-sigv4", &aws);
+    }
+
+    #[test]
+    fn a_signature_stands_alone() {
+        for query in [
+            "X-Amz-Signature=1",
+            "a=b&x-amz-credential=1",
+            "a=b;X%2DAmz-Date",
+        ] {
+            assert!(
+                owned_parameter(&SecretPlace::AwsSigV4, query).is_some(),
+                "{query}"
+            );
+            assert!(
+                owned_parameter(&SecretPlace::Bearer, query).is_none(),
+                "{query}"
+            );
+        }
+        assert!(owned_parameter(&SecretPlace::AwsSigV4, "amz=1&list-type=2").is_none());
     }
 
     #[test]

@@ -76,6 +76,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// The pattern that names it alone.
+    pub(crate) fn pattern(&self) -> HostPattern {
+        HostPattern::Only(self.clone())
+    }
+}
+
 fn name_of(name: &str) -> Result<Host, HostError> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.split('.').any(str::is_empty) {
@@ -134,6 +141,15 @@ impl HostPattern {
         }
     }
 
+    /// Does it name every host that the other does?
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (ours, Self::Only(host)) => ours.matches(host),
+            (Self::Only(_), Self::Below(_)) => false,
+            (Self::Below(ours), Self::Below(theirs)) => ours == theirs || below(theirs, ours),
+        }
+    }
+
     /// Is there a host that both name?
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {
@@ -141,6 +157,28 @@ impl HostPattern {
             (Self::Below(ours), Self::Below(theirs)) => {
                 ours == theirs || below(ours, theirs) || below(theirs, ours)
             }
+        }
+    }
+}
+
+impl HostPattern {
+    /// Is every host that it names one that `other` names?
+    pub fn within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Only(host), other) => other.matches(host),
+            (Self::Below(_), Self::Only(_)) => false,
+            (Self::Below(ours), Self::Below(theirs)) => ours == theirs || below(ours, theirs),
+        }
+    }
+
+    /// The hosts that both name.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if self.within(other) {
+            Some(self.clone())
+        } else if other.within(self) {
+            Some(other.clone())
+        } else {
+            None
         }
     }
 }

@@ -125,6 +125,31 @@ impl PathPattern {
         Ok(Self { parts, open })
     }
 
+    /// The paths that both permit.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        let mut parts = Vec::new();
+        for at in 0..self.parts.len().max(other.parts.len()) {
+            let part = match (self.parts.get(at), other.parts.get(at)) {
+                (Some(Part::Is(ours)), Some(Part::Is(theirs))) if ours == theirs => {
+                    Part::Is(ours.clone())
+                }
+                (Some(Part::Any), Some(Part::Any)) => Part::Any,
+                (Some(Part::Is(text)), Some(Part::Any))
+                | (Some(Part::Any), Some(Part::Is(text)))
+                    if !text.is_empty() =>
+                {
+                    Part::Is(text.clone())
+                }
+                (Some(part), None) if other.open => part.clone(),
+                (None, Some(part)) if self.open => part.clone(),
+                _ => return None,
+            };
+            parts.push(part);
+        }
+        let open = self.open && other.open;
+        Some(Self { parts, open })
+    }
+
     /// Does it permit this path, which passed [`check`]?
     pub fn matches(&self, path: &str) -> bool {
         let mut parts = path.split('/').skip(1);
@@ -134,6 +159,21 @@ impl PathPattern {
             (_, None) => false,
         });
         fixed && (self.open || parts.next().is_none())
+    }
+
+    /// Does it permit every path that the other does?
+    pub fn includes(&self, other: &Self) -> bool {
+        let fixed =
+            self.parts
+                .iter()
+                .enumerate()
+                .all(|(at, ours)| match (ours, other.parts.get(at)) {
+                    (Part::Is(ours), Some(Part::Is(theirs))) => ours == theirs,
+                    (Part::Any, Some(Part::Is(theirs))) => !theirs.is_empty(),
+                    (Part::Any, Some(Part::Any)) => true,
+                    (Part::Is(_), Some(Part::Any)) | (_, None) => false,
+                });
+        fixed && (self.open || (!other.open && self.parts.len() == other.parts.len()))
     }
 }
 

@@ -4,12 +4,13 @@
 use crate::asked::Asked;
 use crate::refuse::http_entry;
 use crate::rules::Ask;
+use crate::{refuse, terms};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::grant::{About, Grant, Http, SecretUse};
+use sluice_model::grant::{About, Grant, Http};
 use sluice_model::ids::{PipelineName, Role};
-use sluice_model::manifest::{Data, Limits, Manifest};
+use sluice_model::manifest::{Data, Limits, Manifest, SecretPlace};
 use sluice_model::ports::Refusal;
 
 /// All that `manifest` asks for in each of these roles with its settings, as one grant. `networks` is added to
@@ -52,13 +53,15 @@ pub fn propose(
             add(&mut grant.dir, dir);
         }
         for secret in asked.secrets {
-            add(
-                &mut grant.secret,
-                SecretUse {
-                    name: secret.name,
-                    place: secret.place,
-                },
-            );
+            let wish = manifest.secret.iter().find(|wish| wish.name == secret.name);
+            let mut entry = terms::entry(wish.expect("a credential is of the manifest"), config)
+                .map_err(|reason| {
+                    vec![refuse::malformed("secret", secret.name.as_str(), reason)]
+                })?;
+            if entry.place == SecretPlace::OAuth2 {
+                entry.networks = networks.to_vec();
+            }
+            add(&mut grant.secret, entry);
         }
         for name in asked.reads.names() {
             add(&mut grant.data.reads, name);

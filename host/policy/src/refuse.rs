@@ -20,6 +20,9 @@ const LIST_SHOWN_MAX: usize = 8;
 
 /// Text from a plugin or a file, cut and with its control characters escaped.
 pub(crate) fn bounded(text: &str) -> String {
+    if text.len() <= ASKED_CHARS_MAX && !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
     let mut short = String::new();
     for (at, c) in text.chars().enumerate() {
         if at == ASKED_CHARS_MAX {
@@ -33,6 +36,16 @@ pub(crate) fn bounded(text: &str) -> String {
         }
     }
     short
+}
+
+/// A mistake in one of the files, or in the settings.
+pub(crate) fn malformed(capability: &'static str, asked: &str, reason: String) -> Refusal {
+    Refusal {
+        capability,
+        asked: bounded(asked),
+        reason,
+        hint: None,
+    }
 }
 
 /// One of the two files that must both permit a thing.
@@ -92,8 +105,7 @@ pub(crate) fn http_entry(rule: &HttpRule) -> grant::Http {
         port: (rule.port != rule.scheme.default_port()).then_some(rule.port),
         methods: rule.methods.clone(),
         paths: rule.paths.iter().map(ToString::to_string).collect(),
-        networks: Vec::new(),
-        role: None,
+        ..grant::Http::default()
     }
 }
 
@@ -155,7 +167,7 @@ fn under(
 }
 
 /// `key = [what it has, and what is wanted]`.
-fn list_line(key: &str, has: impl Iterator<Item = String>, wants: &str) -> String {
+pub(crate) fn list_line(key: &str, has: impl Iterator<Item = String>, wants: &str) -> String {
     let has: Vec<String> = has.take(LIST_SHOWN_MAX + 1).collect();
     if has.len() > LIST_SHOWN_MAX {
         format!(
@@ -176,8 +188,7 @@ fn http_lines(file: File<'_>, method: &str, target: &Target) -> String {
         port: (target.port != target.scheme.default_port()).then_some(target.port),
         methods: vec![bounded(method)],
         paths: vec![bounded(&target.path)],
-        networks: Vec::new(),
-        role: None,
+        ..grant::Http::default()
     };
     let lines = Lines {
         http: vec![entry],
@@ -268,8 +279,9 @@ pub(crate) fn address(file: File<'_>, sending: &Sending, barred: &Barred) -> Ref
             barred.address, barred.what
         ),
         hint: Some(format!(
-            "{}, in its `[[http]]` for `{}`, where that network is meant:\n{line}",
+            "{}, in its `{}` for `{}`, where that network is meant:\n{line}",
             file.place(),
+            sending.table,
             sending.target.host
         )),
     }

@@ -28,7 +28,7 @@ impl NotGranted {
         }
     }
 
-    fn lacking(
+    pub(crate) fn lacking(
         file: File<'_>,
         capability: &'static str,
         asked: &str,
@@ -112,7 +112,7 @@ fn dir(file: File<'_>, asked: &Dir) -> NotGranted {
 }
 
 fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGranted> {
-    let Credential { name, place } = asked;
+    let Credential { name, place, .. } = asked;
     let named = || grant.secret.iter().filter(|entry| &entry.name == name);
     if named().any(|entry| &entry.place == place) {
         return None;
@@ -121,10 +121,7 @@ fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGrante
         Some(entry) => format!("the grant allows it as `{}`, not as `{place}`", entry.place),
         None => "the grant allows no secret of this name".to_owned(),
     };
-    let entry = SecretUse {
-        name: name.clone(),
-        place: place.clone(),
-    };
+    let entry = SecretUse::new(name.clone(), place.clone());
     let lines = Lines {
         secret: vec![entry],
         ..Lines::default()

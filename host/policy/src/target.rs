@@ -65,11 +65,14 @@ impl Target {
 
     /// Host and port, the port only where it is not the scheme's own: what a `Host` header says.
     pub fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.to_string()
-        } else {
-            format!("{}:{}", self.host, self.port)
+        match self.own_port() {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.to_string(),
         }
+    }
+
+    fn own_port(&self) -> Option<u16> {
+        (self.port != self.scheme.default_port()).then_some(self.port)
     }
 }
 
@@ -97,7 +100,11 @@ fn parse_port(text: &str) -> Result<u16, TargetError> {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority(), self.path)
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if let Some(port) = self.own_port() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&self.path)
     }
 }
 

@@ -59,7 +59,14 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<(PathBuf, Artifact), E
 /// Runs cargo; its own words go to the terminal. Gives the component it made.
 fn cargo(folder: &Path) -> Result<PathBuf, Error> {
     let wrong = |message: String| Error::wrong(FileError::new(shown(folder), message));
-    let output = Command::new("cargo")
+    let mut command = Command::new("cargo");
+    // Build scripts are code of others: what the host keeps secret is not in what they see.
+    for (variable, value) in std::env::vars_os() {
+        if crate::secrets::is_secret_variable(&variable, &value) {
+            command.env_remove(variable);
+        }
+    }
+    let output = command
         .args([
             "build",
             "--release",

@@ -80,6 +80,8 @@ pub struct Checked {
     pub pipeline: String,
     /// `source → transforms → sinks`, by name and version.
     pub stages: Vec<String>,
+    /// Those of its plugins that nobody vouches for whom this deployment trusts.
+    pub unsigned: Vec<String>,
     /// Its streams.
     pub streams: Vec<StreamShape>,
     /// How many splits they are read in.

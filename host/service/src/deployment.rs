@@ -39,9 +39,44 @@ impl Deployment {
         })
     }
 
+    /// Whether there is a deployment at this folder or above it.
+    pub fn is_around(start: &Path) -> bool {
+        std::path::absolute(Path::new(".").join(start))
+            .is_ok_and(|start| start.ancestors().any(|folder| folder.join(FILE).is_file()))
+    }
+
     /// Where checkpoints and dead letters are kept.
     pub fn state_dir(&self) -> PathBuf {
         self.base.join(&self.settings.state.dir).join("state")
+    }
+
+    /// The vault of secrets, where one is used.
+    pub fn vault_file(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("vault")
+    }
+
+    /// The key of all that is sealed, where `sluice.toml` names none.
+    pub fn default_key_file(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("key")
+    }
+
+    /// The organisation's policy; it need not be there.
+    pub fn policy_file(&self) -> PathBuf {
+        let named = self.settings.policy.file.as_deref();
+        self.base
+            .join(named.unwrap_or(sluice_model::policy::FILE.as_ref()))
+    }
+
+    /// The trust file; it need not be there.
+    pub fn trust_file(&self) -> PathBuf {
+        let named = self.settings.trust.file.as_deref();
+        self.base
+            .join(named.unwrap_or(sluice_model::trust::FILE.as_ref()))
+    }
+
+    /// Where the audit trail is.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.base.join(&self.settings.state.dir).join("audit")
     }
 
     /// Where compiled plugins are kept.

@@ -1,11 +1,12 @@
 //! A deployment's state store as the service uses it: one pipeline's ledger while it runs, and what people ask of
 //! checkpoints and dead letters when it does not.
 
-use crate::Error;
+use crate::audit::{Action, Audit};
 use crate::check::{Known, StreamShape};
 use crate::deployment::{Deployment, shown};
 use crate::report::CodeCount;
 use crate::run::Place;
+use crate::{Error, key};
 use serde::Serialize;
 use sluice_model::checkpoint::{Checkpoint, Totals};
 use sluice_model::fault::Fault;
@@ -15,6 +16,8 @@ use sluice_model::rejection::Rejection;
 use sluice_model::schema::Schema;
 use sluice_state::journal::{self, DeadLetter, Held, JournalError, Numbering, SchemaRecord};
 pub use sluice_state::journal::{Filter as LetterFilter, Kept};
+use sluice_state::sealed::{self, SealedStore, Sealing};
+pub use sluice_state::sealed::{KeyView, Shred};
 use sluice_state::{Options, SledStore};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +28,7 @@ const PAGE: usize = 256;
 
 /// The open store of a deployment.
 pub struct Keeping {
+    sealed: Arc<SealedStore<SledStore>>,
     store: Arc<dyn StateStore>,
     numbering: Arc<Numbering>,
 }
@@ -62,9 +66,12 @@ pub struct CheckpointView {
 impl Keeping {
     /// Opens the store, or creates it.
     pub fn open(deployment: &Deployment) -> Result<Self, Error> {
-        let store = SledStore::open(&deployment.state_dir(), Options::default())?;
+        let (dir, key) = (deployment.state_dir(), key::source(deployment)?);
+        let sealed = sealed::open(&dir, Options::default(), Sealing::default(), &*key)?;
+        let sealed = Arc::new(sealed);
         Ok(Self {
-            store: Arc::new(store),
+            store: Arc::clone(&sealed) as _,
+            sealed,
             numbering: Arc::default(),
         })
     }
@@ -87,6 +94,11 @@ impl Keeping {
                 "nothing has run here yet",
             ))
         })
+    }
+
+    /// The number of the last durable commit.
+    pub fn last_commit(&self) -> u64 {
+        self.store.stats().last_commit.0
     }
 
     /// The schemas fixed for a pipeline.
@@ -135,9 +147,10 @@ impl Keeping {
     }
 
     /// Forgets where a pipeline is, or one split of it, and with `schemas` what was inferred for it. How many
-    /// checkpoints that were.
+    /// checkpoints that were. What cannot be audited is not forgotten.
     pub fn reset(
         &self,
+        audit: &Audit,
         pipeline: &PipelineName,
         split: Option<&SplitId>,
         schemas: bool,
@@ -148,6 +161,11 @@ impl Keeping {
             journal::delete_schemas(&mut batch, &*self.store, pipeline)?;
         }
         if !batch.writes.is_empty() {
+            let act = Action::CheckpointReset
+                .with("pipeline", pipeline)
+                .with_some("split", split);
+            let act = act.with("schemas", schemas).with("checkpoints", forgotten);
+            audit.act(act.at(self.last_commit()))?;
             self.store.commit(batch)?;
         }
         Ok(forgotten)
@@ -173,6 +191,37 @@ impl Keeping {
     /// The dead letter of this number.
     pub fn dead_letter(&self, pipeline: &PipelineName, number: u64) -> Result<Option<Kept>, Error> {
         Ok(journal::dead_letter(&*self.store, pipeline, number)?)
+    }
+}
+
+/// How the state is sealed, as `sluice state show` tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct StateView {
+    /// The deployment's key.
+    pub key: String,
+    /// The keys that it wraps.
+    pub keys: Vec<KeyView>,
+    /// What the store takes on disk.
+    pub bytes: u64,
+    /// The number of its last commit.
+    pub last_commit: u64,
+}
+
+impl Keeping {
+    /// How the state is sealed.
+    pub fn state(&self) -> StateView {
+        let stats = self.store.stats();
+        StateView {
+            key: self.sealed.key().to_string(),
+            keys: self.sealed.keys(),
+            bytes: stats.bytes,
+            last_commit: stats.last_commit.0,
+        }
+    }
+
+    /// Makes unreadable what is kept for a pipeline, for good.
+    pub fn shred(&self, pipeline: &PipelineName) -> Result<Shred, Error> {
+        Ok(self.sealed.shred(pipeline)?)
     }
 }
 

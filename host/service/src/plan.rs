@@ -2,21 +2,30 @@
 //! Everything here is decided without running a plugin; what only a plugin can say is asked in `check`.
 
 use crate::deployment::{Deployment, read, shown};
-use crate::grants::{self, Filed, Missing};
-use crate::plugins::{self, Found, Shelf};
-use crate::{secrets, settings};
+use crate::grants::{self, Filed};
+use crate::plugins::{self, Shelf};
+use crate::renew::{self, Asker};
+use crate::secrets::{self, Provider, StageSecrets};
+use crate::signing::{Standing, Trusting};
+use crate::{policy, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
-use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
+use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
 use sluice_model::schema::Schema;
-use sluice_model::secret::Secret;
 use sluice_model::tomlfile::{FileError, nearest};
-use sluice_policy::Effective;
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use sluice_policy::{Effective, Forbidden, Organisation};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod guarantee;
+mod written;
+
+use guarantee::{guarantee, too_much};
+pub(crate) use written::{Written, written};
 
 /// A pipeline file and what it means in its deployment.
 #[derive(Debug)]
@@ -48,12 +57,16 @@ pub struct Stage {
     pub id: StageId,
     /// Its component.
     pub artifact: Artifact,
+    /// What is known of who made it.
+    pub standing: Standing,
     /// Its settings.
     pub config: Value,
     /// What it may do.
     pub effective: Arc<Effective>,
-    /// Its secrets, under its own names for them.
-    pub secrets: Arc<HashMap<SecretName, Secret>>,
+    /// The file of its grant.
+    pub grant: PathBuf,
+    /// Its secrets, under its own names for them: asked at each use.
+    pub secrets: Arc<StageSecrets>,
     /// The streams it is for; all where empty.
     pub streams: Vec<StreamName>,
     /// Where it stands in the pipeline file: `/sink/0`.
@@ -88,6 +101,24 @@ impl Plan {
         FileError::new(&self.file, message).at_pointer(&self.text, pointer)
     }
 
+    /// The plugins that nobody vouches for whom this deployment trusts, each with its version, once.
+    pub fn unsigned(&self) -> Vec<String> {
+        let stages = [&self.source]
+            .into_iter()
+            .chain(&self.transforms)
+            .chain(&self.sinks);
+        let mut names: Vec<String> = stages
+            .filter(|stage| !stage.standing.is_signed())
+            .map(|stage| {
+                let about = &stage.artifact.manifest.plugin;
+                format!("{} {}", about.name, about.version)
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// How much the host gathers before a write: the least of what the sinks ask for.
     pub fn unit(&self) -> Unit {
         let units = self.sinks.iter().map(|sink| sink.effective.unit);
@@ -112,12 +143,17 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
     let shown = shown(file);
     let pipeline = Pipeline::parse(&shown, &text).map_err(|problem| vec![problem])?;
     let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
+    let policy = policy::read(&deployment)?;
+    let trusting = Trusting::of(&deployment).map_err(|problem| vec![problem])?;
     Maker {
         deployment,
+        policy,
+        trusting,
         shelf: Shelf::default(),
         file: shown,
         text,
         grants,
+        provider: None,
         problems: Vec::new(),
     }
     .make(pipeline)
@@ -125,21 +161,15 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
 
 struct Maker {
     deployment: Deployment,
+    policy: Arc<Organisation>,
+    trusting: Trusting,
     shelf: Shelf,
     file: String,
     text: String,
     grants: Vec<Filed>,
+    /// Opened for the first secret that is named.
+    provider: Option<Arc<dyn Provider>>,
     problems: Vec<FileError>,
-}
-
-/// A stage as the pipeline file has it.
-struct Written<'a> {
-    id: StageId,
-    pointer: String,
-    plugin: &'a str,
-    config: &'a toml::Value,
-    secrets: &'a BTreeMap<SecretName, SecretName>,
-    streams: &'a [StreamName],
 }
 
 impl Maker {
@@ -199,8 +229,12 @@ impl Maker {
     fn stage(&mut self, pipeline: &PipelineName, written: &Written<'_>) -> Option<Stage> {
         let place = format!("{}/plugin", written.pointer);
         let found = plugins::resolve(&self.deployment, &self.shelf, written.plugin);
-        let Found { file: _, artifact } = match found {
-            Ok(found) => found,
+        let judged = found.and_then(|found| {
+            let standing = self.trusting.judge(&found.file, &found.artifact)?;
+            Ok((found.artifact, standing))
+        });
+        let (artifact, standing) = match judged {
+            Ok(judged) => judged,
             Err(missing) => {
                 self.told(&place, missing.message, missing.hint);
                 return None;
@@ -231,24 +265,28 @@ impl Maker {
         let fits = found.is_empty();
         self.problems.extend(found);
         self.imports(&artifact, &place);
+        self.loads(&artifact, &standing, &place);
         let secrets = self.secrets(&artifact.manifest, written);
         let manifest = artifact
             .manifest
             .clone()
-            .without_unnamed(|name| secrets.contains_key(name));
-        let effective = if fits {
+            .without_unnamed(|name| secrets.names(name));
+        let granted = if fits {
             self.effective(pipeline, &artifact, &manifest, written.id, &config, &place)
         } else {
             None
         };
+        let (effective, grant) = granted?;
         Some(Stage {
             id: written.id,
             config,
-            effective: Arc::new(effective?),
+            effective: Arc::new(effective),
+            grant,
             secrets: Arc::new(secrets),
             streams: written.streams.to_vec(),
             pointer: written.pointer.clone(),
             artifact,
+            standing,
         })
     }
 
@@ -263,11 +301,16 @@ impl Maker {
         }
     }
 
-    fn secrets(
-        &mut self,
-        manifest: &Manifest,
-        written: &Written<'_>,
-    ) -> HashMap<SecretName, Secret> {
+    /// May it run at all, signed as it is?
+    fn loads(&mut self, artifact: &Artifact, standing: &Standing, place: &str) {
+        let name = &artifact.manifest.plugin.name;
+        let signer = standing.signer().map(ToString::to_string);
+        if let Err(refusal) = self.policy.may_load(name, signer.as_deref()) {
+            self.told(place, format!("`{name}`: {}", refusal.reason), refusal.hint);
+        }
+    }
+
+    fn secrets(&mut self, manifest: &Manifest, written: &Written<'_>) -> StageSecrets {
         let known: Vec<&str> = manifest
             .secret
             .iter()
@@ -289,19 +332,15 @@ impl Maker {
                 hint,
             );
         }
-        let mut values = HashMap::new();
+        let mut names = BTreeMap::new();
         for secret in &manifest.secret {
             match written.secrets.get(&secret.name) {
-                Some(ours) => match secrets::read(&self.deployment, ours) {
-                    Ok(value) => {
-                        values.insert(secret.name.clone(), value);
+                Some(ours) => {
+                    let place = format!("{}/secrets/{}", written.pointer, secret.name);
+                    if self.can_be_had(ours, &place) {
+                        names.insert(secret.name.clone(), ours.clone());
                     }
-                    Err(message) => self.told(
-                        &format!("{}/secrets/{}", written.pointer, secret.name),
-                        message,
-                        None,
-                    ),
-                },
+                }
                 None if secret.optional => {}
                 None => self.told(
                     &written.pointer,
@@ -316,7 +355,29 @@ impl Maker {
                 ),
             }
         }
-        values
+        StageSecrets::new(names, self.provider.clone())
+    }
+
+    /// Whether the deployment has this secret. What is wrong with it is told at this place.
+    fn can_be_had(&mut self, name: &SecretName, place: &str) -> bool {
+        let provider = match &self.provider {
+            Some(provider) => Arc::clone(provider),
+            None => match secrets::provider(&self.deployment) {
+                Ok(provider) => Arc::clone(self.provider.insert(provider)),
+                Err(error) => {
+                    let (message, hint) = cannot_be_asked(error);
+                    self.told(place, message, hint);
+                    return false;
+                }
+            },
+        };
+        match provider.check(name) {
+            Ok(()) => true,
+            Err(trouble) => {
+                self.told(place, trouble.message, trouble.hint);
+                false
+            }
+        }
     }
 
     fn effective(
@@ -327,16 +388,28 @@ impl Maker {
         stage: StageId,
         config: &Value,
         place: &str,
-    ) -> Option<Effective> {
+    ) -> Option<(Effective, PathBuf)> {
         let name = &manifest.plugin.name;
         let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
             Ok(filed) => filed,
             Err(missing) => {
-                let (message, hint) = ungranted(&missing, &artifact.manifest, &self.file);
+                let asker = Asker {
+                    artifact,
+                    manifest,
+                    uses: &[(stage.role, config)],
+                    networks: &[],
+                    named: &|name| manifest.secret.iter().any(|secret| &secret.name == name),
+                };
+                let (message, hint) =
+                    ungranted::told(&missing, &self.grants, &asker, &self.file, |old| {
+                        renew::renewal(&self.deployment, &self.shelf, old, &asker, false)
+                    });
                 self.told(place, message, Some(hint));
                 return None;
             }
         };
+        self.problems
+            .extend(grants::unreadable_authorities(filed, &self.deployment.base));
         let built = Effective::build(
             manifest,
             &filed.grant,
@@ -345,7 +418,8 @@ impl Maker {
             pipeline,
             &self.deployment.base,
         );
-        built
+        let path = filed.path.clone();
+        let built = built
             .map_err(|refused| {
                 let file = filed.file.clone();
                 for one in refused {
@@ -359,7 +433,59 @@ impl Maker {
                     self.problems.push(problem);
                 }
             })
+            .ok()?;
+        let ruled = built.under(Arc::clone(&self.policy));
+        ruled
+            .map_err(|forbidden| {
+                let told = forbidden
+                    .iter()
+                    .map(|one| told_by_policy(one, name, &stage));
+                self.problems.extend(told);
+            })
             .ok()
+            .map(|effective| (effective, path))
+    }
+}
+
+/// What the policy forbids of a grant, at the line of the policy that does.
+pub(crate) fn told_by_policy(
+    forbidden: &Forbidden,
+    plugin: &PluginName,
+    stage: &impl Display,
+) -> FileError {
+    let Forbidden {
+        refusal,
+        file,
+        line,
+    } = forbidden;
+    let message = format!(
+        "{plugin} (as {stage}) is granted `{}`: {}",
+        refusal.asked, refusal.reason
+    );
+    FileError {
+        file: file.clone(),
+        line: Some(*line),
+        column: None,
+        message,
+        hint: refusal.hint.clone(),
+    }
+}
+
+/// Why the place that secrets come from is not to be had.
+fn cannot_be_asked(error: crate::Error) -> (String, Option<String>) {
+    match error {
+        crate::Error::Wrong(problems) => {
+            let hint = problems.first().and_then(|problem| problem.hint.clone());
+            let told = problems.into_iter().map(|problem| {
+                let bare = FileError {
+                    hint: None,
+                    ..problem
+                };
+                bare.to_string()
+            });
+            (told.collect::<Vec<_>>().join("; "), hint)
+        }
+        other => (other.to_string(), None),
     }
 }
 
@@ -369,102 +495,4 @@ fn indented(lines: &str) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
-    let id = |role, index: usize| StageId {
-        role,
-        index: u16::try_from(index).unwrap_or(u16::MAX),
-    };
-    let source = &pipeline.source;
-    let mut stages = vec![Written {
-        id: id(Role::Source, 0),
-        pointer: "/source".to_owned(),
-        plugin: &source.plugin,
-        config: &source.config,
-        secrets: &source.secrets,
-        streams: &source.streams,
-    }];
-    stages.extend(
-        pipeline
-            .transform
-            .iter()
-            .enumerate()
-            .map(|(at, stage)| Written {
-                id: id(Role::Transform, at),
-                pointer: format!("/transform/{at}"),
-                plugin: &stage.plugin,
-                config: &stage.config,
-                secrets: &stage.secrets,
-                streams: &stage.streams,
-            }),
-    );
-    stages.extend(pipeline.sink.iter().enumerate().map(|(at, stage)| Written {
-        id: id(Role::Sink, at),
-        pointer: format!("/sink/{at}"),
-        plugin: &stage.plugin,
-        config: &stage.config,
-        secrets: &stage.secrets,
-        streams: &[],
-    }));
-    stages
-}
-
-fn ungranted(missing: &Missing, manifest: &Manifest, file: &str) -> (String, String) {
-    let name = &manifest.plugin.name;
-    let grant = format!("`sluice grant new {file}` shows what it asks and writes the grant");
-    match missing {
-        Missing::None => (format!("`{name}` is not granted in this pipeline"), grant),
-        Missing::Changed {
-            file: granted,
-            granted: digest,
-        } => (
-            format!(
-                "`{name}` is not the component that `{granted}` grants ({}): it has changed",
-                digest.short()
-            ),
-            format!("{grant}; remove the old one once you have compared them"),
-        ),
-        Missing::Two(one, other) => (
-            format!("`{name}` has two grants in this pipeline, `{one}` and `{other}`"),
-            "keep the one that is meant".to_owned(),
-        ),
-    }
-}
-
-/// Exactly once where the one sink stores the place with the records; effectively once where every sink drops what
-/// it has; at least once otherwise.
-fn guarantee(sinks: &[Stage]) -> Guarantee {
-    let shape = |sink: &Stage| sink.artifact.manifest.sink;
-    let is = |sink: &Stage, what: fn(&sluice_model::manifest::SinkShape) -> bool| {
-        shape(sink).as_ref().is_some_and(what)
-    };
-    match sinks {
-        [only] if is(only, |sink| sink.transactional) => Guarantee::ExactlyOnce,
-        all if all.iter().all(|sink| is(sink, |sink| sink.idempotent)) => {
-            Guarantee::EffectivelyOnce
-        }
-        _ => Guarantee::AtLeastOnce,
-    }
-}
-
-fn too_much(plan: &Plan, wanted: Guarantee) -> FileError {
-    let sinks: Vec<String> = plan
-        .sinks
-        .iter()
-        .map(|sink| sink.artifact.manifest.plugin.name.to_string())
-        .collect();
-    plan.problem(
-        "/delivery/guarantee",
-        format!(
-            "`{wanted}` cannot be held here: {} to {} is {}",
-            plan.source.artifact.manifest.plugin.name,
-            sinks.join(" and "),
-            plan.guarantee
-        ),
-    )
-    .hint(match wanted {
-        Guarantee::ExactlyOnce => "one sink alone, whose manifest says `transactional = true`",
-        _ => "sinks whose manifests say `idempotent = true`",
-    })
 }

@@ -2,6 +2,7 @@
 
 use crate::deployment::{Deployment, plain, shown};
 pub use sluice_engine::Artifact;
+use sluice_model::digest::Digest;
 use sluice_model::ids::PluginName;
 use sluice_model::limits::COMPONENT_BYTES_MAX;
 use std::cell::OnceCell;
@@ -53,6 +54,15 @@ pub struct Shelf(OnceCell<Result<Vec<Found>, NotFound>>);
 impl Shelf {
     fn all(&self, deployment: &Deployment) -> Result<Vec<Found>, NotFound> {
         self.0.get_or_init(|| all(deployment)).clone()
+    }
+
+    /// The component with this digest, where it is still in the plugin folder.
+    pub(crate) fn by_digest(&self, deployment: &Deployment, digest: Digest) -> Option<Artifact> {
+        let all = self.all(deployment).ok()?;
+        let found = all
+            .into_iter()
+            .find(|found| found.artifact.digest == digest);
+        found.map(|found| found.artifact)
     }
 }
 

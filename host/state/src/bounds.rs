@@ -1,14 +1,19 @@
-//! What a batch may hold, the same for every store.
+//! What a batch may hold, the same for every store. Beneath a sealed store each value is larger by its seal.
 
 use sluice_model::limits::{STATE_BATCH_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use sluice_model::ports::{StateBatch, StateWrite, StoreError};
 
 /// Refuses a batch that breaks a limit.
 pub(crate) fn check(batch: &StateBatch) -> Result<(), StoreError> {
+    check_beneath(batch, 0)
+}
+
+/// The same, where so many bytes of each value were added on its way here.
+pub(crate) fn check_beneath(batch: &StateBatch, seal_bytes: usize) -> Result<(), StoreError> {
     let mut bytes = 0usize;
     for write in &batch.writes {
         let (key, value) = match write {
-            StateWrite::Put(_, key, value) => (key, value.len()),
+            StateWrite::Put(_, key, value) => (key, value.len().saturating_sub(seal_bytes)),
             StateWrite::Delete(_, key) => (key, 0),
         };
         refuse("a value", value, STATE_VALUE_BYTES_MAX)?;

@@ -1,6 +1,7 @@
 //! A store that forgets: for simulation and tests. Not durable, by intent.
 
 use crate::bounds;
+use crate::sealed::SEAL_BYTES;
 use sluice_model::ports::{
     CommitNumber, Namespace, Pairs, StateBatch, StateStats, StateStore, StateWrite, StoreError,
 };
@@ -12,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub struct MemStore {
     held: Mutex<Held>,
+    /// What a store above adds to each value.
+    seal_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +29,14 @@ impl MemStore {
         Self::default()
     }
 
+    /// An empty store, to be beneath a sealed one.
+    pub fn beneath_a_seal() -> Self {
+        Self {
+            seal_bytes: SEAL_BYTES,
+            ..Self::default()
+        }
+    }
+
     /// No code that holds the lock can panic halfway through a change.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -34,7 +45,7 @@ impl MemStore {
 
 impl StateStore for MemStore {
     fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError> {
-        bounds::check(&batch)?;
+        bounds::check_beneath(&batch, self.seal_bytes)?;
         let mut held = self.held();
         let holds = |(namespace, key, value): &(Namespace, Vec<u8>, Option<Vec<u8>>)| {
             held.values.get(&(*namespace, key.clone())) == value.as_ref()

@@ -5,6 +5,8 @@ use sluice_model::limits::{STATE_BATCH_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VAL
 use sluice_model::ports::{
     CommitNumber, Namespace, StateBatch, StateStore, StateWrite, StoreError,
 };
+use sluice_state::keys::{KeyFile, make_key_file};
+use sluice_state::sealed::{self, SealedStore, Sealing};
 use sluice_state::{MemStore, Options, SledStore};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,6 +43,65 @@ impl Subject for OnDisk {
     }
 }
 
+struct SealedInMemory {
+    store: SealedStore<MemStore>,
+    _dir: tempfile::TempDir,
+}
+
+impl Subject for SealedInMemory {
+    fn store(&self) -> &dyn StateStore {
+        &self.store
+    }
+    fn reopen(&mut self) {}
+}
+
+fn sealed_in_memory() -> SealedInMemory {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (below, keyring) = (MemStore::beneath_a_seal(), dir.path().join("keys"));
+    let store = sealed::above(below, &keyring, Sealing::default(), &key(dir.path()));
+    SealedInMemory {
+        store: store.unwrap_or_else(|error| panic!("{error}")),
+        _dir: dir,
+    }
+}
+
+struct SealedOnDisk {
+    store: Option<SealedStore<SledStore>>,
+    dir: tempfile::TempDir,
+}
+
+impl Subject for SealedOnDisk {
+    fn store(&self) -> &dyn StateStore {
+        self.store.as_ref().expect("open")
+    }
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(open_sealed(self.dir.path()));
+    }
+}
+
+fn key(dir: &Path) -> KeyFile {
+    let path = dir.join("key");
+    if !path.exists() {
+        make_key_file(&path).expect("a key");
+    }
+    KeyFile { path }
+}
+
+fn open_sealed(dir: &Path) -> SealedStore<SledStore> {
+    let (options, sealing) = (Options::default(), Sealing::default());
+    let store = sealed::open(&dir.join("state"), options, sealing, &key(dir));
+    store.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn sealed_on_disk() -> SealedOnDisk {
+    let dir = tempfile::tempdir().expect("a directory");
+    SealedOnDisk {
+        store: Some(open_sealed(dir.path())),
+        dir,
+    }
+}
+
 fn open(dir: &Path) -> SledStore {
     SledStore::open(dir, Options::default()).expect("opens")
 }
@@ -56,6 +117,8 @@ fn on_disk() -> OnDisk {
 fn on_each(test: impl Fn(&mut dyn Subject)) {
     test(&mut InMemory(MemStore::new()));
     test(&mut on_disk());
+    test(&mut sealed_in_memory());
+    test(&mut sealed_on_disk());
 }
 
 fn put(namespace: Namespace, key: &[u8], value: &[u8]) -> StateWrite {

@@ -2,6 +2,7 @@
 //! by side. Absolute figures are the machine's; only ratios of one run are compared with anything.
 
 mod cost;
+mod decision;
 mod deployment;
 mod job;
 mod kernels;
@@ -13,6 +14,7 @@ mod same;
 mod start;
 
 pub use cost::{Cost, measure};
+pub use decision::decision;
 pub use deployment::Host;
 pub use job::job;
 pub use kernels::kernels;

@@ -4,12 +4,12 @@
 #![expect(clippy::print_stdout, reason = "it talks to a person")]
 
 use anyhow::{Context, Result, bail};
-use sluice_bench::{Host, job, kernels, load, make_orders, memory, start};
+use sluice_bench::{Host, decision, job, kernels, load, make_orders, memory, start};
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--quick] \
-                     [job|kernels|start|memory …] | orders N DIR";
-const NAMES: [&str; 4] = ["job", "kernels", "start", "memory"];
+                     [job|kernels|start|decision|memory …] | orders N DIR";
+const NAMES: [&str; 5] = ["job", "kernels", "start", "decision", "memory"];
 
 /// How much is measured.
 struct Sizes {
@@ -18,6 +18,7 @@ struct Sizes {
     kernel_records: u64,
     kernel_rounds: usize,
     starts: usize,
+    decision_rounds: usize,
     /// About 340 bytes each.
     memory_records: u64,
 }
@@ -28,6 +29,7 @@ const WHOLE: Sizes = Sizes {
     kernel_records: 100_000,
     kernel_rounds: 15,
     starts: 20,
+    decision_rounds: 200,
     memory_records: 6_000_000,
 };
 const QUICK: Sizes = Sizes {
@@ -36,6 +38,7 @@ const QUICK: Sizes = Sizes {
     kernel_records: 30_000,
     kernel_rounds: 5,
     starts: 5,
+    decision_rounds: 20,
     memory_records: 1_000_000,
 };
 
@@ -83,6 +86,7 @@ fn run(options: &[&str]) -> Result<()> {
             "job" => job(&host, &work, sizes.job_records, sizes.job_rounds)?,
             "kernels" => kernels(&host, &work, sizes.kernel_records, sizes.kernel_rounds)?,
             "start" => start(&host, &work, sizes.starts)?,
+            "decision" => decision(sizes.decision_rounds)?,
             _ => memory(&host, &work, sizes.memory_records)?,
         };
         println!("\n{text}({before} before, {} after)", load());

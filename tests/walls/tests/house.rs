@@ -127,7 +127,7 @@ fn each_door_has_one_owner() {
 
 #[test]
 fn arrows_are_as_the_design_draws_them() {
-    let arrows: [(&str, &[&str]); 10] = [
+    let arrows: [(&str, &[&str]); 11] = [
         ("sluice-model", &[]),
         ("sluice-policy", &["sluice-model"]),
         ("sluice-delivery", &["sluice-model"]),
@@ -138,6 +138,7 @@ fn arrows_are_as_the_design_draws_them() {
         ),
         ("sluice-egress", &["sluice-policy", "sluice-model"]),
         ("sluice-state", &["sluice-model"]),
+        ("sluice-audit", &["sluice-model"]),
         (
             "sluice-service",
             &[
@@ -148,6 +149,7 @@ fn arrows_are_as_the_design_draws_them() {
                 "sluice-engine",
                 "sluice-egress",
                 "sluice-state",
+                "sluice-audit",
             ],
         ),
         ("sluice-cli", &["sluice-service", "sluice-model"]),
@@ -188,6 +190,13 @@ fn plugins_know_the_sdk_and_nothing_of_the_host() {
         ));
     }
     hold(&broken);
+}
+
+/// It must not make the mistakes of what it checks.
+#[test]
+fn the_independent_check_shares_no_code_with_the_host() {
+    let hint = "`tests/audit-verify` is written from `docs/auditing.md` alone";
+    hold(&graph().must_not_reach("sluice-audit-verify", &["sluice-*"], hint));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo x`: what a developer does to this repository, each command as numbered steps that say what they run. Needs
-//! the Rust toolchain and nothing else. It starts programs and waits for them; it holds no crate of ours.
+//! the Rust toolchain and nothing else, but for `test` (see `servers`). It starts programs and waits for them; it holds
+//! no crate of ours.
 
 #![expect(
     clippy::print_stdout,
@@ -10,9 +11,11 @@
 mod bench;
 mod checks;
 mod demo;
+mod fuzz;
 mod plugins;
 mod project;
 mod server;
+mod servers;
 mod steps;
 mod suite;
 
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 type Task = fn(&Project) -> anyhow::Result<()>;
 
-const TASKS: [(&str, Task, &str); 7] = [
+const TASKS: [(&str, Task, &str); 8] = [
     (
         "demo",
         demo::run,
@@ -47,6 +50,11 @@ const TASKS: [(&str, Task, &str); 7] = [
         "bench",
         bench::run,
         "how much a record costs, against native code in the same run",
+    ),
+    (
+        "fuzz",
+        fuzz::run,
+        "hostile input to whatever parses, matches or decodes: [--seconds N] [NAME…]",
     ),
     (
         "ci",

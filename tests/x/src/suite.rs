@@ -5,6 +5,7 @@
 
 use crate::plugins;
 use crate::project::Project;
+use crate::servers;
 use crate::steps::Steps;
 use anyhow::Result;
 
@@ -12,7 +13,8 @@ use anyhow::Result;
 const HOSTILE: &str = "sluice-hostile";
 
 pub(crate) fn run(project: &Project) -> Result<()> {
-    let mut steps = Steps::new("test", plugins::STEPS + 1);
+    let mut steps = Steps::new("test", servers::STEPS + plugins::STEPS + 1);
+    let nginx = servers::prepare(project, &mut steps)?;
     plugins::prepare(
         project,
         &mut steps,
@@ -28,6 +30,11 @@ pub(crate) fn run(project: &Project) -> Result<()> {
             .target
             .join(crate::project::GUEST_TARGET)
             .join("plugin"),
+    );
+    tests.env("SLUICE_NGINX", nginx);
+    tests.env(
+        "SLUICE_AUTHORIZATION_SERVER",
+        servers::authorization(project),
     );
     let next = "mend it, and try that test alone: cargo test -p CRATE NAME";
     steps.run("run every test", tests, next)?;

@@ -1,13 +1,16 @@
 //! What `plugin` and `grant` answer: what plugins ask for, and what they are granted.
 
-use super::{MESSAGE_WIDTH, say, say_json, say_lines};
-use crate::table::{count, lines, plain};
+use super::{problem_lines, say, say_json, say_lines};
+use crate::table::{count, lines};
 use serde_json::json;
-use sluice_model::manifest::Manifest;
+use sluice_model::visible::visible_lines;
 use sluice_service::Error;
+use sluice_service::deployment::shown;
 use sluice_service::grants::{Filed, Proposed};
-use sluice_service::inspect::{Import, ImportKind, Page};
+use sluice_service::inspect::MadeBy;
 use sluice_service::plugins::Artifact;
+use sluice_service::renew::{self, Renewal};
+use std::path::Path;
 
 /// `sluice plugin pack` and `build`
 pub fn packed(file: &str, artifact: &Artifact, json: bool) {
@@ -27,129 +30,8 @@ pub fn packed(file: &str, artifact: &Artifact, json: bool) {
     ));
 }
 
-/// `sluice plugin inspect`
-pub fn page(page: &Page, json: bool) {
-    if json {
-        return say_json(page);
-    }
-    let about = &page.manifest.plugin;
-    let roles: Vec<String> = page.roles.iter().map(ToString::to_string).collect();
-    say(&format!(
-        "{} {} · {}",
-        about.name,
-        about.version,
-        roles.join(" and ")
-    ));
-    say(&about.description);
-    say(&format!(
-        "{} · {} bytes · speaks {}",
-        page.digest,
-        count(page.bytes as u64),
-        about.interface
-    ));
-    say("\nasks for");
-    asks(&page.manifest);
-    let limits = page.manifest.limits;
-    let memory = limits
-        .memory
-        .map_or("64MiB (default)".to_owned(), |size| size.to_string());
-    let time = limits
-        .call_time
-        .map_or("10s (default)".to_owned(), |span| span.to_string());
-    say(&format!("  limits    {memory} of memory, {time} a call"));
-    say("\nimports");
-    imports(&page.imports);
-    if !page.settings.is_empty() {
-        say("\nsettings");
-        let rows: Vec<Vec<String>> = page
-            .settings
-            .iter()
-            .map(|setting| {
-                let required = if setting.required { "required" } else { "" };
-                vec![
-                    format!("  {}", setting.name),
-                    required.to_owned(),
-                    plain(&setting.description, MESSAGE_WIDTH),
-                ]
-            })
-            .collect();
-        say_lines(&lines(&["  name", "", "what for"], &rows));
-    }
-}
-
-fn asks(manifest: &Manifest) {
-    let only = |role: &Option<sluice_model::ids::Role>| {
-        role.map_or(String::new(), |role| format!(", as {role}"))
-    };
-    for http in &manifest.http {
-        let scheme = http
-            .scheme
-            .map_or(String::new(), |scheme| format!("{scheme}://"));
-        let port = http.port.map_or(String::new(), |port| format!(":{port}"));
-        let auth = http
-            .auth
-            .as_ref()
-            .map_or(String::new(), |auth| format!(", with secret `{auth}`"));
-        say(&format!(
-            "  http      {} {scheme}{}{port} {}{auth}{}",
-            http.methods.join(","),
-            http.host,
-            http.paths.join(" "),
-            only(&http.role)
-        ));
-        say(&format!("            {}", plain(&http.reason, 200)));
-    }
-    for dir in &manifest.dir {
-        say(&format!(
-            "  dir       {} {}{}",
-            dir.mode,
-            dir.path,
-            only(&dir.role)
-        ));
-        say(&format!("            {}", plain(&dir.reason, 200)));
-    }
-    for secret in &manifest.secret {
-        let optional = if secret.optional { ", optional" } else { "" };
-        say(&format!(
-            "  secret    {} as {}{optional}",
-            secret.name, secret.place
-        ));
-        say(&format!("            {}", plain(&secret.reason, 200)));
-    }
-    let columns = |names: &[String]| match names {
-        [] => "none".to_owned(),
-        [all] if all == "*" => "EVERY COLUMN".to_owned(),
-        names => names.join(", "),
-    };
-    say(&format!(
-        "  columns   reads {}; writes {}",
-        columns(&manifest.data.reads),
-        columns(&manifest.data.writes)
-    ));
-}
-
-fn imports(imports: &[Import]) {
-    let rows: Vec<Vec<String>> = imports
-        .iter()
-        .map(|import| {
-            let (linked, why) = match &import.kind {
-                ImportKind::Granted { by } => ("granted", by.clone()),
-                ImportKind::Empty => ("empty", String::new()),
-                ImportKind::Refusing => ("refusing", String::new()),
-                ImportKind::Unexplained { hint } => ("UNEXPLAINED", hint.clone()),
-            };
-            vec![
-                format!("  {}", import.name),
-                linked.to_owned(),
-                plain(&why, MESSAGE_WIDTH),
-            ]
-        })
-        .collect();
-    say_lines(&lines(&["  import", "linked", "by"], &rows));
-}
-
 /// `sluice grant new`
-pub fn proposed(proposed: &[Proposed], json: bool) {
+pub fn proposed(proposed: &[Proposed], pipeline: &Path, json: bool) {
     if json {
         return say_json(&proposed);
     }
@@ -157,15 +39,70 @@ pub fn proposed(proposed: &[Proposed], json: bool) {
         return say("every plugin of this pipeline is granted");
     }
     for grant in proposed {
+        let not_written = if grant.written { "" } else { " (not written)" };
+        say(&format!("# {}{not_written}", grant.file));
         say(&format!(
-            "# {}{}",
-            grant.file,
-            if grant.written { "" } else { " (not written)" }
+            "# {} {}: {}",
+            grant.grant.grant.plugin,
+            grant.grant.grant.version,
+            MadeBy::Known(grant.made_by.clone()).words()
         ));
-        say(&grant.text);
+        if let Some(renewal) = &grant.renews {
+            renewed(renewal, grant.is_held_back());
+        }
+        if !grant.is_held_back() {
+            say(&visible_lines(&grant.text));
+        }
+        for problem in &grant.forbidden {
+            say(&format!("forbidden: {}", problem_lines(problem)));
+        }
     }
     if proposed.iter().any(|grant| grant.written) {
         say("written; read them, and narrow what is wider than it need be");
+    }
+    if proposed.iter().any(Proposed::is_held_back) {
+        say(&format!(
+            "\nwhat asks for more than it was granted is not granted by itself; to grant it too:\n  sluice grant new {} --widen",
+            shown(pipeline)
+        ));
+    }
+}
+
+/// What becomes of an older component's grant.
+fn renewed(renewal: &Renewal, held_back: bool) {
+    let unknown = if renewal.compared {
+        ""
+    } else {
+        "; what that component asked for is not known, so what was narrowed by hand counts as new"
+    };
+    say(&format!(
+        "# in place of the grant of {} ({}){unknown}",
+        renewal.version,
+        renewal.digest.short()
+    ));
+    let upgrade = &renewal.upgrade;
+    let wider = if held_back {
+        "asks for more than it was granted:"
+    } else {
+        "asks for more than it was granted, and is given it:"
+    };
+    for (heading, changes) in [
+        (wider, &upgrade.wider),
+        (
+            "asks for, and did before, what somebody left out of its grant; that stays out:",
+            &upgrade.held,
+        ),
+        (
+            "no longer asks for, and so is no longer granted:",
+            &upgrade.dropped,
+        ),
+    ] {
+        if !changes.is_empty() {
+            say(&format!("# {heading}"));
+            for line in renew::lines(changes) {
+                say(&format!("#   {line}"));
+            }
+        }
     }
 }
 
@@ -237,9 +174,7 @@ pub fn grant_files(grants: &[Filed], json: bool) -> Result<(), Error> {
     }
     for filed in grants {
         say(&format!("# {}", filed.file));
-        say(&sluice_service::deployment::read(std::path::Path::new(
-            &filed.file,
-        ))?);
+        say(&sluice_service::deployment::read(Path::new(&filed.file))?);
     }
     Ok(())
 }

@@ -124,6 +124,12 @@ pub fn checked(checked: &Checked, json: bool) {
         checked.pipeline, checked.guarantee
     ));
     say(&format!("  {}", checked.stages.join(" → ")));
+    if !checked.unsigned.is_empty() {
+        say(&format!(
+            "  UNSIGNED, nobody vouches for them: {}",
+            checked.unsigned.join(", ")
+        ));
+    }
     for stream in &checked.streams {
         let known = match stream.known {
             Known::Declared => "declared",

@@ -1,6 +1,6 @@
 //! What `checkpoint` and `dlq` answer: what runs have left.
 
-use super::{MESSAGE_WIDTH, say, say_json, say_lines};
+use super::{MESSAGE_WIDTH, say, say_json, say_lines, time};
 use crate::table::{count, lines, plain};
 use serde_json::json;
 use sluice_model::checkpoint::Totals;
@@ -201,9 +201,4 @@ pub fn exported(file: &str, written: u64, json: bool) {
         return say_json(&json!({ "file": file, "dead_letters": written }));
     }
     say(&format!("{file}: {} dead letters", count(written)));
-}
-
-fn time(ms: u64) -> String {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }

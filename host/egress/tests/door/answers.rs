@@ -173,6 +173,44 @@ async fn silence_ends() {
 }
 
 #[tokio::test]
+async fn a_trickle_ends() {
+    // Each byte comes in time, and the whole never.
+    let server =
+        Server::start(|_| Reply::Trickle(head("content-length: 900000\r\n\r\n"), b"a".to_vec()))
+            .await;
+    let settings = DoorSettings {
+        answer_time_max: 5 * QUICK,
+        ..DoorSettings::default()
+    };
+    let (door, _) = Ground {
+        settings,
+        ..Ground::default()
+    }
+    .door(&server);
+    let error = get(&door, &server, "/v2/a").await.expect_err("a trickle");
+    let all = 5 * QUICK;
+    assert!(
+        matches!(error, HttpError::Timeout { after, .. } if after == all),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_is_closed() {
+    // The answer comes at once, and the server never reads the body: what is left of the request must not stay behind.
+    let server = Server::start(|_| ok("hello")).await;
+    let (door, watch) = Ground::default().door(&server);
+    let uri = format!("http://api.acme.example:{}/v2/a", server.port());
+    let answer = door
+        .send(request("GET", &uri, &[], ""), PATIENT)
+        .await
+        .expect("an answer");
+    drop(answer);
+    server.closed(1).await;
+    assert_eq!(watch.uses().len(), 1);
+}
+
+#[tokio::test]
 async fn a_plugin_may_ask_for_less_patience() {
     let server = Server::start(|_| Reply::Hang(Vec::new())).await;
     let (door, _) = Ground::default().door(&server);

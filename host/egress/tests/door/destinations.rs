@@ -87,10 +87,17 @@ async fn headers_that_frame_a_request_are_refused() {
         "content-length",
         "transfer-encoding",
         "connection",
+        "keep-alive",
         "te",
+        "trailer",
         "upgrade",
+        "http2-settings",
         "expect",
+        "max-forwards",
         "proxy-authorization",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-whatever-comes",
     ];
     for name in owned {
         let error = send(&door, request("GET", &uri, &[(name, "1")], ""))

@@ -11,7 +11,8 @@ use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, SecretName, StageId};
 use sluice_model::manifest::Manifest;
 use sluice_model::ports::{
-    Body, HttpDoor as _, HttpError, HttpTimeouts, LogLine, Observer, Refusal,
+    Body, HttpDoor as _, HttpError, HttpTimeouts, LogLine, Observer, Refusal, SecretError, Secrets,
+    Used,
 };
 use sluice_model::secret::Secret;
 use sluice_policy::Effective;
@@ -57,21 +58,83 @@ impl Resolver for Names {
     }
 }
 
-/// Remembers refusals.
+/// Remembers refusals and uses.
 #[derive(Default)]
-pub struct Watch(Mutex<Vec<Refusal>>);
+pub struct Watch {
+    refusals: Mutex<Vec<Refusal>>,
+    /// `capability name`, how often, bytes out, bytes in.
+    uses: Mutex<Vec<(String, u64, u64, u64)>>,
+}
 
 impl Watch {
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.0.lock().expect("no panic").clone()
+        self.refusals.lock().expect("no panic").clone()
+    }
+
+    pub fn uses(&self) -> Vec<(String, u64, u64, u64)> {
+        self.uses.lock().expect("no panic").clone()
     }
 }
 
 impl Observer for Watch {
     fn refused(&self, _: StageId, refusal: &Refusal) {
-        self.0.lock().expect("no panic").push(refusal.clone());
+        self.refusals
+            .lock()
+            .expect("no panic")
+            .push(refusal.clone());
     }
     fn logged(&self, _: LogLine) {}
+    fn used(&self, _: StageId, used: &Used<'_>) {
+        let what = format!("{} {}", used.capability, used.name);
+        let use_ = (what, used.times, used.bytes_out, used.bytes_in);
+        self.uses.lock().expect("no panic").push(use_);
+    }
+}
+
+/// One secret, `token`, that changes while the door is open.
+#[derive(Default)]
+pub struct Vault {
+    value: Mutex<Option<String>>,
+    /// Whether it cannot be written to.
+    pub is_full: std::sync::atomic::AtomicBool,
+}
+
+impl Vault {
+    pub fn with(value: &str) -> Arc<Self> {
+        let vault = Self::default();
+        vault.set(value);
+        Arc::new(vault)
+    }
+
+    pub fn set(&self, value: &str) {
+        *self.value.lock().expect("no panic") = Some(value.to_owned());
+    }
+
+    pub fn value(&self) -> String {
+        self.value
+            .lock()
+            .expect("no panic")
+            .clone()
+            .expect("a value")
+    }
+}
+
+impl Secrets for Vault {
+    fn get(&self, _: &SecretName) -> Result<Option<Secret>, SecretError> {
+        let value = self.value.lock().expect("no panic").clone();
+        Ok(value.map(|value| Secret::new(value.into_bytes())))
+    }
+
+    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(SecretError {
+                name: name.clone(),
+                reason: "no space left".to_owned(),
+            });
+        }
+        self.set(std::str::from_utf8(value.expose()).expect("text"));
+        Ok(())
+    }
 }
 
 /// What a test may change about the ground.
@@ -81,7 +144,16 @@ pub struct Ground {
     pub networks: &'static str,
     /// `use` of the one secret, where there is one.
     pub auth: Option<&'static str>,
+    /// Whether it has a value.
     pub secrets: bool,
+    /// Who knows its value, where it is not [`SECRET`].
+    pub vault: Option<Arc<Vault>>,
+    /// The same, of another kind.
+    pub provider: Option<Arc<dyn Secrets>>,
+    /// More lines of the grant: of both `[[http]]`, of the first, of the `[[secret]]`.
+    pub both: String,
+    pub first: String,
+    pub terms: String,
     pub names: Arc<Names>,
     pub settings: DoorSettings,
 }
@@ -94,6 +166,11 @@ impl Default for Ground {
             networks: "\"127.0.0.1/32\"",
             auth: None,
             secrets: true,
+            vault: None,
+            provider: None,
+            both: String::new(),
+            first: String::new(),
+            terms: String::new(),
             names: Names::new(&[&["127.0.0.1"]]),
             settings: DoorSettings::default(),
         }
@@ -108,7 +185,17 @@ impl Ground {
     }
 
     pub fn door_with(self, server: &Server, names: Arc<dyn Resolver>) -> (Door, Arc<Watch>) {
-        let (manifest, grant) = self.files(server.port());
+        self.door_at(server.port(), names)
+    }
+
+    /// The door onto whatever listens there.
+    pub fn door_to(self, port: u16) -> Door {
+        let names: Arc<dyn Resolver> = Arc::<Names>::clone(&self.names);
+        self.door_at(port, names).0
+    }
+
+    fn door_at(self, port: u16, names: Arc<dyn Resolver>) -> (Door, Arc<Watch>) {
+        let (manifest, grant) = self.files(port);
         let stage = StageId {
             role: Role::Source,
             index: 0,
@@ -122,13 +209,18 @@ impl Ground {
             Path::new("/"),
         );
         let secret = (name("token"), Secret::new(SECRET.as_bytes().to_vec()));
-        let secrets: HashMap<SecretName, Secret> =
+        let fixed: HashMap<SecretName, Secret> =
             self.secrets.then_some(secret).into_iter().collect();
+        let secrets: Arc<dyn Secrets> = match (self.provider, self.vault) {
+            (Some(provider), _) => provider,
+            (None, Some(vault)) => vault,
+            (None, None) => Arc::new(fixed),
+        };
         let watch = Arc::new(Watch::default());
         let observer: Arc<dyn Observer> = Arc::<Watch>::clone(&watch);
         let effective = Arc::new(effective.expect("a grant that covers it"));
         (
-            Door::new(effective, Arc::new(secrets), names, observer, self.settings),
+            Door::new(effective, secrets, names, observer, self.settings),
             watch,
         )
     }
@@ -138,6 +230,9 @@ impl Ground {
             scheme,
             host,
             networks,
+            both,
+            first,
+            terms,
             ..
         } = self;
         let auth = self.auth.map_or("", |_| "auth = \"token\"\n");
@@ -158,8 +253,8 @@ impl Ground {
         let grant = format!(
             "[grant]\nplugin = \"acme/crm\"\nversion = \"1.0.0\"\npipeline = \"crm\"\n\
              digest = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n\
-             {to}methods = [\"GET\", \"POST\"]\npaths = [\"/v2/**\"]\nnetworks = [{networks}]\n\
-             {to}methods = [\"GET\"]\npaths = [\"/open\"]\n{secret}"
+             {to}methods = [\"GET\", \"POST\"]\npaths = [\"/v2/**\"]\nnetworks = [{networks}]\n{both}{first}\
+             {to}methods = [\"GET\"]\npaths = [\"/open\"]\n{both}{secret}{terms}"
         );
         (manifest, grant)
     }

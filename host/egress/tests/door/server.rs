@@ -17,6 +17,8 @@ pub enum Reply {
     Hang(Vec<u8>),
     /// Writes the first, then the second for ever.
     Endless(Vec<u8>, Vec<u8>),
+    /// The same, with a pause before each.
+    Trickle(Vec<u8>, Vec<u8>),
 }
 
 /// A plain answer that keeps the connection.
@@ -36,6 +38,7 @@ type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 pub struct Server {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    closed: Arc<tokio::sync::Semaphore>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -56,17 +59,20 @@ impl Server {
         let server = Self {
             address: listener.local_addr().expect("an address"),
             connections: Arc::default(),
+            closed: Arc::new(tokio::sync::Semaphore::new(0)),
             requests: Arc::default(),
         };
         let (connections, requests) = (
             Arc::clone(&server.connections),
             Arc::clone(&server.requests),
         );
+        let closed = Arc::clone(&server.closed);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, requests, script) =
                     (acceptor.clone(), Arc::clone(&requests), Arc::clone(&script));
+                let closed = Arc::clone(&closed);
                 tokio::spawn(async move {
                     match acceptor {
                         None => serve(stream, &requests, &script).await,
@@ -76,6 +82,7 @@ impl Server {
                             }
                         }
                     }
+                    closed.add_permits(1);
                 });
             }
         });
@@ -88,6 +95,11 @@ impl Server {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many connections are over.
+    pub async fn closed(&self, count: u32) {
+        drop(self.closed.acquire_many(count).await.expect("never closed"));
     }
 
     /// Heads and bodies, as they came.
@@ -117,6 +129,14 @@ async fn serve(
             Reply::Hang(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 std::future::pending::<()>().await;
+            }
+            Reply::Trickle(first, then) => {
+                let mut written = stream.write_all(&first).await;
+                while written.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    written = stream.write_all(&then).await;
+                }
+                return;
             }
             Reply::Endless(first, then) => {
                 let mut written = stream.write_all(&first).await;

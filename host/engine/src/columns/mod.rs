@@ -4,8 +4,8 @@
 pub(crate) mod lift;
 pub(crate) mod lower;
 
-use crate::text::shown;
 use sluice_model::limits;
+use sluice_model::text::shown;
 use std::fmt;
 
 /// What a guest handed over is not what it says it is.

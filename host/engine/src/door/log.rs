@@ -2,9 +2,9 @@
 
 use crate::bindings::imports::log as wit;
 use crate::guest::Guest;
-use crate::text::shown;
 use sluice_model::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use sluice_model::ports::{LogLevel, LogLine};
+use sluice_model::text::shown;
 
 /// Lines an instance has written.
 #[derive(Debug, Default)]
@@ -59,9 +59,10 @@ fn line(mut message: String, fields: Vec<(String, String)>) -> String {
     shown(&message, LOG_LINE_BYTES_MAX)
 }
 
-/// How many lines were not kept, told when the instance ends.
+/// How many lines were not kept, and which columns were used, told when the instance ends.
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.tally.tell(&*self.observer, self.effective.stage);
         let lost = self.log.lines.saturating_sub(LOG_LINES_MAX);
         if lost > 0 {
             let text = format!(

@@ -3,6 +3,7 @@
 use crate::bindings::imports::records as wit;
 use crate::columns::lower;
 use crate::guest::Guest;
+use crate::tally::Tally;
 use sluice_codec::{Format, encode, encode_rows, row_ids};
 use sluice_model::batch::Batch;
 use sluice_model::ports::Refusal;
@@ -53,10 +54,10 @@ impl wit::HostBatch for Guest {
         if let Err(refusal) = self.effective.may_read(&name) {
             return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal))));
         }
-        Ok(Ok(lower::column(
-            &batch.schema.fields()[index],
-            batch.data.column(index),
-        )))
+        self.tally.read(&name);
+        let column = lower::column(&batch.schema.fields()[index], batch.data.column(index));
+        self.tell_used();
+        Ok(Ok(column))
     }
 
     fn changes(&mut self, batch: Resource<Handle>) -> wasmtime::Result<Option<Vec<wit::Change>>> {
@@ -86,6 +87,7 @@ impl wit::HostBatch for Guest {
             wit::Format::JsonArray => Format::JsonArray,
             wit::Format::Csv(csv) => Format::Csv { header: csv.header },
         };
+        tell(&mut self.tally, batch, columns.as_deref());
         let mut out = Vec::new();
         encode(
             &batch.schema,
@@ -94,6 +96,7 @@ impl wit::HostBatch for Guest {
             &format,
             &mut out,
         )?;
+        self.tell_used();
         Ok(Ok(out))
     }
 
@@ -106,13 +109,26 @@ impl wit::HostBatch for Guest {
             Ok(columns) => columns,
             Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
         };
+        tell(&mut self.tally, batch, columns.as_deref());
         let (offsets, bytes) = encode_rows(&batch.schema, &batch.data, columns.as_deref())?;
+        self.tell_used();
         Ok(Ok(wit::Packed { offsets, bytes }))
     }
 
     fn drop(&mut self, batch: Resource<Handle>) -> wasmtime::Result<()> {
         self.table.delete(batch)?;
         Ok(())
+    }
+}
+
+/// Counts the columns that are encoded as read.
+fn tell(tally: &mut Tally, batch: &Batch, columns: Option<&[usize]>) {
+    let fields = batch.schema.fields();
+    match columns {
+        None => fields.iter().for_each(|field| tally.read(&field.name)),
+        Some(some) => some
+            .iter()
+            .for_each(|index| tally.read(&fields[*index].name)),
     }
 }
 

@@ -148,14 +148,14 @@ impl Driver {
             self.count();
             for action in actions {
                 match action {
-                    Action::Finish { ended } => return self.over(&first, None, ended),
-                    Action::Stop(fault) => return self.over(&first, Some(fault), false),
+                    Action::Finish { ended } => return self.over(&first, None, ended).await,
+                    Action::Stop(fault) => return self.over(&first, Some(fault), false).await,
                     action => self.act(action),
                 }
             }
             event = match self.next(&mut drain).await {
                 Ok(event) => event,
-                Err(fault) => return self.over(&first, Some(fault), false),
+                Err(fault) => return self.over(&first, Some(fault), false).await,
             };
         }
     }
@@ -188,8 +188,9 @@ impl Driver {
         );
     }
 
-    fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
-        self.tasks.abort_all();
+    /// Waits until the tasks are gone, and their instances with them: what those did is told when they go.
+    async fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
+        self.tasks.shutdown().await;
         self.shared.watch.now_waiting(None);
         SplitReport::over(
             self.split.id,

@@ -9,16 +9,21 @@ mod transforming;
 mod writing;
 
 use crate::Error;
+use crate::audit::Audit;
+use crate::auditing::{Auditor, Purpose};
 use crate::check::{self, Checked, Shape};
 use crate::keeping::Keeping;
 use crate::plan::Plan;
 use crate::report::{Ending, Refused, RunReport, SplitReport};
 use crate::schemas::Schemas;
+use crate::trial::{self, Recorder};
 use crate::watch::Watch;
 use driving::{Shared, drive};
 use sluice_model::checkpoint::Totals;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::limits::AUDIT_WINDOW;
 use stages::Stages;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -33,8 +38,17 @@ const SPLITS_AT_ONCE_MAX: usize = 8;
 /// Everything that can be wrong with a pipeline, before it runs: instantiates its plugins and asks them.
 pub async fn check(plan: Plan) -> Result<Checked, Error> {
     let plan = Arc::new(plan);
-    let stages = Stages::load(Arc::clone(&plan), Arc::new(Watch::default())).await?;
-    let keeping = Keeping::open_if_there(&plan.deployment)?;
+    let auditor = Arc::new(Auditor::new(Arc::default(), None));
+    let outcome = checked(&plan, &auditor).await;
+    auditor.end(outcome.as_ref().map(|_| None))?;
+    outcome
+}
+
+async fn checked(plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Result<Checked, Error> {
+    let stages = Stages::load(Arc::clone(plan), Arc::clone(auditor)).await?;
+    let keeping = Keeping::open_if_there(&plan.deployment)?.map(Arc::new);
+    let audit = Audit::open(&plan.deployment)?;
+    auditor.begin(plan, audit, keeping.clone(), Purpose::Check)?;
     let fixed = match &keeping {
         Some(keeping) => keeping.schemas(plan.name())?,
         None => std::collections::BTreeMap::new(),
@@ -56,29 +70,70 @@ pub async fn check(plan: Plan) -> Result<Checked, Error> {
                 )
             })
             .collect(),
+        unsigned: plan.unsigned(),
         streams: shape.streams,
         splits: shape.splits.len(),
         guarantee: plan.guarantee,
     })
 }
 
-/// Runs a pipeline once, to the end of its source, or until `drain` turns true.
+/// Runs a pipeline once, to the end of its source, or until `drain` turns true. Ends at once, its places held, when
+/// what its plugins do can no longer be audited. With `record`, what they did of what they are granted is written
+/// there.
 pub async fn run(
     plan: Plan,
     watch: Arc<Watch>,
     drain: watch::Receiver<bool>,
+    record: Option<&Path>,
+) -> Result<RunReport, Error> {
+    let plan = Arc::new(plan);
+    let recorder = record.map(|_| Arc::new(Recorder::default()));
+    let auditor = Arc::new(Auditor::new(Arc::clone(&watch), recorder.clone()));
+    let outcome = tokio::select! {
+        outcome = go(&plan, &auditor, watch, drain) => outcome,
+        unaudited = Arc::clone(&auditor).keep_writing(AUDIT_WINDOW) => return Err(unaudited),
+    };
+    let ending = Arc::clone(&auditor);
+    let (outcome, ended) = tokio::task::spawn_blocking(move || {
+        let ended = ending.end(outcome.as_ref().map(Some));
+        (outcome, ended)
+    })
+    .await
+    .map_err(|_| Error::Host("the audit panicked".to_owned()))?;
+    if let (Some(recorder), Some(file)) = (recorder, record) {
+        trial::write(&recorder.record(&plan), file)?;
+    }
+    // What the run itself met comes first.
+    outcome.and_then(|report| ended.map(|()| report))
+}
+
+async fn go(
+    plan: &Arc<Plan>,
+    auditor: &Arc<Auditor>,
+    watch: Arc<Watch>,
+    drain: watch::Receiver<bool>,
 ) -> Result<RunReport, Error> {
     let began = Instant::now();
-    let plan = Arc::new(plan);
+    let unsigned = plan.unsigned();
+    if !unsigned.is_empty() {
+        tracing::warn!(pipeline = %plan.name(), plugins = unsigned.join(", "), "plugins that nobody vouches for");
+    }
     // Opening the store and loading the plugins take the longest, and know nothing of each other.
     let opening = {
-        let deployment = plan.deployment.clone();
-        tokio::task::spawn_blocking(move || Keeping::open(&deployment))
+        let (plan, auditor) = (Arc::clone(plan), Arc::clone(auditor));
+        tokio::task::spawn_blocking(move || {
+            let keeping = Arc::new(Keeping::open(&plan.deployment)?);
+            let audit = Audit::open(&plan.deployment)?;
+            auditor.begin(&plan, audit, Some(Arc::clone(&keeping)), Purpose::Run)?;
+            Ok::<_, Error>(keeping)
+        })
     };
-    let stages = Arc::new(Stages::load(Arc::clone(&plan), Arc::clone(&watch)).await?);
-    let keeping = opening
+    let loaded = Stages::load(Arc::clone(plan), Arc::clone(auditor)).await;
+    // No plugin is entered before this: what runs is written down.
+    let opened = opening
         .await
-        .map_err(|_| Error::Host("the state store panicked while it was opened".to_owned()))??;
+        .map_err(|_| Error::Host("the state store panicked while it was opened".to_owned()))?;
+    let (stages, keeping) = (Arc::new(loaded?), opened?);
     let fixed = keeping.schemas(plan.name())?;
     let shape = check::shape(&stages, &fixed).await?;
     let all = [&plan.source]

@@ -1,13 +1,13 @@
 //! The compiled plugins of a run, and how an instance of each is made: its grant, its settings, its door.
 
 use crate::Error;
+use crate::auditing::Auditor;
 use crate::plan::{Plan, Stage};
-use crate::watch::Watch;
 use sluice_egress::{Door, DoorSettings, Resolver, SystemResolver};
 use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
 use sluice_model::digest::Digest;
 use sluice_model::fault::Fault;
-use sluice_model::ports::{HttpDoor, Observer};
+use sluice_model::ports::HttpDoor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Stages {
     source: Ready,
     transforms: Vec<Ready>,
     sinks: Vec<Ready>,
-    watch: Arc<Watch>,
+    auditor: Arc<Auditor>,
 }
 
 /// A compiled plugin and the door of its stage: one door for each stage of a run, so that no connection is shared.
@@ -30,7 +30,7 @@ struct Ready {
 
 impl Stages {
     /// Compiles what the plan names, or takes it from the cache.
-    pub async fn load(plan: Arc<Plan>, watch: Arc<Watch>) -> Result<Self, Error> {
+    pub async fn load(plan: Arc<Plan>, auditor: Arc<Auditor>) -> Result<Self, Error> {
         let settings = Settings {
             cache_dir: Some(plan.deployment.cache_dir()),
         };
@@ -48,17 +48,16 @@ impl Stages {
                 })?,
             };
             loaded.insert(digest, plugin.clone());
-            let observer: Arc<dyn Observer> = Arc::clone(&watch) as _;
             let door = Door::new(
                 Arc::clone(&stage.effective),
-                Arc::clone(&stage.secrets),
+                Arc::clone(&stage.secrets) as _,
                 Arc::clone(&resolver),
-                observer,
+                Arc::clone(&auditor) as _,
                 DoorSettings::default(),
             );
             Ok(Ready {
                 plugin,
-                door: Arc::new(door),
+                door: auditor.door(stage.id, Arc::new(door)),
                 config: stage.config.to_string(),
             })
         };
@@ -76,7 +75,7 @@ impl Stages {
             source,
             transforms,
             sinks,
-            watch,
+            auditor,
         })
     }
 
@@ -111,7 +110,7 @@ impl Stages {
             effective: Arc::clone(&stage.effective),
             config: ready.config.clone(),
             http: Some(Arc::clone(&ready.door)),
-            observer: Arc::clone(&self.watch) as _,
+            observer: Arc::clone(&self.auditor) as _,
         }
     }
 }

@@ -1,10 +1,40 @@
-//! Keys. Names go in as digests, for keys are not encrypted and names may say too much.
+//! Keys. Names go in as digests, for keys are not encrypted and names may say too much. So whoever has the directory and
+//! not its key can count splits and dead letters, and tell whether a name that they guess is there; no more.
 
 use sha2::{Digest as _, Sha256};
 use sluice_model::ids::{PipelineName, SplitId, StreamName};
+use sluice_model::ports::Namespace;
 
 /// The first 16 bytes of SHA-256: as good as unique among names that people choose.
 const NAME_BYTES: usize = 16;
+const SCHEMA: &[u8] = b"schema/";
+
+/// A pipeline, as it stands in keys.
+pub(crate) type Owner = [u8; NAME_BYTES];
+
+/// See [`Owner`].
+pub(crate) fn owner_of(pipeline: &PipelineName) -> Owner {
+    name(pipeline.as_str())
+}
+
+/// Whose a row is; none where it belongs to no pipeline alone. How far dead letters are numbered belongs to none: a number
+/// is never given twice, even after the pipeline's data was shredded.
+pub(crate) fn owner(namespace: Namespace, key: &[u8]) -> Option<Owner> {
+    let name = match namespace {
+        Namespace::Checkpoint | Namespace::DeadLetter => key,
+        Namespace::Meta => key.strip_prefix(SCHEMA)?,
+    };
+    name.first_chunk().copied()
+}
+
+/// Where a pipeline's checkpoints, dead letters and schemas stand: the beginnings of their keys.
+pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 3] {
+    [
+        (Namespace::Checkpoint, owner.to_vec()),
+        (Namespace::DeadLetter, owner.to_vec()),
+        (Namespace::Meta, [SCHEMA, &owner].concat()),
+    ]
+}
 
 fn name(text: &str) -> [u8; NAME_BYTES] {
     let digest = Sha256::digest(text.as_bytes());
@@ -30,9 +60,37 @@ pub(super) fn numbering(of: &PipelineName) -> Vec<u8> {
 
 /// In the namespace of metadata.
 pub(super) fn schemas(of: &PipelineName) -> Vec<u8> {
-    [b"schema/".as_slice(), &name(of.as_str())].concat()
+    [SCHEMA, &name(of.as_str())].concat()
 }
 
 pub(super) fn schema(of: &PipelineName, stream: &StreamName) -> Vec<u8> {
     [schemas(of).as_slice(), &name(stream.as_str())].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_has_its_owner() {
+        let of: PipelineName = "orders".parse().expect("a name");
+        let split: SplitId = "a.csv".parse().expect("a split");
+        let stream: StreamName = "rows".parse().expect("a stream");
+        let ours = Some(owner_of(&of));
+        for (namespace, key) in [
+            (Namespace::Checkpoint, checkpoint(&of, &split)),
+            (Namespace::DeadLetter, letter(&of, 7)),
+            (Namespace::Meta, schema(&of, &stream)),
+        ] {
+            assert_eq!(owner(namespace, &key), ours);
+            let place = places_of(owner_of(&of));
+            assert!(
+                place
+                    .iter()
+                    .any(|(space, start)| *space == namespace && key.starts_with(start))
+            );
+        }
+        assert_eq!(owner(Namespace::Meta, &numbering(&of)), None);
+        assert_eq!(owner(Namespace::Checkpoint, b"short"), None);
+    }
 }

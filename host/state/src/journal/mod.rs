@@ -8,6 +8,8 @@ mod letters;
 mod record;
 mod schemas;
 
+pub(crate) use key::{Owner, owner, owner_of, places_of};
+
 pub use checkpoints::{CheckpointRecord, Held, checkpoints, hold, reset};
 pub use letters::{
     DeadLetter, Filter, Kept, Numbering, Usage, dead_letter, dead_letters, discard, usage,

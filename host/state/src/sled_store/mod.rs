@@ -5,11 +5,16 @@
 //! show what is not durable.
 
 mod layout;
+mod migrate;
 mod open;
 mod read;
 mod writer;
 
+pub(crate) use migrate::{finish, migrate};
+pub(crate) use open::{Place, found, lock};
+
 use crate::bounds;
+use crate::sealed::SEAL_BYTES;
 use open::Engine;
 use sluice_model::ports::{
     CommitNumber, Namespace, Pairs, StateBatch, StateStats, StateStore, StoreError,
@@ -50,6 +55,7 @@ impl Default for Options {
 pub struct SledStore {
     dir: PathBuf,
     options: Options,
+    place: Place,
     running: Mutex<Option<Arc<Running>>>,
     last_commit: AtomicU64,
     /// Held for as long as the store is.
@@ -69,10 +75,20 @@ struct Running {
 impl SledStore {
     /// Opens the store in this directory, or creates it where none ever was.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let lock = open::lock(dir)?;
+        Self::open_locked(dir, lock(dir)?, Place::Plain, options)
+    }
+
+    /// The same, by whoever has the directory's lock already.
+    pub(crate) fn open_locked(
+        dir: &Path,
+        lock: File,
+        place: Place,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let store = Self {
             dir: dir.to_owned(),
             options,
+            place,
             running: Mutex::default(),
             last_commit: AtomicU64::new(0),
             _lock: lock,
@@ -98,12 +114,13 @@ impl SledStore {
 
     /// The engine is opened on the writer's thread, for opening can panic or hang.
     fn start(&self) -> Result<Running, StoreError> {
-        let (dir, cache_bytes) = (self.dir.clone(), self.options.cache_bytes);
+        let (dir, place) = (self.dir.clone(), self.place);
+        let cache_bytes = self.options.cache_bytes;
         let (requests, inbox) = sync_channel(QUEUE_REQUESTS_MAX);
         let (opened, opening) = sync_channel(1);
         let failure = Arc::new(OnceLock::new());
         let failing = Arc::clone(&failure);
-        let run = move || write(&dir, cache_bytes, &opened, &inbox, &failing);
+        let run = move || write((&dir, place), cache_bytes, &opened, &inbox, &failing);
         let writer = std::thread::Builder::new()
             .name("state-writer".to_owned())
             .spawn(run);
@@ -162,7 +179,11 @@ impl SledStore {
 
 impl StateStore for SledStore {
     fn commit(&self, batch: StateBatch) -> Result<CommitNumber, StoreError> {
-        bounds::check(&batch)?;
+        let seal_bytes = match self.place {
+            Place::Plain => 0,
+            Place::Sealed => SEAL_BYTES,
+        };
+        bounds::check_beneath(&batch, seal_bytes)?;
         let running = self.usable()?;
         let (answer, answered) = sync_channel(1);
         // A writer that panicked answers nobody, and may not have said so yet.
@@ -233,13 +254,13 @@ impl Drop for SledStore {
 
 /// The writer's thread, from opening to the end.
 fn write(
-    dir: &Path,
+    (dir, place): (&Path, Place),
     cache_bytes: u64,
     opened: &SyncSender<Result<Engine, StoreError>>,
     requests: &Receiver<Request>,
     failure: &OnceLock<String>,
 ) {
-    let engine = catch_unwind(AssertUnwindSafe(|| open::open(dir, cache_bytes)));
+    let engine = catch_unwind(AssertUnwindSafe(|| open::open(dir, place, cache_bytes)));
     let engine = engine.unwrap_or_else(|_| {
         Err(StoreError::Unopenable(
             "it panicked while opening".to_owned(),

@@ -4,7 +4,7 @@
 use super::layout::{COMMIT_KEY, LAYOUT_KEY, LAYOUT_VERSION};
 use sluice_model::ports::StoreError;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,10 +12,38 @@ use std::time::Duration;
 const SEGMENT_BYTES: usize = 8 << 20;
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
-const FORMAT: &str = "sluice state 1\n";
-const STORE_DIR: &str = "store";
 /// There while a store is made for the first time: what stands beside it was never whole.
 const CREATING_FILE: &str = "creating";
+
+/// Which of the two stores of a directory. A directory has one of them; the format file says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Values as they are: what stores were before they were sealed, and are in tests.
+    Plain,
+    /// Sealed values.
+    Sealed,
+}
+
+impl Place {
+    fn format(self) -> &'static str {
+        match self {
+            Place::Plain => "sluice state 1\n",
+            Place::Sealed => "sluice state 2\n",
+        }
+    }
+
+    /// A folder of its own for each: one is whole before the other is removed.
+    fn folder(self) -> &'static str {
+        match self {
+            Place::Plain => "store",
+            Place::Sealed => "sealed",
+        }
+    }
+
+    pub(super) fn store(self, dir: &Path) -> PathBuf {
+        dir.join(self.folder())
+    }
+}
 
 /// Sled, open, and what is needed beside it to make a commit durable.
 #[derive(Debug, Clone)]
@@ -80,7 +108,7 @@ fn allocated(metadata: &fs::Metadata) -> u64 {
 }
 
 /// Takes the directory for this process, for as long as the file is kept.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     fs::create_dir_all(dir).map_err(|error| unopenable(dir, &error))?;
     let file = OpenOptions::new()
         .create(true)
@@ -96,39 +124,55 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens what is there, or creates it where nothing ever was. The lock is held.
-pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
-    let store = dir.join(STORE_DIR);
-    let is_known = is_known(dir)?;
-    let is_half_made = !is_known && dir.join(CREATING_FILE).exists();
-    let is_there = store.join("db").exists() && !is_half_made;
-    if is_known && !is_there {
+pub(super) fn open(dir: &Path, place: Place, cache_bytes: u64) -> Result<Engine, StoreError> {
+    let store = place.store(dir);
+    let found = found(dir)?;
+    if let Some(other) = found.filter(|found| *found != place) {
         return Err(StoreError::Unopenable(format!(
-            "`{}` has a `{FORMAT_FILE}` file but no `{STORE_DIR}`: the data was removed; restore it, or remove the \
-             whole directory to begin with nothing",
-            dir.display()
+            "`{}` says `{}`, and `{}` was expected",
+            dir.join(FORMAT_FILE).display(),
+            other.format().trim_end(),
+            place.format().trim_end()
+        )));
+    }
+    let is_there = store.join("db").exists() && !is_half_made(dir)?;
+    if found.is_some() && !is_there {
+        return Err(StoreError::Unopenable(format!(
+            "`{}` has a `{FORMAT_FILE}` file but no `{}`: the data was removed; restore it, or remove the whole directory \
+             to begin with nothing",
+            dir.display(),
+            place.folder()
         )));
     }
     let engine = if is_there {
         remove_unfinished_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
         start(&store, cache_bytes)?
     } else {
-        create(dir, cache_bytes)?
+        create(dir, &store, cache_bytes)?
     };
     verify(&engine).map_err(|error| StoreError::Unopenable(error.to_string()))?;
-    if !is_known {
-        write_format(dir).map_err(|error| unopenable(dir, &error))?;
+    if written_format(dir)?.is_none() {
+        write_format(dir, place).map_err(|error| unopenable(dir, &error))?;
     }
     Ok(engine)
 }
 
 /// Makes a store that is whole and durable before it is called one: until then a file says that it is being made, and
 /// what a crash leaves beside that file is thrown away.
-fn create(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
-    let store = dir.join(STORE_DIR);
-    make_room(dir, &store).map_err(|error| unopenable(dir, &error))?;
-    let engine = start(&store, cache_bytes)?;
+fn create(dir: &Path, store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
+    make_room(dir, store).map_err(|error| unopenable(dir, &error))?;
+    create_engine(store, cache_bytes, 0)
+}
+
+/// A new store whose commits go on from this number.
+pub(super) fn create_engine(
+    store: &Path,
+    cache_bytes: u64,
+    last_commit: u64,
+) -> Result<Engine, StoreError> {
+    let engine = start(store, cache_bytes)?;
     let mut first = sled::Batch::default();
-    first.insert(COMMIT_KEY, &0u64.to_be_bytes());
+    first.insert(COMMIT_KEY, &last_commit.to_be_bytes());
     first.insert(LAYOUT_KEY, LAYOUT_VERSION);
     engine
         .db
@@ -136,7 +180,7 @@ fn create(dir: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
         .map_err(|error| StoreError::Unopenable(error.to_string()))?;
     engine.sync()?;
     for part in ["conf", "blobs", ""] {
-        sync(&store.join(part)).map_err(|error| unopenable(dir, &error))?;
+        sync(&store.join(part)).map_err(|error| unopenable(store, &error))?;
     }
     Ok(engine)
 }
@@ -148,7 +192,11 @@ fn make_room(dir: &Path, store: &Path) -> io::Result<()> {
     if let Some(parent) = dir.canonicalize()?.parent() {
         sync(parent)?;
     }
-    match fs::remove_dir_all(store) {
+    remove(store)
+}
+
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -160,7 +208,7 @@ const RELEASE_WAIT: Duration = Duration::from_millis(20);
 /// See [`RELEASE_WAIT`].
 const RELEASE_WAITS_MAX: u32 = 500;
 
-fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
+pub(super) fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError> {
     let config = sled::Config::new()
         .path(store)
         .flush_every_ms(None)
@@ -196,7 +244,7 @@ fn is_held(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
 }
 
-fn verify(engine: &Engine) -> Result<(), StoreError> {
+pub(super) fn verify(engine: &Engine) -> Result<(), StoreError> {
     engine.check_blobs()?;
     engine.last_commit()?;
     match engine.db.get(LAYOUT_KEY) {
@@ -215,7 +263,7 @@ fn verify(engine: &Engine) -> Result<(), StoreError> {
 
 /// Sled takes a snapshot that it was interrupted in writing for a whole one, and then never opens again. It needs
 /// none: the log is enough.
-fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
+pub(super) fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
     for entry in fs::read_dir(store)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -227,38 +275,68 @@ fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a store was ever whole in this directory.
-fn is_known(dir: &Path) -> Result<bool, StoreError> {
+/// The store that is whole in this directory; none where none ever was.
+pub(crate) fn found(dir: &Path) -> Result<Option<Place>, StoreError> {
+    if let Some(place) = written_format(dir)? {
+        return Ok(Some(place));
+    }
+    if is_half_made(dir)? {
+        return Ok(None);
+    }
+    let is_there = |place: &Place| place.store(dir).join("db").exists();
+    let there: Vec<Place> = [Place::Plain, Place::Sealed]
+        .into_iter()
+        .filter(is_there)
+        .collect();
+    match there[..] {
+        [] => Ok(None),
+        [place] => Ok(Some(place)),
+        _ => Err(StoreError::Unopenable(format!(
+            "`{}` is missing, and there are two stores beside it",
+            dir.join(FORMAT_FILE).display()
+        ))),
+    }
+}
+
+/// Whether what is there was being made for the first time.
+fn is_half_made(dir: &Path) -> Result<bool, StoreError> {
+    Ok(written_format(dir)?.is_none() && dir.join(CREATING_FILE).exists())
+}
+
+fn written_format(dir: &Path) -> Result<Option<Place>, StoreError> {
+    let (plain, sealed) = (Place::Plain, Place::Sealed);
     match fs::read_to_string(dir.join(FORMAT_FILE)) {
-        Ok(text) if text == FORMAT => Ok(true),
-        // Cut short when it was written: the store was whole by then.
-        Ok(text) if FORMAT.starts_with(&text) => Ok(dir.join(STORE_DIR).exists()),
+        Ok(text) if text == sealed.format() => Ok(Some(sealed)),
+        Ok(text) if text == plain.format() => Ok(Some(plain)),
+        // Cut short when it was written, which was once done in place: the store was whole by then.
+        Ok(text) if plain.format().starts_with(&text) => {
+            Ok(Some(plain).filter(|plain| plain.store(dir).exists()))
+        }
         Ok(text) => Err(StoreError::Unopenable(format!(
-            "`{}` says `{}`, and this version of sluice knows `{}`",
+            "`{}` says `{}`, and this version of sluice knows `{}` and `{}`",
             dir.join(FORMAT_FILE).display(),
             text.trim_end(),
-            FORMAT.trim_end()
+            plain.format().trim_end(),
+            sealed.format().trim_end()
         ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unopenable(dir, &error)),
     }
 }
 
-fn write_format(dir: &Path) -> io::Result<()> {
-    let mut file = File::create(dir.join(FORMAT_FILE))?;
-    file.write_all(FORMAT.as_bytes())?;
-    file.sync_all()?;
-    sync(dir)?;
+/// From here on the store is whole, and the only one.
+pub(super) fn write_format(dir: &Path, place: Place) -> io::Result<()> {
+    crate::durable::replace(&dir.join(FORMAT_FILE), place.format().as_bytes())?;
     match fs::remove_file(dir.join(CREATING_FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn unopenable(dir: &Path, error: &io::Error) -> StoreError {
+pub(super) fn unopenable(dir: &Path, error: &io::Error) -> StoreError {
     StoreError::Unopenable(format!("`{}`: {error}", dir.display()))
 }

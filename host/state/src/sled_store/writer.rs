@@ -54,6 +54,19 @@ pub(super) fn serve(engine: &Engine, requests: &Receiver<Request>, failed: impl 
     }
 }
 
+/// One batch, at once: for whoever has the engine alone.
+pub(super) fn apply(engine: &Engine, batch: StateBatch) -> Result<CommitNumber, StoreError> {
+    let mut group = Group {
+        engine,
+        last_commit: engine.last_commit()?,
+        writes: HashMap::new(),
+        bytes: 0,
+    };
+    let outcome = group.take(batch)?;
+    group.commit()?;
+    outcome
+}
+
 /// What each request of a group is told once the group is durable.
 type Outcomes = Vec<Result<CommitNumber, StoreError>>;
 

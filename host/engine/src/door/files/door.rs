@@ -7,6 +7,7 @@ use crate::guest::Guest;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use sluice_model::manifest::DirMode;
+use sluice_model::ports::Used;
 use std::sync::Arc;
 use wasmtime::component::Resource;
 
@@ -25,7 +26,17 @@ impl Guest {
                 .map_err(|error| told(dir, &error))?;
         }
         let opened = Dir::open_ambient_dir(path, ambient_authority());
-        opened.map(Arc::new).map_err(|error| told(dir, &error))
+        let opened = opened.map(Arc::new).map_err(|error| told(dir, &error))?;
+        let name = format!("{mode} {dir}");
+        let used = Used {
+            capability: "dir",
+            name: &name,
+            times: 1,
+            bytes_out: 0,
+            bytes_in: 0,
+        };
+        self.observer.used(self.stage(), &used);
+        Ok(opened)
     }
 }
 

@@ -12,10 +12,10 @@ pub use read::Readable;
 pub use write::{Writable, Writing};
 
 use crate::bindings::imports::files::FileError;
-use crate::text::shown;
 use cap_fs_ext::OpenOptionsSyncExt as _;
 use cap_std::fs::{Dir, File, OpenOptions};
 use sluice_model::limits;
+use sluice_model::text::shown;
 use std::io;
 
 /// Opens a regular file, and nothing else: a FIFO is opened without waiting for its other end, and then refused.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// The first `bytes_max` bytes of the shown text, with everything that is not plain text escaped as `\u{…}`.
-pub(crate) fn shown(text: &str, bytes_max: usize) -> String {
+pub fn shown(text: &str, bytes_max: usize) -> String {
     const CUT: &str = "…";
     let mut out = String::with_capacity(text.len().min(bytes_max));
     for c in text.chars() {

@@ -1,0 +1,367 @@
+//! The audit of one run: what it began with, what its plugins did, how it ended. The [`Observer`] of a run's doors,
+//! which hands everything on to its [`Watch`] too.
+//!
+//! Invariant: no plugin is entered before the trail says which one it is (test: `nothing_runs_that_cannot_be_audited`).
+//! Invariant: nothing here waits for a disk on the data path; a window that cannot be written ends the run (test:
+//! `a_window_that_cannot_be_written_is_the_end`).
+
+use crate::Error;
+use crate::audit::{Act, Action, Audit, named};
+use crate::keeping::Keeping;
+use crate::plan::{Plan, Stage};
+use crate::report::RunReport;
+use crate::trial::Recorder;
+use crate::watch::Watch;
+use serde::{Deserialize, Serialize};
+use sluice_audit::{Party, Window};
+use sluice_model::digest::Digest;
+use sluice_model::ids::StageId;
+use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Where what runs last saw is kept, beside the trail. Losing it loses no entry: every load names its grant's digest.
+const SEEN: &str = "seen.json";
+
+/// What a run does with its plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Moves records.
+    Run,
+    /// Asks whether it could.
+    Check,
+}
+
+/// The audit of a run.
+pub struct Auditor {
+    watch: Arc<Watch>,
+    recorder: Option<Arc<Recorder>>,
+    window: Mutex<Window>,
+    begun: OnceLock<Begun>,
+}
+
+struct Begun {
+    audit: Audit,
+    party: Party,
+    keeping: Option<Arc<Keeping>>,
+    purpose: Purpose,
+}
+
+impl Auditor {
+    /// Of a run that this watch shows, and this recorder records.
+    pub fn new(watch: Arc<Watch>, recorder: Option<Arc<Recorder>>) -> Self {
+        Self {
+            watch,
+            recorder,
+            window: Mutex::default(),
+            begun: OnceLock::new(),
+        }
+    }
+
+    /// Writes down what is about to run. Before any plugin is entered. Blocking.
+    pub fn begin(
+        &self,
+        plan: &Plan,
+        audit: Audit,
+        keeping: Option<Arc<Keeping>>,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        let commit = keeping.as_ref().map(|keeping| keeping.last_commit());
+        if let Some(commit) = commit {
+            audit.hold_store(commit)?;
+        }
+        tell_of_changes(plan, &audit)?;
+        let mut acts = Vec::new();
+        if purpose == Purpose::Run {
+            // The state store is this process's alone: a host that is still said to work here cannot be.
+            acts.extend(
+                audit
+                    .lost_host()?
+                    .map(|entry| Action::HostLost.with("entry", entry).by_the_host()),
+            );
+            let started = Action::HostStarted.with("version", env!("CARGO_PKG_VERSION"));
+            acts.push(started.with("pid", std::process::id()).by_the_host());
+        }
+        let before = acts.len() as u64;
+        acts.extend(loads(plan, purpose)?);
+        let run = audit.acts(&at(acts, commit))? + before;
+        let party = Party {
+            run,
+            pipeline: plan.name().to_string(),
+            plugins: stages(plan)
+                .map(|stage| (stage.id, called(stage)))
+                .collect(),
+        };
+        let begun = Begun {
+            audit,
+            party,
+            keeping,
+            purpose,
+        };
+        assert!(self.begun.set(begun).is_ok(), "a run begins once");
+        Ok(())
+    }
+
+    /// The door of a stage, as it is recorded.
+    pub fn door(&self, stage: StageId, door: Arc<dyn HttpDoor>) -> Arc<dyn HttpDoor> {
+        match &self.recorder {
+            Some(recorder) => recorder.door(stage, door),
+            None => door,
+        }
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what was gathered. Blocking.
+    pub fn flush(&self) -> Result<(), Error> {
+        let Some(begun) = self.begun.get() else {
+            return Ok(());
+        };
+        let acts = self.gathered(begun);
+        if !acts.is_empty() {
+            let _ = begun.audit.acts(&at(acts, begun.commit()))?;
+        }
+        Ok(())
+    }
+
+    fn gathered(&self, begun: &Begun) -> Vec<Act> {
+        let acts = self.window().empty(&begun.party);
+        acts.into_iter().map(Act::by_the_host).collect()
+    }
+
+    /// Writes down what was gathered, again and again. Ends when that fails, with the reason.
+    pub async fn keep_writing(self: Arc<Self>, every: Duration) -> Error {
+        loop {
+            tokio::time::sleep(every).await;
+            let this = Arc::clone(&self);
+            match tokio::task::spawn_blocking(move || this.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return Error::Host("the audit panicked".to_owned()),
+            }
+        }
+    }
+
+    /// Writes down how it ended, and signs. Blocking.
+    pub fn end(&self, outcome: Result<Option<&RunReport>, &Error>) -> Result<(), Error> {
+        let Some(begun) = self.begun.get() else {
+            return Ok(()); // It never began.
+        };
+        let mut acts = self.gathered(begun);
+        let act = Action::RunEnded
+            .with("run", begun.party.run)
+            .with("pipeline", &begun.party.pipeline);
+        let act = match outcome {
+            Ok(Some(report)) => act
+                .with("ending", format!("{:?}", report.ending).to_lowercase())
+                .with("read", report.totals.read)
+                .with("written", report.totals.written)
+                .with("filtered", report.totals.filtered)
+                .with("dead-lettered", report.totals.dead_lettered),
+            Ok(None) => act.with("ending", "done"),
+            // Its words may be a plugin's.
+            Err(error) => act
+                .with("ending", "failed")
+                .with("exit-code", error.exit_code()),
+        };
+        acts.push(act.by_the_host());
+        if begun.purpose == Purpose::Run {
+            acts.push(Act::from(Action::HostStopped).by_the_host());
+        }
+        let _ = begun.audit.acts(&at(acts, begun.commit()))?;
+        begun.audit.sign()
+    }
+}
+
+impl Begun {
+    fn commit(&self) -> Option<u64> {
+        self.keeping.as_ref().map(|keeping| keeping.last_commit())
+    }
+}
+
+impl Observer for Auditor {
+    fn refused(&self, stage: StageId, refusal: &Refusal) {
+        self.watch.refused(stage, refusal);
+        self.window().refused(stage, refusal);
+    }
+
+    fn logged(&self, line: LogLine) {
+        self.window().logged(line.stage);
+        self.watch.logged(line);
+    }
+
+    fn used(&self, stage: StageId, used: &Used<'_>) {
+        self.watch.used(stage, used);
+        if let Some(recorder) = &self.recorder {
+            recorder.used(stage, used);
+        }
+        self.window().used(stage, used);
+    }
+}
+
+fn at(acts: Vec<Act>, commit: Option<u64>) -> Vec<Act> {
+    let told = |act: Act| match commit {
+        Some(commit) => act.at(commit),
+        None => act,
+    };
+    acts.into_iter().map(told).collect()
+}
+
+fn stages(plan: &Plan) -> impl Iterator<Item = &Stage> {
+    [&plan.source]
+        .into_iter()
+        .chain(&plan.transforms)
+        .chain(&plan.sinks)
+}
+
+/// `acme/crm-source 1.4.0`
+fn called(stage: &Stage) -> String {
+    let about = &stage.artifact.manifest.plugin;
+    format!("{} {}", about.name, about.version)
+}
+
+fn digest(file: &Path) -> Result<Digest, Error> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        Error::Host(format!(
+            "`{}`: {}",
+            crate::deployment::shown(file),
+            crate::deployment::plain(&error)
+        ))
+    })?;
+    Ok(Digest::of(&bytes))
+}
+
+/// The run, and each plugin with the grant it is let in by.
+fn loads(plan: &Plan, purpose: Purpose) -> Result<Vec<Act>, Error> {
+    let purpose = match purpose {
+        Purpose::Run => "run",
+        Purpose::Check => "check",
+    };
+    let run = Action::RunStarted
+        .with("pipeline", plan.name())
+        .with("purpose", purpose)
+        .with("file", &plan.file)
+        .with("file-digest", Digest::of(plan.text.as_bytes()));
+    let mut acts = vec![run];
+    for stage in stages(plan) {
+        let act = Action::PluginLoaded
+            .with("pipeline", plan.name())
+            .with("stage", stage.id)
+            .with("plugin", called(stage))
+            .with("digest", stage.artifact.digest)
+            .with("grant", named(&plan.deployment, &stage.grant))
+            .with("grant-digest", digest(&stage.grant)?)
+            .with_some("signer", stage.standing.signer());
+        acts.push(act);
+    }
+    Ok(acts)
+}
+
+/// Digests of the files that say what may be done, as a run last saw them.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen(BTreeMap<String, Digest>);
+
+/// Files that decide what plugins may do and are not as a run last saw them: somebody edited them by hand.
+fn tell_of_changes(plan: &Plan, audit: &Audit) -> Result<(), Error> {
+    let rules = [
+        (Action::PolicyChanged, plan.deployment.policy_file()),
+        (Action::TrustChanged, plan.deployment.trust_file()),
+    ];
+    let files: Vec<(Action, PathBuf)> = stages(plan)
+        .map(|stage| (Action::GrantChanged, stage.grant.clone()))
+        .chain(rules.into_iter().filter(|(_, file)| file.exists()))
+        .collect();
+    let file = plan.deployment.audit_dir().join(SEEN);
+    let mut seen: Seen = std::fs::read(&file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let mut acts = Vec::new();
+    let mut grew = false;
+    for (action, path) in files {
+        let (name, now) = (named(&plan.deployment, &path), digest(&path)?);
+        match seen.0.insert(name.clone(), now) {
+            Some(before) if before == now => {}
+            Some(before) => {
+                let act = action
+                    .with("file", name)
+                    .with("pipeline", plan.name())
+                    .by_the_host();
+                acts.push(act.with("digest", now).with("before", before));
+            }
+            None => grew = true,
+        }
+    }
+    if grew || !acts.is_empty() {
+        // The entry comes first: where this write is lost, the change is told again.
+        if !acts.is_empty() {
+            let _ = audit.acts(&acts)?;
+        }
+        let text = serde_json::to_vec(&seen).expect("names and digests are plain data");
+        let partial = file.with_extension("json.new");
+        std::fs::write(&partial, text)
+            .and_then(|()| std::fs::rename(&partial, &file))
+            .map_err(|error| Error::Host(format!("`{}`: {error}", partial.display())))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::Deployment;
+    use sluice_model::ids::Role;
+
+    fn begun(folder: &Path) -> (Deployment, Arc<Auditor>) {
+        let deployment = Deployment {
+            base: folder.to_owned(),
+            settings: sluice_model::deployment::Deployment::default(),
+        };
+        let auditor = Auditor::new(Arc::default(), None);
+        let begun = Begun {
+            audit: Audit::open(&deployment).unwrap(),
+            party: Party::default(),
+            keeping: None,
+            purpose: Purpose::Run,
+        };
+        assert!(auditor.begun.set(begun).is_ok());
+        (deployment, Arc::new(auditor))
+    }
+
+    fn refuse(auditor: &Auditor) {
+        let stage = StageId {
+            role: Role::Sink,
+            index: 0,
+        };
+        let refusal = Refusal {
+            capability: "http",
+            asked: "GET https://evil.test/".to_owned(),
+            reason: "not granted".to_owned(),
+            hint: None,
+        };
+        auditor.refused(stage, &refusal);
+    }
+
+    #[tokio::test]
+    async fn a_window_that_cannot_be_written_is_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deployment, auditor) = begun(folder.path());
+        refuse(&auditor);
+        auditor.flush().unwrap();
+        let mut refused = 0;
+        let count = |entry: &crate::audit::Entry| {
+            refused += u32::from(entry.action == "refused");
+            Ok(())
+        };
+        crate::audit::each(&deployment, &crate::audit::Filter::default(), count).unwrap();
+        assert_eq!(refused, 1);
+        std::fs::remove_file(deployment.audit_dir().join("00000001.log")).unwrap();
+        refuse(&auditor);
+        let error = auditor.keep_writing(Duration::from_millis(1)).await;
+        assert_eq!(error.exit_code(), 3, "{error}");
+    }
+}

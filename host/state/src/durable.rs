@@ -1,0 +1,87 @@
+//! Small files that are replaced whole: written beside, synced, renamed over, their folder synced. A crash leaves the
+//! old one or the new one, never half of one. Readable by their owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Puts `bytes` in the place of whatever the file held. One caller at a time: whoever calls holds the file's lock.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(path, "new");
+    write(&beside, bytes)?;
+    fs::rename(&beside, path)?;
+    sync_folder(path)
+}
+
+/// Makes a file that must not be there yet. Of two who try at once one succeeds.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(path, &format!("{}.new", std::process::id()));
+    write(&beside, bytes)?;
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked?;
+    sync_folder(path)
+}
+
+/// Writes zeros over a file that has been replaced, as far as its disk overwrites in place.
+pub(crate) fn wipe(mut file: &File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    io::Seek::rewind(&mut file)?;
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
+/// Makes a change of the folder that holds `path` durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{extension}"));
+    name.into()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// What changes when a file is replaced or written. Whoever compares keeps the file open, so that the number of its inode
+/// is not given to the file that replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    inode: (u64, u64),
+    modified: (i64, i64),
+    changed: (i64, i64),
+    bytes: u64,
+}
+
+impl FileIdentity {
+    /// Of the file that has this name now; none where there is none.
+    pub fn of(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::new(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Of the file that these are of.
+    pub fn new(metadata: &fs::Metadata) -> Self {
+        Self {
+            inode: (metadata.dev(), metadata.ino()),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            bytes: metadata.len(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The servers that tests speak to and we do not build: nginx, and an authorization server of npm's. Installed here,
+//! started by the tests themselves.
+
+use crate::project::Project;
+use crate::steps::Steps;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Steps that [`prepare`] takes.
+pub(crate) const STEPS: usize = 3;
+
+/// The oldest that the authorization server runs on.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// Where nginx lies on systems whose users do not have it on their path.
+const NGINX_ELSEWHERE: [&str; 3] = [
+    "/usr/sbin/nginx",
+    "/usr/local/sbin/nginx",
+    "/usr/local/nginx/sbin/nginx",
+];
+
+/// Installs what is missing, and returns where nginx is.
+pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
+    let mut found = None;
+    steps.act("look for nginx", || {
+        let path = nginx(project)?;
+        let said = path.display().to_string();
+        found = Some(path);
+        Ok(said)
+    })?;
+    steps.act("look for node", || node(project))?;
+    steps.act("install the authorization server", || install(project))?;
+    found.context("nginx was found")
+}
+
+/// Where the authorization server is installed.
+pub(crate) fn authorization(project: &Project) -> PathBuf {
+    project.target.join("authorization-server")
+}
+
+fn nginx(project: &Project) -> Result<PathBuf> {
+    if let Some(found) = on_path("nginx").or_else(elsewhere) {
+        return Ok(found);
+    }
+    debian(project, "nginx-light")?;
+    on_path("nginx")
+        .or_else(elsewhere)
+        .context("nginx was installed and is not there")
+}
+
+fn elsewhere() -> Option<PathBuf> {
+    let known = NGINX_ELSEWHERE.iter().map(Path::new);
+    known
+        .filter(|path| path.is_file())
+        .map(Path::to_owned)
+        .next()
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// On a Debian, as root. Elsewhere whoever runs this installs it by hand.
+fn debian(project: &Project, package: &str) -> Result<()> {
+    let next = format!(
+        "next: install it: `apt-get install {package}` as root, or what your system calls it"
+    );
+    // A package that starts a server on installation must not: the tests start their own.
+    let script = format!(
+        "printf '#!/bin/sh\\nexit 101\\n' > /tmp/sluice-no-start && chmod +x /tmp/sluice-no-start && \
+         [ -e /usr/sbin/policy-rc.d ] || {{ cp /tmp/sluice-no-start /usr/sbin/policy-rc.d; made=1; }}; \
+         apt-get update -qq && apt-get install -y -qq --no-install-recommends {package}; code=$?; \
+         [ -z \"$made\" ] || rm -f /usr/sbin/policy-rc.d; rm -f /tmp/sluice-no-start; exit $code"
+    );
+    println!("  $ apt-get install {package}");
+    let installed = project
+        .command("sh")
+        .args(["-c", &script])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status();
+    match installed {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("`{package}` is not installed, and could not be\n  {next}"),
+    }
+}
+
+fn node(project: &Project) -> Result<String> {
+    let next = format!("next: install Node.js {NODE_MAJOR_MIN} or later, with npm");
+    if on_path("node").is_none() || on_path("npm").is_none() {
+        debian(project, "nodejs npm").context(next.clone())?;
+    }
+    let said = output(project.command("node").arg("--version")).context(next.clone())?;
+    let major = said.trim_start_matches('v').split('.').next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major >= NODE_MAJOR_MIN => Ok(format!("node {said}")),
+        _ => bail!("node {said} is too old\n  {next}"),
+    }
+}
+
+/// As its lock file has it, beside the build output. Nothing of it is run on installation.
+fn install(project: &Project) -> Result<String> {
+    let (from, to) = (
+        project.root.join("tests/authorization-server"),
+        authorization(project),
+    );
+    let lock = std::fs::read(from.join("package-lock.json")).context("its lock file")?;
+    let installed = to.join("installed");
+    std::fs::create_dir_all(&to).context("cannot make its folder")?;
+    for name in ["package.json", "package-lock.json", "server.mjs"] {
+        std::fs::copy(from.join(name), to.join(name)).with_context(|| format!("`{name}`"))?;
+    }
+    if std::fs::read(&installed).is_ok_and(|had| had == lock) {
+        return Ok("installed already".to_owned());
+    }
+    let mut npm = project.command("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(&to);
+    println!("  $ {}", crate::steps::line(&npm));
+    output(&mut npm).context("next: look at what npm says; it needs its registry")?;
+    // Last, so that what broke off is done again.
+    std::fs::write(&installed, lock).context("cannot write its mark")?;
+    Ok("installed".to_owned())
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let line = crate::steps::line(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        bail!("`{line}` failed\n{}", text(&output.stderr))
+    }
+}
