@@ -240,7 +240,8 @@ impl Tokens {
     }
 
     async fn ask(&self, client: &Client, terms: &TokenTerms) -> Result<(u16, Vec<u8>), HttpError> {
-        let sending = Arc::new(terms.sending());
+        let permitted = self.line.effective.may_trade(terms);
+        let sending = Arc::new(permitted.map_err(|refusal| self.line.denied(refusal))?);
         let (headers, body) = oauth2::ask(client, &terms.scopes);
         let head = Head::new(Method::POST, &sending, &terms.query, headers);
         let Line {

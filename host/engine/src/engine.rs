@@ -147,7 +147,8 @@ impl Shared {
             Some(cache) => cache.through(&self.wasmtime, artifact.digest, compile)?,
             None => compile()?,
         };
-        Worlds::of(&self.linker.instantiate_pre(&component)?, &artifact.roles)
+        let linker = link::with_doors(&self.linker, &artifact.manifest)?;
+        Worlds::of(&linker.instantiate_pre(&component)?, &artifact.roles)
     }
 }
 

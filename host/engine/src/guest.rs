@@ -3,6 +3,8 @@
 use crate::bounds::Bounds;
 use crate::door::http::Sender;
 use crate::door::log::LogMeter;
+use crate::door::net::Dialer;
+use crate::door::secrets::Revealing;
 use crate::plugin::Context;
 use crate::stderr::Stderr;
 use crate::stop::Stop;
@@ -29,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) stderr: Stderr,
     pub(crate) log: LogMeter,
     pub(crate) tally: Tally,
+    pub(crate) dialer: Dialer,
+    pub(crate) revealing: Revealing,
     /// Epoch ticks left to the call.
     pub(crate) ticks_left: u32,
     wasi: WasiCtx,
@@ -58,6 +62,8 @@ impl Guest {
             stderr,
             log: LogMeter::default(),
             tally: Tally::default(),
+            dialer: Dialer::new(context.tcp.clone()),
+            revealing: Revealing::new(context.secrets.clone()),
             ticks_left: 0,
             wasi: wasi.build(),
             http,

@@ -150,6 +150,8 @@ mod tests {
             effective: Arc::new(effective),
             config: "{}".to_owned(),
             http: None,
+            tcp: None,
+            secrets: None,
             observer: Arc::new(Deaf),
         };
         let bytes = wat::parse_str(format!("(component {inside})")).expect("a component");

@@ -8,7 +8,7 @@ use crate::source::Source;
 use crate::transform::TransformStage;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{PluginName, Role};
-use sluice_model::ports::{HttpDoor, Observer};
+use sluice_model::ports::{HttpDoor, Observer, Secrets, TcpDoor};
 use sluice_policy::Effective;
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -22,6 +22,10 @@ pub struct Context {
     pub config: String,
     /// Where its requests go; none: each is refused.
     pub http: Option<Arc<dyn HttpDoor>>,
+    /// Where its connections go; none: each is refused.
+    pub tcp: Option<Arc<dyn TcpDoor>>,
+    /// Where the secrets come from that it may see itself; none: it has none.
+    pub secrets: Option<Arc<dyn Secrets>>,
     /// Who is told of refusals and log lines.
     pub observer: Arc<dyn Observer>,
 }

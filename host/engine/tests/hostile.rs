@@ -65,6 +65,10 @@ fn expected(behaviour: Behaviour) -> Expected {
         ),
         B::HandleLeak => fault(LimitExceeded, &["holds 256 resource handles"]),
         B::LookAround => fault(Broken, &["0 0 false false false false"]),
+        B::Sockets => fault(
+            Broken,
+            &["access-denied access-denied access-denied access-denied access-denied"],
+        ),
         B::DirNotGranted => fault(Denied, &["`/etc`", "[[dir]]"]),
         B::DirNotWritable => fault(Denied, &["mode = \"write\""]),
         B::PathEscape => fault(
@@ -357,6 +361,25 @@ fn heard(stage: &Stage) {
         Behaviour::DirNotGranted | Behaviour::DirNotWritable => assert_eq!(capability, Some("dir")),
         Behaviour::HttpNotGranted | Behaviour::HttpEager => {
             assert_eq!(capability, Some("http"));
+        }
+        Behaviour::LookAround | Behaviour::Sockets => {
+            let asked: Vec<&str> = refused.iter().map(|refusal| &*refusal.asked).collect();
+            let expected = match stage.behaviour {
+                Behaviour::LookAround => vec!["create-tcp-socket", "resolve-addresses localhost"],
+                _ => vec![
+                    "create-tcp-socket",
+                    "create-tcp-socket",
+                    "create-udp-socket",
+                    "create-udp-socket",
+                    "resolve-addresses localhost",
+                ],
+            };
+            assert_eq!(asked, expected);
+            assert!(
+                refused
+                    .iter()
+                    .all(|refusal| refusal.capability == "wasi:sockets")
+            );
         }
         Behaviour::ReadUndeclared => assert_eq!(capability, Some("data.reads")),
         Behaviour::WriteUndeclared | Behaviour::DropUndeclared | Behaviour::ReplaceUndeclared => {

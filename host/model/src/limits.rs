@@ -132,6 +132,24 @@ pub const OAUTH2_TIME_MAX: Duration = Duration::from_secs(30);
 /// An access token, and a refresh token. Stops what a token endpoint says from growing every request after it.
 pub const OAUTH2_TOKEN_BYTES_MAX: usize = 16 << 10;
 
+/// Connections one instance may hold. Stops a plugin from taking every socket of the host.
+pub const TCP_CONNECTIONS_MAX: usize = 16;
+/// Opening a connection, its TLS included; and one upgrade to TLS. Stops a server that accepts and then is silent.
+pub const TCP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// One read, where nothing comes. Stops a silent server from holding a call; a plugin that waits longer asks again.
+pub const TCP_READ_TIME_MAX: Duration = Duration::from_mins(1);
+/// One write, or the end of writing. Stops a server that never reads.
+pub const TCP_WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// What one read may return. Stops a plugin from making the host allocate what never comes.
+pub const TCP_READ_BYTES_MAX: usize = 256 << 10;
+/// What one write may hold. Stops one call from outlasting its time on a slow line.
+pub const TCP_WRITE_BYTES_MAX: usize = 1 << 20;
+/// What a stage may send, and what it may receive, in one run by one entry of its grant that names no less. Stops a
+/// plugin from becoming a pipe without end.
+pub const TCP_BYTES_MAX: u64 = 1 << 40;
+/// Secrets that one instance may have revealed, repetitions included. Stops a loop from filling the audit trail.
+pub const REVEALS_MAX: u32 = 100;
+
 /// One value in the state store. Stops one caller from filling the store's memory: a batch is held in memory whole.
 pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
 /// Keys and values of one batch in the state store. See [`STATE_VALUE_BYTES_MAX`].

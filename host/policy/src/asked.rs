@@ -10,6 +10,7 @@ use crate::refuse::malformed;
 use crate::rules::{Allowance, Ask, Credential, HttpRule};
 use crate::settings::{expand, is_template};
 use crate::target::{self, TargetError};
+use crate::tcp::{self, TcpAllowance, TcpAsk};
 use crate::terms::Terms;
 use serde_json::Value;
 use sluice_model::grant::{self, Dir};
@@ -23,9 +24,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) http: Vec<Ask>,
+    pub(crate) tcp: Vec<TcpAsk>,
     /// As the settings spell them.
     pub(crate) dirs: Vec<Dir>,
-    /// Those that some request of this role uses.
+    /// Those that some request of this role uses, and those to be revealed.
     pub(crate) secrets: Vec<Credential>,
     pub(crate) reads: Columns,
     pub(crate) writes: Columns,
@@ -48,6 +50,17 @@ impl Asked {
             match asks(manifest, entry, config) {
                 Ok(asks) => http.extend(asks),
                 Err(reason) => wrong.push(malformed("http", &entry.host, reason)),
+            }
+        }
+        let mut tcp = Vec::new();
+        for entry in manifest
+            .tcp
+            .iter()
+            .filter(|entry| entry.role.is_none_or(|only| only == role))
+        {
+            match tcp::asks(entry, config) {
+                Ok(asks) => tcp.extend(asks),
+                Err(reason) => wrong.push(malformed("tcp", &entry.host, reason)),
             }
         }
         let mut dirs = Vec::new();
@@ -87,9 +100,19 @@ impl Asked {
                 secrets.push(credential.clone());
             }
         }
+        let revealed = manifest
+            .secret
+            .iter()
+            .filter(|secret| secret.place == SecretPlace::Reveal);
+        secrets.extend(revealed.map(|secret| Credential {
+            name: secret.name.clone(),
+            place: SecretPlace::Reveal,
+            terms: Arc::default(),
+        }));
         if wrong.is_empty() {
             Ok(Self {
                 http,
+                tcp,
                 dirs,
                 secrets,
                 reads,
@@ -281,6 +304,23 @@ fn allowance(entry: &grant::Http, base: &Path) -> Result<Allowance, String> {
         ca: entry.ca.as_ref().map(|file| base.join(file).into()),
         budget: Budget::of(entry)?,
     })
+}
+
+/// The `[[tcp]]` entries of a grant for one role.
+pub(crate) fn tcp_allowances(
+    grant: &grant::Grant,
+    role: Role,
+    base: &Path,
+) -> Result<Vec<TcpAllowance>, Vec<Refusal>> {
+    let (allowances, wrong) = tcp::allowances(grant, role, base);
+    let told = |(host, reason): (String, String)| {
+        malformed("tcp", &host, format!("in the grant: {reason}"))
+    };
+    if wrong.is_empty() {
+        Ok(allowances)
+    } else {
+        Err(wrong.into_iter().map(told).collect())
+    }
 }
 
 fn paths(texts: &[String]) -> Result<Vec<PathPattern>, String> {

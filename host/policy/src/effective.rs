@@ -5,6 +5,8 @@
 
 mod alone;
 mod report;
+mod reveal;
+mod tcp;
 
 pub use report::{Explained, Sought, SoughtError};
 
@@ -18,7 +20,8 @@ use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
 use crate::target::Target;
-use crate::terms::{self, Terms};
+use crate::tcp::{TcpAllowance, TcpAsk};
+use crate::terms::{self, Terms, TokenTerms};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
@@ -26,7 +29,7 @@ use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
-use sluice_model::manifest::{DirMode, Manifest, Unit};
+use sluice_model::manifest::{DirMode, Manifest, SecretPlace, Unit};
 use sluice_model::ports::Refusal;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -52,6 +55,12 @@ pub struct Effective {
     pub unit: Unit,
     asks: Vec<Ask>,
     allowances: Vec<Allowance>,
+    tcp_asks: Vec<TcpAsk>,
+    tcp_allowances: Vec<TcpAllowance>,
+    asked_reveals: Vec<SecretName>,
+    granted_reveals: Vec<SecretName>,
+    /// Optional, and the pipeline names none for them.
+    unnamed_reveals: Vec<SecretName>,
     asked_dirs: Vec<(PathBuf, DirMode)>,
     granted_dirs: Vec<(PathBuf, DirMode)>,
     asked_data: Reach,
@@ -110,6 +119,16 @@ impl Effective {
         let allowances = asked::allowances(grant, stage.role, base).map_err(malformed)?;
         let file = File::Grant(&manifest.plugin.name, pipeline);
         let (terms, wrong) = terms::all(manifest, grant, &asked, config, base, file);
+        let tcp_allowances = asked::tcp_allowances(grant, stage.role, base).map_err(malformed)?;
+        let is_revealed = |place: &SecretPlace| *place == SecretPlace::Reveal;
+        let asked_reveals = asked
+            .secrets
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
+        let granted_reveals = grant
+            .secret
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
         let dirs = grant
             .dir
             .iter()
@@ -146,6 +165,11 @@ impl Effective {
                 writes: Columns::of(grant.data.writes.iter().cloned()),
             },
             asks: asked.http.iter().map(|ask| with(ask, &terms)).collect(),
+            tcp_asks: asked.tcp.clone(),
+            tcp_allowances,
+            asked_reveals: asked_reveals.map(|secret| secret.name.clone()).collect(),
+            granted_reveals: granted_reveals.map(|secret| secret.name.clone()).collect(),
+            unnamed_reveals: manifest.unnamed.clone(),
             allowances,
             base: base.to_owned(),
             policy: Arc::default(),
@@ -172,8 +196,15 @@ impl Effective {
             let is_asked = self.asks.iter().any(|ask| ask.rule.meets(&allowance.rule));
             policy.forbids_requests(allowance, &self.bounds, is_asked)
         });
-        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
         let mut forbidden: Vec<Forbidden> = requests.collect();
+        forbidden.extend(self.tcp_allowances.iter().flat_map(|allowance| {
+            let asks = &mut self.tcp_asks.iter();
+            let is_asked = asks.any(|ask| ask.rule.meets(&allowance.rule));
+            policy.forbids_connections(allowance, &self.bounds, is_asked)
+        }));
+        forbidden.extend(self.tokens().flat_map(|terms| policy.forbids_tokens(terms)));
+        forbidden.extend(policy.forbids_reveals(&self.plugin, &self.granted_reveals));
+        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
         forbidden.extend(policy.forbids_dirs(&self.base, dirs));
         if forbidden.is_empty() {
             self.policy = policy;
@@ -298,6 +329,28 @@ impl Effective {
             .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
         let ruled = self.policy.may_dial(addresses);
         ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
+    }
+
+    /// May the host trade a secret for a token, as the grant says? Which columns the plugin sees is no matter here: it
+    /// has no word in that request.
+    pub fn may_trade(&self, terms: &TokenTerms) -> Result<Sending, Refusal> {
+        let sending = terms.sending();
+        let ruled = self.policy.may_trade(terms);
+        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))?;
+        Ok(sending)
+    }
+
+    /// Where its secrets are traded for tokens, each once.
+    fn tokens(&self) -> impl Iterator<Item = &TokenTerms> {
+        let mut found: Vec<&TokenTerms> = Vec::new();
+        for auth in self.asks.iter().filter_map(|ask| ask.auth.as_ref()) {
+            if let Terms::Token(terms) = &*auth.terms
+                && !found.contains(&terms)
+            {
+                found.push(terms);
+            }
+        }
+        found.into_iter()
     }
 
     /// What each `[[http]]` of the grant lets it spend in one run, in the order that [`Sending::budgets`] counts them.

@@ -50,14 +50,18 @@ pub fn injected(place: &SecretPlace) -> Vec<HeaderName> {
             AMZ_CONTENT_SHA256,
             AMZ_SECURITY_TOKEN,
         ],
-        SecretPlace::Query(_) | SecretPlace::Mtls => Vec::new(),
+        SecretPlace::Query(_) | SecretPlace::Mtls | SecretPlace::Reveal => Vec::new(),
     }
 }
 
 /// Whether the secret itself, or a token it was traded for, goes with the request, so that the answer could repeat it.
-/// A signature is worth nothing to whoever reads it, and a client's key never leaves the host.
+/// A signature is worth nothing to whoever reads it, a client's key never leaves the host, and what is revealed goes with
+/// no request at all.
 pub fn is_sent(place: &SecretPlace) -> bool {
-    !matches!(place, SecretPlace::HmacSha256(_) | SecretPlace::Mtls)
+    !matches!(
+        place,
+        SecretPlace::HmacSha256(_) | SecretPlace::Mtls | SecretPlace::Reveal
+    )
 }
 
 /// A parameter of this query that is the host's: the one it puts the secret in, or one that would be read as a

@@ -6,11 +6,12 @@ use crate::path::PathPattern;
 use crate::rules::HttpRule;
 use crate::settings::expand;
 use crate::target::Target;
-use crate::used::{Item, items};
+use crate::tcp;
+use crate::used::{Item, items, of_secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
-use sluice_model::manifest::Manifest;
+use sluice_model::manifest::{Manifest, SecretPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -27,7 +28,7 @@ pub struct Trial {
     /// Whether there were more than are listed: then what is asked of the network stays as it is.
     #[serde(default)]
     pub requests_cut: bool,
-    /// What else it used, by capability: directories, secrets, columns.
+    /// What else it used, by capability: connections, directories, secrets, columns.
     #[serde(default)]
     pub used: BTreeMap<String, BTreeSet<String>>,
 }
@@ -153,6 +154,9 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
         trial.narrow(&rules, &mut http.methods, &mut http.paths)
     });
     narrow
+        .tcp
+        .retain(|tcp| item(grant, "tcp", &format!("{}:{}", tcp.host, tcp.port), trial));
+    narrow
         .dir
         .retain(|dir| item(grant, "dir", &format!("{} {}", dir.mode, dir.path), trial));
     narrow.dir = narrow
@@ -161,9 +165,11 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
         .map(|dir| mode_used(dir, trial))
         .collect();
     // A secret goes with its requests; where it was told of on its own, that counts too.
-    narrow
-        .secret
-        .retain(|secret| trial.requests_cut || trial.has("secret", secret.name.as_str()));
+    narrow.secret.retain(|secret| {
+        let is_attached = secret.place != SecretPlace::Reveal;
+        (is_attached && trial.requests_cut)
+            || trial.has(of_secret(&secret.place), secret.name.as_str())
+    });
     narrow.data.reads = columns("data.reads", &grant.data.reads, trial);
     narrow.data.writes = columns("data.writes", &grant.data.writes, trial);
     narrow
@@ -173,6 +179,7 @@ fn empty(grant: &Grant) -> Grant {
     Grant {
         grant: grant.grant.clone(),
         http: Vec::new(),
+        tcp: Vec::new(),
         dir: Vec::new(),
         secret: Vec::new(),
         data: sluice_model::manifest::Data::default(),
@@ -238,6 +245,16 @@ pub fn narrow_manifest(
             .collect();
         rules.is_empty() || trial.narrow(&rules, &mut http.methods, &mut http.paths)
     });
+    narrow.tcp.retain(|tcp| {
+        let asked = plays(tcp.role).flat_map(|config| tcp::asks(tcp, config).unwrap_or_default());
+        let mut asked = asked.peekable();
+        asked.peek().is_none()
+            || asked.any(|ask| {
+                let name = format!("{}:{}", ask.rule.host, ask.rule.port);
+                let capability = "tcp";
+                trial.of(&Item { capability, name }).next().is_some()
+            })
+    });
     narrow.dir.retain(|dir| {
         let mut paths = plays(dir.role)
             .flat_map(|config| expand(&dir.path, config).unwrap_or_default())
@@ -278,7 +295,8 @@ pub fn narrow_manifest(
         .filter_map(|http| http.auth.clone())
         .collect();
     narrow.secret.retain(|secret| {
-        needed.contains(&secret.name) || trial.has("secret", secret.name.as_str())
+        let capability = of_secret(&secret.place);
+        needed.contains(&secret.name) || trial.has(capability, secret.name.as_str())
     });
     narrow
 }

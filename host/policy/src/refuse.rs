@@ -1,6 +1,13 @@
 //! The words of a refusal: what was asked, why not, and the exact lines that would permit it with the file they
 //! belong in. Decides nothing. Never a query string, a header's value or a secret.
 
+mod reveal;
+mod tcp;
+
+pub(crate) use reveal::reveal;
+pub use tcp::no_sockets;
+pub(crate) use tcp::{carried, endpoint, reach, tcp};
+
 use crate::address::Barred;
 use crate::columns::Columns;
 use crate::rules::{HttpRule, Sending};
@@ -64,6 +71,14 @@ impl File<'_> {
         }
     }
 
+    /// What a manifest's lines end with besides.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Manifest(_) => "\nreason = \"…\"",
+            Self::Grant(..) => "",
+        }
+    }
+
     /// Where a hint's lines belong.
     pub(crate) fn place(self) -> String {
         match self {
@@ -80,6 +95,8 @@ impl File<'_> {
 pub(crate) struct Lines {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) http: Vec<grant::Http>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tcp: Vec<grant::Tcp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) dir: Vec<grant::Dir>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -6,7 +6,8 @@ use crate::columns::Columns;
 use crate::effective::Effective;
 use crate::refuse::{self, File, Lines};
 use crate::rules::{Ask, Credential};
-use sluice_model::grant::{Dir, Grant, Http, SecretUse};
+use crate::tcp::{self, TcpAsk};
+use sluice_model::grant::{Dir, Grant, Http, SecretUse, Tcp};
 use sluice_model::manifest::Data;
 use sluice_model::ports::Refusal;
 
@@ -64,6 +65,11 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
         .iter()
         .filter(|ask| !effective.touches(ask))
         .map(|ask| http(file, ask));
+    let tcp = asked
+        .tcp
+        .iter()
+        .filter(|ask| !effective.touches_tcp(ask))
+        .map(|ask| tcp(file, ask));
     let dirs = asked
         .dirs
         .iter()
@@ -73,7 +79,8 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
         .secrets
         .iter()
         .filter_map(|asked| secret(file, asked, grant));
-    http.chain(dirs)
+    http.chain(tcp)
+        .chain(dirs)
         .chain(secrets)
         .chain(data(file, asked, grant))
         .collect()
@@ -97,6 +104,20 @@ fn http(file: File<'_>, ask: &Ask) -> NotGranted {
         "the grant allows no request to it".to_owned(),
         &lines,
     )
+}
+
+fn tcp(file: File<'_>, ask: &TcpAsk) -> NotGranted {
+    let entry = Tcp {
+        role: ask.role,
+        ..tcp::entry(&ask.rule)
+    };
+    let lines = Lines {
+        tcp: vec![entry],
+        ..Lines::default()
+    };
+    let asked = format!("{}:{}", ask.rule.host, ask.rule.port);
+    let reason = "the grant allows no connection to it".to_owned();
+    NotGranted::lacking(file, "tcp", &asked, reason, &lines)
 }
 
 fn dir(file: File<'_>, asked: &Dir) -> NotGranted {

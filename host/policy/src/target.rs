@@ -92,7 +92,8 @@ pub(crate) fn parse_authority(text: &str) -> Result<(Host, Option<u16>), TargetE
     Ok((Host::parse(host)?, port))
 }
 
-fn parse_port(text: &str) -> Result<u16, TargetError> {
+/// 1 to 65535, in digits.
+pub(crate) fn parse_port(text: &str) -> Result<u16, TargetError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|port| digits && *port != 0);
     port.ok_or(TargetError::Port)

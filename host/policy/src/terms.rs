@@ -50,7 +50,7 @@ pub struct TokenTerms {
 
 impl TokenTerms {
     /// The request for a token, as the door's way takes it. Nothing is attached to it but what it says itself.
-    pub fn sending(&self) -> Sending {
+    pub(crate) fn sending(&self) -> Sending {
         Sending {
             asked: refuse::request("POST", &self.target),
             target: self.target.clone(),

@@ -33,6 +33,11 @@ fn rule() -> impl Strategy<Value = grant::Http> {
             methods: methods.into_iter().map(ToOwned::to_owned).collect(),
             paths: paths.into_iter().map(ToOwned::to_owned).collect(),
             networks: Vec::new(),
+            ca: None,
+            requests_max: None,
+            bytes_out_max: None,
+            bytes_in_max: None,
+            rate: None,
             role: None,
         },
     )

@@ -4,6 +4,7 @@
 //! Invariant: no plugin is entered before the trail says which one it is (test: `nothing_runs_that_cannot_be_audited`).
 //! Invariant: nothing here waits for a disk on the data path; a window that cannot be written ends the run (test:
 //! `a_window_that_cannot_be_written_is_the_end`).
+//! Invariant: no secret is revealed that the trail does not tell of (test: `what_cannot_be_audited_is_not_revealed`).
 
 use crate::Error;
 use crate::audit::{Act, Action, Audit, named};
@@ -15,7 +16,7 @@ use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use sluice_audit::{Party, Window};
 use sluice_model::digest::Digest;
-use sluice_model::ids::StageId;
+use sluice_model::ids::{SecretName, StageId};
 use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -201,6 +202,22 @@ impl Observer for Auditor {
         }
         self.window().used(stage, used);
     }
+
+    /// On the disk before it returns: each one, not a sum. Blocking.
+    fn reveals(&self, stage: StageId, secret: &SecretName) -> Result<(), String> {
+        let begun = self.begun.get();
+        let begun = begun.ok_or_else(|| "the audit of this run has not begun".to_owned())?;
+        let party = &begun.party;
+        let act = Action::SecretRevealed
+            .with("run", party.run)
+            .with("pipeline", &party.pipeline)
+            .with("stage", stage)
+            .with_some("plugin", party.plugins.get(&stage))
+            .with("secret", secret)
+            .by_the_host();
+        let written = begun.audit.acts(&at(vec![act], begun.commit()));
+        written.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 fn at(acts: Vec<Act>, commit: Option<u64>) -> Vec<Act> {
@@ -344,6 +361,34 @@ mod tests {
             hint: None,
         };
         auditor.refused(stage, &refusal);
+    }
+
+    #[test]
+    fn what_cannot_be_audited_is_not_revealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = StageId {
+            role: Role::Sink,
+            index: 0,
+        };
+        let secret: SecretName = "password".parse().unwrap();
+        let early = Auditor::new(Arc::default(), None);
+        assert!(early.reveals(stage, &secret).is_err(), "it has not begun");
+        let (deployment, auditor) = begun(folder.path());
+        for _ in 0..2 {
+            auditor.reveals(stage, &secret).unwrap();
+        }
+        let mut told = Vec::new();
+        let tell = |entry: &crate::audit::Entry| {
+            if entry.action == "secret.revealed" {
+                told.push((entry.actor.clone(), entry.fields["secret"].clone()));
+            }
+            Ok(())
+        };
+        crate::audit::each(&deployment, &crate::audit::Filter::default(), tell).unwrap();
+        let one = ("host".to_owned(), "password".to_owned());
+        assert_eq!(told, [one.clone(), one], "each is an entry of its own");
+        std::fs::remove_file(deployment.audit_dir().join("00000001.log")).unwrap();
+        assert!(auditor.reveals(stage, &secret).is_err());
     }
 
     #[tokio::test]

@@ -43,6 +43,7 @@ pub fn unreadable_authorities(filed: &Filed, base: &Path) -> Vec<FileError> {
         .http
         .iter()
         .filter_map(|entry| entry.ca.as_ref());
+    let named = named.chain(filed.grant.tcp.iter().filter_map(|entry| entry.ca.as_ref()));
     let named = named.chain(
         filed
             .grant

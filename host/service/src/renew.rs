@@ -158,6 +158,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
         &is.digest.to_string(),
     )?;
     let (http, more_http) = staying(&old.http, &new.http);
+    let (tcp, more_tcp) = staying(&old.tcp, &new.tcp);
     let (dir, more_dir) = staying(&old.dir, &new.dir);
     let (secret, more_secret) = staying(&old.secret, &new.secret);
     let data = [old.data == new.data];
@@ -166,6 +167,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
     for block in blocks(&text) {
         let stays: &[bool] = match block.table {
             "[[http]]" => &http,
+            "[[tcp]]" => &tcp,
             "[[dir]]" => &dir,
             "[[secret]]" => &secret,
             "[data]" => &data,
@@ -179,6 +181,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
     }
     let added = Grant {
         http: more_http,
+        tcp: more_tcp,
         dir: more_dir,
         secret: more_secret,
         data: if data[0] {

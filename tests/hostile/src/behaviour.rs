@@ -51,6 +51,8 @@ behaviours! {
     HandleLeak = "handle-leak",
     /// Looks for variables, arguments and directories of the host.
     LookAround = "look-around",
+    /// Reaches for sockets of its own and for the addresses of a name, through `wasi:sockets`.
+    Sockets = "sockets",
     /// Opens a directory that is not granted.
     DirNotGranted = "dir-not-granted",
     /// Opens a directory for writing that is granted for reading.

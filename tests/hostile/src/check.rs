@@ -52,6 +52,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             }
         }
         Behaviour::LookAround => return Err(Fault::Broken(look_around())),
+        Behaviour::Sockets => return Err(Fault::Broken(sockets())),
         Behaviour::DirNotGranted => {
             Readable::open("/etc").map_err(told)?;
         }
@@ -103,6 +104,25 @@ fn look_around() -> String {
     let socket = std::net::TcpStream::connect("127.0.0.1:1").is_ok();
     let name = std::net::ToSocketAddrs::to_socket_addrs("localhost:1").is_ok();
     format!("{variables} {arguments} {root} {passwd} {socket} {name}")
+}
+
+/// What came of each call of `wasi:sockets` that needs no socket.
+fn sockets() -> String {
+    use wasip2::sockets::instance_network::instance_network;
+    use wasip2::sockets::ip_name_lookup::resolve_addresses;
+    use wasip2::sockets::network::{ErrorCode, IpAddressFamily};
+    use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+    use wasip2::sockets::udp_create_socket::create_udp_socket;
+    let word =
+        |outcome: Result<(), ErrorCode>| outcome.map_or_else(|code| code.name(), |()| "done");
+    let outcomes = [
+        create_tcp_socket(IpAddressFamily::Ipv4).map(drop),
+        create_tcp_socket(IpAddressFamily::Ipv6).map(drop),
+        create_udp_socket(IpAddressFamily::Ipv4).map(drop),
+        create_udp_socket(IpAddressFamily::Ipv6).map(drop),
+        resolve_addresses(&instance_network(), "localhost").map(drop),
+    ];
+    outcomes.map(word).join(" ")
 }
 
 /// What came of each path: `refused` where the host said that the path cannot be used.

@@ -10,12 +10,13 @@ use behaviour::Behaviour;
 use sluice_engine::{Artifact, Context, Engine, Plugin, Settings, pack};
 use sluice_model::batch::{Batch, Places};
 use sluice_model::grant::Grant;
-use sluice_model::ids::{PipelineName, Role, StageId, StreamName};
-use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal};
+use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
+use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
 use sluice_model::schema::{Field, FieldType, Schema};
 use sluice_policy::Effective;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::OnceCell;
 
@@ -55,25 +56,26 @@ call_time = "TIME"
 /// The hostile component, as cargo built it.
 pub fn component() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "sluice-hostile",
-                "--target",
-                "wasm32-wasip2",
-            ])
-            .args(["--profile", "plugin", "--target-dir"])
-            .arg(&target)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the hostile plugin builds");
-        std::fs::read(target.join("wasm32-wasip2/plugin/sluice_hostile.wasm"))
-            .expect("the component")
-    })
+    COMPONENT.get_or_init(|| built("sluice-hostile"))
+}
+
+/// A guest of the tests: as `cargo x test` has built it, or else as cargo builds it now.
+pub fn built(package: &str) -> Vec<u8> {
+    let name = format!("{}.wasm", package.replace('-', "_"));
+    if let Some(folder) = std::env::var_os("SLUICE_GUESTS") {
+        return std::fs::read(Path::new(&folder).join(name)).expect("the component");
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package])
+        .args(["--target", "wasm32-wasip2"])
+        .args(["--profile", "plugin", "--target-dir"])
+        .arg(&target)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "{package} builds");
+    let folder = target.join("wasm32-wasip2/plugin");
+    std::fs::read(folder.join(name)).expect("the component")
 }
 
 /// The manifest with these limits.
@@ -106,6 +108,10 @@ pub fn artifact(memory: &str, time: &str) -> Artifact {
 pub struct Recorder {
     pub refused: Mutex<Vec<Refusal>>,
     pub logged: Mutex<Vec<LogLine>>,
+    /// Capability, name and times.
+    pub used: Mutex<Vec<(&'static str, String, u64)>>,
+    /// Whether what should be recorded cannot be.
+    pub is_full: AtomicBool,
 }
 
 impl Observer for Recorder {
@@ -114,6 +120,16 @@ impl Observer for Recorder {
     }
     fn logged(&self, line: LogLine) {
         self.logged.lock().expect("no panic").push(line);
+    }
+    fn used(&self, _: StageId, used: &Used<'_>) {
+        let used = (used.capability, used.name.to_owned(), used.times);
+        self.used.lock().expect("no panic").push(used);
+    }
+    fn reveals(&self, _: StageId, _: &SecretName) -> Result<(), String> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err("the audit trail cannot be written".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -195,6 +211,8 @@ impl Stage {
             effective: Arc::new(effective.expect("all is granted")),
             config: text,
             http: self.http.clone(),
+            tcp: None,
+            secrets: None,
             observer: Arc::clone(&self.recorder) as _,
         }
     }

@@ -5,6 +5,7 @@ use crate::address;
 use crate::effective::plain;
 use crate::host::{Host, HostPattern};
 use crate::refuse::{bounded, list_line};
+use crate::terms::TokenTerms;
 use sluice_model::ids::{PluginName, SecretName};
 use sluice_model::manifest::Scheme;
 use sluice_model::ports::Refusal;
@@ -132,6 +133,24 @@ impl Organisation {
         }
     }
 
+    /// May a connection begin in the clear? What it becomes later is the plugin's word, which is not taken.
+    pub(crate) fn may_begin_plain(&self) -> Result<(), No> {
+        match &self.no_plain {
+            Some(key) => Err(self.no(
+                key.line,
+                "the policy allows no connection that begins in the clear: `http.plain`".to_owned(),
+                "plain = true",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// May a secret be traded there?
+    pub(crate) fn may_trade(&self, terms: &TokenTerms) -> Result<(), No> {
+        self.may_travel(terms.target.scheme)?;
+        self.may_reach(&[], &terms.target.host)
+    }
+
     /// May these addresses be dialled, which the grant permits?
     pub(crate) fn may_dial(&self, addresses: &[IpAddr]) -> Result<(), No> {
         let Some(networks) = &self.networks else {
@@ -175,6 +194,12 @@ impl Organisation {
 
     /// May this plugin be shown the value of a secret? The grant must say so too.
     pub fn may_reveal(&self, plugin: &PluginName, secret: &SecretName) -> Result<(), Refusal> {
+        let shown = self.may_show(plugin);
+        shown.map_err(|no| no.refusal("secret", secret.to_string()))
+    }
+
+    /// May it be shown any?
+    pub(crate) fn may_show(&self, plugin: &PluginName) -> Result<(), No> {
         match &self.reveal {
             Some(reveal) if !reveal.says.contains(plugin) => {
                 let reason = format!(
@@ -182,8 +207,7 @@ impl Organisation {
                 );
                 let has = reveal.says.iter().map(ToString::to_string);
                 let change = list_line("reveal", has, plugin.as_str());
-                let no = self.no(reveal.line, reason, &change);
-                Err(no.refusal("secret", secret.to_string()))
+                Err(self.no(reveal.line, reason, &change))
             }
             _ => Ok(()),
         }

@@ -3,11 +3,11 @@
 use crate::Error;
 use crate::auditing::Auditor;
 use crate::plan::{Plan, Stage};
-use sluice_egress::{Door, DoorSettings, Resolver, SystemResolver};
+use sluice_egress::{Door, DoorSettings, NetDoor, Resolver, SystemResolver, TcpSettings};
 use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
 use sluice_model::digest::Digest;
 use sluice_model::fault::Fault;
-use sluice_model::ports::HttpDoor;
+use sluice_model::ports::{HttpDoor, TcpDoor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,10 +21,12 @@ pub struct Stages {
     auditor: Arc<Auditor>,
 }
 
-/// A compiled plugin and the door of its stage: one door for each stage of a run, so that no connection is shared.
+/// A compiled plugin and the doors of its stage: their own for each stage of a run, so that no connection is shared.
 struct Ready {
     plugin: Plugin,
     door: Arc<dyn HttpDoor>,
+    /// Where the plugin is to have connections at all.
+    tcp: Option<Arc<dyn TcpDoor>>,
     config: String,
 }
 
@@ -55,8 +57,15 @@ impl Stages {
                 Arc::clone(&auditor) as _,
                 DoorSettings::default(),
             );
+            let tcp = stage.effective.connects().then(|| {
+                let (effective, resolver) = (Arc::clone(&stage.effective), Arc::clone(&resolver));
+                let observer = Arc::clone(&auditor) as _;
+                let door = NetDoor::new(effective, resolver, observer, TcpSettings::default());
+                Arc::new(door) as Arc<dyn TcpDoor>
+            });
             Ok(Ready {
                 plugin,
+                tcp,
                 door: auditor.door(stage.id, Arc::new(door)),
                 config: stage.config.to_string(),
             })
@@ -110,6 +119,8 @@ impl Stages {
             effective: Arc::clone(&stage.effective),
             config: ready.config.clone(),
             http: Some(Arc::clone(&ready.door)),
+            tcp: ready.tcp.clone(),
+            secrets: Some(Arc::clone(&stage.secrets) as _),
             observer: Arc::clone(&self.auditor) as _,
         }
     }

@@ -82,6 +82,8 @@ impl Plugins {
             effective: Arc::new(effective),
             config: config.to_string(),
             http: None,
+            tcp: None,
+            secrets: None,
             observer: Arc::new(Deaf),
         };
         Ok((plugin, context))
