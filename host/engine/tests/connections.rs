@@ -353,7 +353,7 @@ async fn a_secret_is_revealed_where_it_is_granted_and_each_time_is_told() {
     let fault = ground
         .fault("reveal-often", ",\"secret\":\"password\"")
         .await;
-    let expected = format!("{REVEALS_MAX} times, then Fault::Broken");
+    let expected = format!("{REVEALS_MAX} times, then Broken(\"an instance may have");
     assert!(fault.message.contains(&expected), "{fault}");
     let used = ground.recorder.used.lock().expect("no panic").len();
     assert_eq!(used, 1 + REVEALS_MAX as usize);

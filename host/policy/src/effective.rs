@@ -1,7 +1,7 @@
 //! What one stage may do: manifest ∩ grant ∩ policy, with the pipeline's settings filled in.
 //!
 //! Invariant: what is permitted here, the manifest asks for, the grant allows and the policy leaves, each on its own
-//! (test: `nothing_outside_any_file_is_permitted`).
+//! (tests: `nothing_outside_any_file_is_permitted`, `nothing_outside_any_file_is_connected_to`).
 
 mod alone;
 mod report;

@@ -2,6 +2,7 @@
 //! the grant or manifest they are made from permits too (test: `what_is_learnt_is_never_wider`).
 
 use crate::asked;
+use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::rules::HttpRule;
 use crate::settings::expand;
@@ -10,7 +11,7 @@ use crate::tcp;
 use crate::used::{Item, items, of_secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sluice_model::grant::{Dir, Grant};
+use sluice_model::grant::{Dir, Grant, Tcp};
 use sluice_model::manifest::{Manifest, SecretPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -153,9 +154,7 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
             .collect();
         trial.narrow(&rules, &mut http.methods, &mut http.paths)
     });
-    narrow
-        .tcp
-        .retain(|tcp| item(grant, "tcp", &format!("{}:{}", tcp.host, tcp.port), trial));
+    narrow.tcp = connections(grant, trial);
     narrow
         .dir
         .retain(|dir| item(grant, "dir", &format!("{} {}", dir.mode, dir.path), trial));
@@ -185,6 +184,25 @@ fn empty(grant: &Grant) -> Grant {
         data: sluice_model::manifest::Data::default(),
         limits: sluice_model::manifest::Limits::default(),
     }
+}
+
+/// The entries that were used, and those before them that set the terms of a host which one of them holds too: of several
+/// that fit the first counts, and without it the host would be on another's terms.
+fn connections(grant: &Grant, trial: &Trial) -> Vec<Tcp> {
+    let is_used = |tcp: &Tcp| item(grant, "tcp", &format!("{}:{}", tcp.host, tcp.port), trial);
+    let meets = |one: &Tcp, other: &Tcp| {
+        let hosts = [&one.host, &other.host].map(|host| HostPattern::parse(host));
+        let [Ok(ours), Ok(theirs)] = hosts else {
+            return true;
+        };
+        one.port == other.port && ours.meets(&theirs)
+    };
+    let all = grant.tcp.iter().enumerate();
+    let kept = all.filter(|(at, tcp)| {
+        let later = &mut grant.tcp[at + 1..].iter();
+        is_used(tcp) || later.any(|later| is_used(later) && meets(tcp, later))
+    });
+    kept.map(|(_, tcp)| tcp.clone()).collect()
 }
 
 fn item(grant: &Grant, capability: &str, name: &str, trial: &Trial) -> bool {

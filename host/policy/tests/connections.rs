@@ -1,4 +1,4 @@
-//! Connections and revealed secrets, as a manifest and a grant together decide on them.
+//! Connections and revealed secrets, as a manifest, a grant and a policy together decide on them.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -7,9 +7,13 @@ use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::limits::TCP_BYTES_MAX;
 use sluice_model::manifest::Manifest;
-use sluice_policy::{Effective, NotGranted, propose};
+use sluice_model::ports::Security;
+use sluice_policy::learn::{Trial, narrow_grant, narrow_manifest};
+use sluice_policy::{Effective, Forbidden, NotGranted, Organisation, propose};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 const MANIFEST: &str = r#"
 [plugin]
@@ -127,6 +131,235 @@ fn built(
 
 fn source() -> Effective {
     build(MANIFEST, GRANT, Role::Source, &config()).expect("a grant that covers it")
+}
+
+fn under(policy: &str) -> Result<Effective, Vec<Forbidden>> {
+    let policy = Organisation::read("policy.toml", policy).expect("a policy");
+    source().under(Arc::new(policy))
+}
+
+#[test]
+fn a_policy_binds_connections_as_it_binds_requests() {
+    let check = |policy: &str, host: &str, expected: bool| {
+        let ruled = under(policy).unwrap_or_else(|forbidden| panic!("{policy}: {forbidden:?}"));
+        assert_eq!(
+            ruled.may_connect(host, 5432).is_ok(),
+            expected,
+            "{policy}: {host}"
+        );
+    };
+    let hosts = "[http]\nhosts = [\"db.acme.example\", \"*.replica.acme.example\", \"10.9.9.9\"]";
+    check(hosts, "db.acme.example", true);
+    check(hosts, "one.replica.acme.example", true);
+    let deny = "[http]\ndeny = [\"one.replica.acme.example\"]";
+    check(deny, "one.replica.acme.example", false);
+    check(deny, "two.replica.acme.example", true);
+    // Under another name of the host, too.
+    let ruled = under(deny).expect("it starts");
+    let connecting = ruled
+        .may_connect("db.acme.example", 5432)
+        .expect("permitted");
+    assert!(
+        ruled
+            .may_name(&connecting, "one.replica.acme.example")
+            .is_err()
+    );
+    // What it forbids altogether keeps the stage from starting, at the line that does.
+    for (policy, expected) in [
+        (
+            "[http]\nhosts = [\"*.acme.example\"]",
+            &["10.9.9.9:5432"][..],
+        ),
+        (
+            "[http]\ndeny = [\"db.acme.example\"]",
+            &["db.acme.example:5432"],
+        ),
+        (
+            "[http]\nwildcards = false",
+            &["*.acme.example:5432", "*.acme.example:5433"],
+        ),
+        ("[http]\nnetworks = [\"10.1.0.0/16\"]", &["10.9.9.9:5432"]),
+    ] {
+        let forbidden = under(policy).expect_err(policy);
+        let told: Vec<&str> = forbidden
+            .iter()
+            .map(|one| one.refusal.asked.as_str())
+            .collect();
+        assert_eq!(told, expected, "{policy}");
+        assert!(
+            forbidden
+                .iter()
+                .all(|one| one.line == 2 && one.refusal.capability == "tcp")
+        );
+    }
+    // A network that is left in part.
+    let narrow = "[http]\nnetworks = [\"10.1.2.0/24\", \"10.9.9.9/32\"]";
+    let ruled = under(narrow).expect("it starts");
+    let connecting = ruled
+        .may_connect("db.acme.example", 5432)
+        .expect("permitted");
+    for (address, expected) in [("10.1.2.3", true), ("10.1.3.3", false)] {
+        let address = address.parse().expect("an address");
+        assert_eq!(ruled.may_reach(&connecting, &[address]).is_ok(), expected);
+    }
+}
+
+#[test]
+fn no_connection_begins_in_the_clear_where_the_policy_says_so() {
+    for (policy, expected) in [
+        ("", true),
+        ("[http]\nplain = true", true),
+        ("[http]\nplain = false", false),
+    ] {
+        let ruled = under(policy).expect("it starts");
+        let connecting = ruled
+            .may_connect("db.acme.example", 5432)
+            .expect("permitted");
+        assert!(ruled.may_begin(&connecting, Security::Tls).is_ok());
+        let plain = ruled.may_begin(&connecting, Security::Plain);
+        assert_eq!(plain.is_ok(), expected, "{policy}");
+        if let Err(refusal) = plain {
+            assert_eq!(
+                refusal.hint.as_deref(),
+                Some("change `policy.toml:2`:\nplain = true")
+            );
+        }
+    }
+}
+
+#[test]
+fn who_sees_a_column_of_a_class_connects_to_the_hosts_of_the_class_only() {
+    let class = |hosts: &str| {
+        format!("[[class]]\nname = \"pii\"\ncolumns = [\"email\"]\nhosts = [{hosts}]\n")
+    };
+    let reads = "\n[data]\nreads = [\"email\"]\n";
+    let sees = |policy: &str| {
+        let manifest = MANIFEST.replace("host = \"{config.address}\"", "host = \"{config.none}\"");
+        let grant = format!("{GRANT}\n[[tcp]]\nhost = \"mail.acme.example\"\nport = 587\n{reads}");
+        let built = build(&format!("{manifest}{reads}"), &grant, Role::Sink, &config());
+        let policy = Organisation::read("policy.toml", policy).expect("a policy");
+        built.expect("covered").under(Arc::new(policy))
+    };
+    let ruled = sees(&class("\"*.acme.example\"")).expect("it starts");
+    assert!(ruled.may_connect("db.acme.example", 5432).is_ok());
+    let forbidden = sees(&class("\"mail.acme.example\"")).expect_err("no database of the class");
+    assert!(
+        forbidden
+            .iter()
+            .any(|one| one.refusal.asked == "db.acme.example:5432")
+    );
+    // Who sees none of its columns is not bound by it.
+    assert!(under(&class("")).is_ok());
+}
+
+#[test]
+fn a_secret_is_revealed_to_whom_the_policy_names() {
+    assert!(
+        under("[secrets]\nreveal = [\"acme/db\"]")
+            .expect("it starts")
+            .may_reveal("password")
+            .is_ok()
+    );
+    let forbidden = under("[secrets]\nreveal = [\"acme/other\"]").expect_err("not named");
+    let told: Vec<_> = forbidden
+        .iter()
+        .map(|one| (one.refusal.asked.as_str(), one.line))
+        .collect();
+    assert_eq!(told, [("password", 2), ("key", 2)]);
+}
+
+#[test]
+fn what_it_comes_to_is_told() {
+    let mut page = String::new();
+    for policy in [
+        "",
+        "[http]\nplain = false\ndeny = [\"one.replica.acme.example\"]\nnetworks = [\"10.0.0.0/8\"]\n[secrets]\nreveal = [\"acme/db\"]\n",
+    ] {
+        writeln!(page, "# {policy:?}").expect("memory");
+        let ruled = under(policy).expect("it starts");
+        for line in ruled.explained() {
+            if matches!(line.capability, "tcp" | "secret") {
+                writeln!(
+                    page,
+                    "{}: {:?} ∩ {:?} = {:?}, narrowed by {:?} {:?}",
+                    line.capability,
+                    line.asked,
+                    line.granted,
+                    line.left,
+                    line.narrowed_by,
+                    line.policy
+                )
+                .expect("memory");
+            }
+        }
+        let secrets = BTreeMap::from([(
+            "password".parse().expect("a name"),
+            "warehouse".parse().expect("a name"),
+        )]);
+        for sought in [
+            "host:db.acme.example",
+            "host:one.replica.acme.example",
+            "host:evil.test",
+            "secret:warehouse",
+            "secret:password",
+            "secret:key",
+        ] {
+            let how = ruled.reaches(&sought.parse().expect(sought), &secrets);
+            writeln!(page, "{sought}: {how:?}").expect("memory");
+        }
+    }
+    let alone = Grant::parse("g", GRANT).expect("a grant");
+    let alone =
+        Effective::of_grant_alone(&alone, Role::Source, Path::new("/srv")).expect("covered");
+    assert!(alone.may_connect("db.acme.example", 5433).is_ok());
+    assert!(alone.may_reveal("password").is_ok());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn what_is_learnt_is_what_was_used_on_the_same_terms() {
+    let grant = Grant::parse("g", GRANT).expect("a grant");
+    let manifest = Manifest::parse("m", MANIFEST).expect("a manifest");
+    let learnt = |tcp: &[&str], revealed: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let used = BTreeMap::from([
+            ("tcp".to_owned(), names(tcp)),
+            ("secret.reveal".to_owned(), names(revealed)),
+        ]);
+        let trial = Trial {
+            used,
+            ..Trial::default()
+        };
+        let asks = narrow_manifest(&manifest, &[(Role::Source, &config())], &trial);
+        let asks: Vec<String> = asks.tcp.iter().map(|tcp| tcp.host.clone()).collect();
+        let narrow = narrow_grant(&grant, &trial);
+        let hosts: Vec<String> = narrow
+            .tcp
+            .iter()
+            .map(|tcp| format!("{}:{}", tcp.host, tcp.port))
+            .collect();
+        let secrets: Vec<String> = narrow
+            .secret
+            .iter()
+            .map(|secret| secret.name.to_string())
+            .collect();
+        format!(
+            "{} / {} / {}",
+            hosts.join(" "),
+            secrets.join(" "),
+            asks.join(" ")
+        )
+    };
+    // The first entry sets the terms of a host that the second holds too: where the second stays, so does the first.
+    assert_eq!(
+        learnt(&["one.replica.acme.example:5432"], &["password"]),
+        "db.acme.example:5432 *.acme.example:5432 / password / *.replica.acme.example mail.acme.example"
+    );
+    assert_eq!(
+        learnt(&["10.9.9.9:5432"], &[]),
+        "10.9.9.9:5432 /  / {config.address} mail.acme.example"
+    );
+    assert_eq!(learnt(&[], &["key"]), " / key / mail.acme.example");
 }
 
 #[test]
@@ -399,9 +632,11 @@ fn permits((pattern, port): (&str, u16), host: &str, to: u16) -> bool {
 
 proptest! {
     #[test]
-    fn nothing_outside_either_file_is_connected_to(
+    fn nothing_outside_any_file_is_connected_to(
         asks in proptest::collection::vec((select(PATTERNS.to_vec()), select(PORTS.to_vec())), 0..4),
         allows in proptest::collection::vec((select(PATTERNS.to_vec()), select(PORTS.to_vec())), 0..4),
+        named in proptest::option::of(proptest::collection::vec(select(PATTERNS.to_vec()), 0..4)),
+        deny in proptest::collection::vec(select(PATTERNS.to_vec()), 0..2),
     ) {
         let entry = |(host, port): &(&str, u16), more: &str| format!("[[tcp]]\nhost = \"{host}\"\nport = {port}\n{more}\n");
         let head = MANIFEST.split("[[tcp]]").next().expect("a head");
@@ -409,12 +644,29 @@ proptest! {
         let manifest: String = asks.iter().map(|ask| entry(ask, "reason = \"x\"")).collect();
         let grant: String = allows.iter().map(|allow| entry(allow, "")).collect();
         let built = build(&format!("{head}{manifest}"), &format!("{grant_head}{grant}"), Role::Sink, &json!({}));
-        let Ok(effective) = built else { return Ok(()) };
-        for host in HOSTS {
-            for port in PORTS {
-                let expected = asks.iter().any(|ask| permits(*ask, host, port))
-                    && allows.iter().any(|allow| permits(*allow, host, port));
-                prop_assert_eq!(effective.may_connect(host, port).is_ok(), expected, "{}:{}", host, port);
+        let Ok(granted_only) = built else { return Ok(()) };
+        let hosts = named.as_ref().map_or(String::new(), |hosts| format!("hosts = {hosts:?}\n"));
+        let policy = Organisation::read("policy.toml", &format!("[http]\n{hosts}deny = {deny:?}\n")).expect("a policy");
+        let under = granted_only.clone().under(Arc::new(policy));
+        let leaves = |host: &str| {
+            let names = |patterns: &[&str]| patterns.iter().any(|pattern| permits((pattern, 1), host, 1));
+            named.as_ref().is_none_or(|named| names(named)) && !names(&deny)
+        };
+        for (effective, is_ruled) in [(Some(&granted_only), false), (under.as_ref().ok(), true)] {
+            let Some(effective) = effective else { continue };
+            for host in HOSTS {
+                let mut reached = false;
+                for port in PORTS {
+                    let expected = asks.iter().any(|ask| permits(*ask, host, port))
+                        && allows.iter().any(|allow| permits(*allow, host, port))
+                        && (!is_ruled || leaves(host));
+                    prop_assert_eq!(effective.may_connect(host, port).is_ok(), expected, "{}:{}", host, port);
+                    reached |= expected;
+                }
+                // A report says what is decided.
+                let sought = format!("host:{host}").parse().expect("a host");
+                let told = effective.reaches(&sought, &BTreeMap::new());
+                prop_assert_eq!(!told.is_empty(), reached, "{}: {:?}", host, told);
             }
         }
     }

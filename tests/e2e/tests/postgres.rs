@@ -4,6 +4,7 @@
 use serde_json::json;
 use sluice_e2e::TestHost;
 use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const MANIFEST: &str = r#"[plugin]
@@ -107,6 +108,100 @@ fn a_table_is_read_over_tls_with_a_login_bound_to_the_channel() {
         server.folder().join("data/server.key").exists(),
         "the server was this test's own"
     );
+    recorded(&host, server.port);
+}
+
+/// Every reveal stands in the trail, and what the connection carried is summed as other uses are.
+fn recorded(host: &TestHost, port: u16) {
+    let log = |action: &str| {
+        let answer = host.sluice(&["audit", "log", "--action", action, "--json"]);
+        let entries = answer.done().json();
+        entries.as_array().expect("a list").clone()
+    };
+    let revealed = log("secret.revealed");
+    let runs: BTreeSet<_> = revealed
+        .iter()
+        .map(|entry| entry["fields"]["run"].to_string())
+        .collect();
+    assert_eq!(runs.len(), 2, "the check's and the run's: {revealed:?}");
+    for entry in &revealed {
+        let fields = &entry["fields"];
+        assert_eq!(
+            (&fields["secret"], &fields["plugin"], &fields["pipeline"]),
+            (
+                &json!("password"),
+                &json!("acme/dialer 0.1.0"),
+                &json!("pg")
+            )
+        );
+    }
+    let name = format!("localhost:{port}");
+    let used = log("used");
+    let tcp = used
+        .iter()
+        .filter(|entry| entry["fields"]["capability"] == "tcp");
+    let tcp: Vec<_> = tcp.collect();
+    assert_eq!(tcp.len(), 2, "{used:?}");
+    for entry in tcp {
+        let fields = &entry["fields"];
+        let bytes = |key: &str| {
+            fields[key]
+                .as_str()
+                .and_then(|text| text.parse::<u64>().ok())
+        };
+        assert_eq!(fields["name"], *name);
+        assert!(
+            bytes("bytes-out") > Some(0) && bytes("bytes-in") > Some(0),
+            "{entry}"
+        );
+    }
+    let usage = host.sluice(&["grant", "usage", "acme/dialer"]).done().out;
+    for expected in ["tcp", &name, "secret.reveal"] {
+        assert!(usage.contains(expected), "{usage}");
+    }
+    assert!(!usage.contains("never used"), "{usage}");
+    let shown = host
+        .sluice(&["grant", "show", "acme/dialer", "--effective"])
+        .done()
+        .out;
+    assert!(
+        shown.contains(&name) && shown.contains("password REVEALED"),
+        "{shown}"
+    );
+    let reach = ["grant", "list", "--reach", "secret:warehouse-reader"];
+    let reach = host.sluice(&reach).done().out;
+    assert!(
+        reach.contains("REVEALED to it, as its `password`"),
+        "{reach}"
+    );
+    assert_eq!(
+        host.sluice(&["audit", "verify", "--json"]).done().json()["outcome"],
+        "holds"
+    );
+}
+
+#[test]
+fn the_policy_decides_too() {
+    let server = Postgres::start(SQL);
+    let host = deployment(&server, "");
+    grant(&host, &server);
+    drop(host.sluice(&["check", "pg.toml"]).done());
+    host.write("policy.toml", "[secrets]\nreveal = []\n");
+    let answer = host.sluice(&["check", "pg.toml"]);
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    assert!(
+        answer.err.contains("policy.toml:2") && answer.err.contains("secrets.reveal"),
+        "{answer:#?}"
+    );
+    host.write("policy.toml", "[http]\nplain = false\n");
+    let answer = host.sluice(&["check", "pg.toml"]);
+    assert_eq!(answer.code, Some(1), "{answer:#?}");
+    assert!(answer.err.contains("begins in the clear"), "{answer:#?}");
+    host.write(
+        "policy.toml",
+        "[secrets]\nreveal = [\"acme/dialer\"]\n[http]\nnetworks = [\"127.0.0.0/8\", \"::1/128\"]\n",
+    );
+    drop(host.sluice(&["check", "pg.toml"]).done());
 }
 
 /// What `check` says once this is done to a deployment that could run; and its exit code.
@@ -140,7 +235,7 @@ fn each_thing_that_is_missing_is_told() {
     );
     tell(
         "an authority that is not there",
-        check(&server, "", 1, |host| {
+        check(&server, "", 2, |host| {
             std::fs::remove_file(host.path("ca.pem")).expect("it is there");
         }),
     );
@@ -192,7 +287,9 @@ fn what_it_asks_for_is_shown() {
         .out;
     for expected in [
         "  tcp       {config.host}:{config.port:5432}\n            The database to read.\n",
-        "  secret    password REVEALED: THE PLUGIN SEES IT\n",
+        "  secret    `password` REVEALED: THE PLUGIN SEES IT\n",
+        "secret-revealed",
+        "tcp-config-host",
     ] {
         assert!(inspected.contains(expected), "{inspected}");
     }

@@ -56,6 +56,48 @@ async fn nothing_is_dialled_for_what_is_not_granted() {
 }
 
 #[tokio::test]
+async fn nothing_is_dialled_that_the_policy_does_not_leave() {
+    let server = Server::start(echo).await;
+    let port = server.port;
+    for (policy, host, text) in [
+        (
+            "[http]\ndeny = [\"db.acme.example\"]",
+            "db.acme.example",
+            "policy.toml:2",
+        ),
+        (
+            "[http]\nplain = false",
+            "db.acme.example",
+            "begins in the clear",
+        ),
+        // The grant opens that address and the policy opens another one of its network.
+        (
+            "[http]\nnetworks = [\"127.0.0.8/29\"]",
+            "db.acme.example",
+            "which is loopback",
+        ),
+    ] {
+        let (door, watch) = Ground {
+            networks: "\"127.0.0.0/28\"",
+            policy,
+            ..Ground::default()
+        }
+        .door(port);
+        let (kind, told) = told(plain(&door, host, port).await);
+        assert_eq!(kind, "denied", "{policy}: {told}");
+        assert!(told.contains(text), "{policy}: {told}");
+        assert_eq!(watch.refusals().len(), 1, "{policy}");
+    }
+    assert_eq!(server.connections(), 0);
+    let (door, _) = Ground {
+        policy: "[http]\ndeny = [\"db.acme.example\"]\nnetworks = [\"127.0.0.1/32\"]",
+        ..Ground::default()
+    }
+    .door(port);
+    assert!(plain(&door, "other.acme.example", port).await.is_ok());
+}
+
+#[tokio::test]
 async fn every_address_of_a_name_is_checked() {
     let server = Server::start(echo).await;
     let check = async |host: &str, networks: &'static str, expected: Result<(), (&str, &str)>| {

@@ -8,7 +8,7 @@ use sluice_model::manifest::Manifest;
 use sluice_model::ports::{
     LogLine, Observer, Refusal, Security, TcpConnection, TcpDoor as _, TcpError, Used,
 };
-use sluice_policy::Effective;
+use sluice_policy::{Effective, Organisation};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,8 @@ pub struct Ground {
     pub networks: &'static str,
     /// More lines of each entry of the grant.
     pub terms: String,
+    /// The organisation's.
+    pub policy: &'static str,
     pub settings: TcpSettings,
 }
 
@@ -104,6 +106,7 @@ impl Default for Ground {
             allows: vec!["*.acme.example", "127.0.0.1"],
             networks: "\"127.0.0.1/32\"",
             terms: String::new(),
+            policy: "",
             settings: TcpSettings::default(),
         }
     }
@@ -147,7 +150,10 @@ impl Ground {
             &"crm".parse().expect("a name"),
             Path::new("/"),
         );
-        let effective = Arc::new(effective.expect("a grant that covers it"));
+        let effective = effective.expect("a grant that covers it");
+        let policy = Organisation::read("policy.toml", self.policy).expect("a policy");
+        let effective = effective.under(Arc::new(policy));
+        let effective = Arc::new(effective.expect("a policy that leaves some of it"));
         let watch = Arc::new(Watch::default());
         let observer: Arc<dyn Observer> = Arc::<Watch>::clone(&watch);
         let door = NetDoor::new(effective, Arc::new(Names), observer, self.settings);
