@@ -82,6 +82,6 @@ pub(crate) fn differs(file: u32, ours: &[u8], theirs: &[u8]) -> Finding {
         .zip(theirs)
         .take_while(|(ours, theirs)| ours == theirs)
         .count();
-    let line = ours[..same].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let line = ours[..same].split(|byte| *byte == b'\n').count() as u64;
     Finding::CopyDiffers { file, line }
 }

@@ -103,10 +103,7 @@ impl Entries {
                 None if line == 1 && !last => {
                     return Err(bad("the file is empty".to_owned()).into());
                 }
-                None => {
-                    self.open = None;
-                    continue;
-                }
+                None => self.open = None,
                 // Where a disk lost power in the middle of a write, zeros can stand for what was not written.
                 Some(_) if last && self.line.contains(&0) => {
                     self.torn = true;

@@ -51,12 +51,12 @@ impl Uses {
         match entry.field("names") {
             Some(names) => {
                 let names: Vec<(String, u64)> = serde_json::from_str(names).unwrap_or_default();
-                names
-                    .into_iter()
-                    .for_each(|(name, times)| add(name, times, 0, 0));
+                for (name, times) in names {
+                    add(name, times, 0, 0);
+                }
             }
             None if entry.field("others").is_some() => {
-                add("others".to_owned(), number("others"), 0, 0)
+                add("others".to_owned(), number("others"), 0, 0);
             }
             None => add(
                 field("name"),

@@ -119,9 +119,10 @@ fn filter(select: &Select) -> Result<Filter, Error> {
 fn since(text: &str, now: jiff::Timestamp) -> Option<u64> {
     let at = match text.parse::<jiff::Timestamp>() {
         Ok(at) => at,
-        Err(_) => match text.parse::<jiff::civil::Date>() {
-            Ok(day) => day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
-            Err(_) => {
+        Err(_) => {
+            if let Ok(day) = text.parse::<jiff::civil::Date>() {
+                day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+            } else {
                 let ago = match text.strip_suffix('d') {
                     Some(days) => std::time::Duration::from_secs(
                         u64::from(days.parse::<u32>().ok()?) * 86_400,
@@ -131,7 +132,7 @@ fn since(text: &str, now: jiff::Timestamp) -> Option<u64> {
                 now.checked_sub(jiff::SignedDuration::try_from(ago).ok()?)
                     .ok()?
             }
-        },
+        }
     };
     u64::try_from(at.as_millisecond()).ok()
 }

@@ -118,7 +118,7 @@ impl Attacher {
         match (place, &**terms) {
             (SecretPlace::Mtls, _) => Ok(None),
             (SecretPlace::HmacSha256(_), _) => {
-                let hash = self.hash(name, body)?;
+                let hash = hash(name, body)?;
                 for header in headers::injected(place) {
                     let host = sending.target.authority();
                     signature::sign(head, header, &host, &hash, secret, now().timestamp());
@@ -136,7 +136,7 @@ impl Attacher {
                 let goes_unsigned = service == "s3" && sending.target.scheme == Scheme::Https;
                 let hash = match body {
                     None if goes_unsigned => sigv4::UNSIGNED.to_owned(),
-                    body => self.hash(name, body)?,
+                    body => hash(name, body)?,
                 };
                 sigv4::sign(head, &hash, &keys, scope).map_err(|sigv4::Unusable| {
                     self.unusable(
@@ -162,16 +162,6 @@ impl Attacher {
         }
     }
 
-    /// The hash of a body that is known whole.
-    fn hash(&self, name: &SecretName, body: Option<&Bytes>) -> Result<String, HttpError> {
-        match body {
-            Some(bytes) => Ok(hex::lower(digest(&SHA256, bytes).as_ref())),
-            None => Err(HttpError::TooLarge(format!(
-                "a request that secret `{name}` signs has a body of {GATHERED_BYTES_MAX} bytes at most"
-            ))),
-        }
-    }
-
     fn unusable(&self, name: &SecretName, reason: &str) -> HttpError {
         self.line.denied(Refusal {
             capability: "secret",
@@ -179,6 +169,16 @@ impl Attacher {
             reason: reason.to_owned(),
             hint: Some("set the secret's value anew, without line ends".to_owned()),
         })
+    }
+}
+
+/// The hash of a body that is known whole.
+fn hash(name: &SecretName, body: Option<&Bytes>) -> Result<String, HttpError> {
+    match body {
+        Some(bytes) => Ok(hex::lower(digest(&SHA256, bytes).as_ref())),
+        None => Err(HttpError::TooLarge(format!(
+            "a request that secret `{name}` signs has a body of {GATHERED_BYTES_MAX} bytes at most"
+        ))),
     }
 }
 

@@ -11,13 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What one set of values is known by. Not a secret: it is a hash that is never shown.
 pub(crate) type Mark = [u8; SHA256_OUTPUT_LEN];
 
+/// The forms of the values with that mark; none where they are too short to be looked for.
+type Known = (Mark, Option<Arc<Forms>>);
+
 /// See the module. Holds secrets' forms, so it has no `Debug`.
 pub(crate) struct Keyring {
     provider: Arc<dyn Secrets>,
     observer: Arc<dyn Observer>,
     stage: StageId,
     /// How the values that each secret stands for now could stand in an answer.
-    forms: Mutex<HashMap<SecretName, (Mark, Option<Arc<Forms>>)>>,
+    forms: Mutex<HashMap<SecretName, Known>>,
 }
 
 impl Keyring {

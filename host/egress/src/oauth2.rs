@@ -167,7 +167,7 @@ mod tests {
         let check = |text: &str, scopes: &[&str], authorization: Option<&str>, expected: &str| {
             let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
             let (headers, body) = ask(&client(text), &scopes);
-            let found = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+            let found = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
             assert_eq!(found, authorization.map(str::as_bytes), "{text}");
             assert_eq!(std::str::from_utf8(&body), Ok(expected), "{text}");
             assert!(!format!("{headers:?}").contains("Basic"), "{headers:?}");

@@ -200,7 +200,7 @@ fn encode(bytes: &[u8], is_path: bool) -> String {
     for byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                text.push(char::from(*byte))
+                text.push(char::from(*byte));
             }
             b'/' if is_path => text.push('/'),
             _ => {

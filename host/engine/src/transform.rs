@@ -155,7 +155,9 @@ impl TransformStage {
         let guest = self.instance.store.data_mut();
         match edits::apply(batch, edits, output, &guest.effective) {
             Ok(applied) => {
-                written.iter().for_each(|column| guest.tally.wrote(column));
+                for column in &written {
+                    guest.tally.wrote(column);
+                }
                 guest.tell_used();
                 Ok(applied)
             }

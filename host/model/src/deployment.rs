@@ -136,9 +136,9 @@ pub enum Secrets {
         dir: PathBuf,
     },
     /// Environment variables: `crm-token` is `SLUICE_SECRET_CRM_TOKEN`.
-    Env,
+    Env {},
     /// The deployment's own vault, which `sluice secret` fills.
-    Vault,
+    Vault {},
 }
 
 impl Default for Secrets {
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(Deployment::parse("s", ""), Ok(Deployment::default()));
         let text = "[secrets]\nprovider = \"env\"\n[state]\ndir = \"/var/lib/sluice\"\n";
         let deployment = Deployment::parse("s", text).expect("a deployment");
-        assert_eq!(deployment.secrets, Secrets::Env);
+        assert_eq!(deployment.secrets, Secrets::Env {});
         assert_eq!(deployment.state.dir, PathBuf::from("/var/lib/sluice"));
         let check = |key: &str, expected: Key| {
             let text = format!("[state.key]\n{key}\n");
@@ -201,7 +201,7 @@ mod tests {
         let vault = Deployment::parse("s", "[secrets]\nprovider = \"vault\"\n");
         assert_eq!(
             vault.map(|deployment| deployment.secrets),
-            Ok(Secrets::Vault)
+            Ok(Secrets::Vault {})
         );
         for wrong in [
             "[state.key]\nfile = \"k\"\n",

@@ -172,11 +172,11 @@ mod tests {
         );
         check(
             "[http]\nnetworks = [\"10.0.0.0\"]\n",
-            "policy.toml:2:13: `10.0.0.0` is not a network: `ADDRESS/BITS`, such as `10.1.0.0/16`",
+            "policy.toml:2:12: `10.0.0.0` is not a network: `ADDRESS/BITS`, such as `10.1.0.0/16`",
         );
         check(
             "[secrets]\nreveal = [\"postgres\"]\n",
-            "policy.toml:2:11: `postgres` is not a plugin name: `vendor/name`, each of lower-case letters, digits and `-`",
+            "policy.toml:2:10: `postgres` is not a plugin name: `vendor/name`, each of lower-case letters, digits and `-`",
         );
         check(
             "[signing]\nsigners = [\"k1\"]\n",

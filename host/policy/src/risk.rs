@@ -162,7 +162,7 @@ pub fn assess(facts: &Facts<'_>) -> Vec<Finding> {
         Some(Standing::Signed { .. }) => {}
         Some(Standing::Unsigned) => find(UNSIGNED, "plugin", name.clone()),
         Some(Standing::Unknown { key }) => {
-            find(SIGNER_UNKNOWN, "plugin", format!("{name}, by {key}"))
+            find(SIGNER_UNKNOWN, "plugin", format!("{name}, by {key}"));
         }
         None => find(NOT_TRUSTED, "plugin", name.clone()),
     }
@@ -271,10 +271,9 @@ fn of_http(entry: &Http, roles: &[Role]) -> Vec<Rule> {
     match HostPattern::parse(host) {
         Ok(HostPattern::Below(_)) => rules.push(HTTP_WILDCARD),
         Ok(HostPattern::Only(Host::Address(_))) => rules.push(HTTP_ADDRESS),
-        Ok(HostPattern::Only(Host::Name(_))) => {}
         // With a setting in it, or nothing that could be granted; a star in it is a star.
         Err(_) if host.contains('*') => rules.push(HTTP_WILDCARD),
-        Err(_) => {}
+        Ok(HostPattern::Only(Host::Name(_))) | Err(_) => {}
     }
     if *scheme == Some(Scheme::Http) {
         rules.push(HTTP_PLAIN);

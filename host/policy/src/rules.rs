@@ -71,7 +71,7 @@ impl HttpRule {
     }
 
     /// Whether every request that it permits is permitted by one of these.
-    pub(crate) fn within<'a>(&self, others: impl Iterator<Item = &'a Self> + Clone) -> bool {
+    pub(crate) fn within<'a>(&self, others: &(impl Iterator<Item = &'a Self> + Clone)) -> bool {
         let pairs = self.methods.iter().flat_map(|method| {
             let with = move |path| (method, path);
             self.paths.iter().map(with)
@@ -110,7 +110,7 @@ impl fmt::Display for HttpRule {
         let paths: Vec<String> = self.paths.iter().map(ToString::to_string).collect();
         let host = match &self.host {
             HostPattern::Only(host) => host.to_string(),
-            pattern => pattern.to_string(),
+            below @ HostPattern::Below(_) => below.to_string(),
         };
         write!(
             f,

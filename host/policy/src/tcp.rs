@@ -65,7 +65,7 @@ impl fmt::Display for TcpRule {
         match &self.host {
             // An address of six is in brackets there.
             HostPattern::Only(host) => write!(f, "{host}:{}", self.port),
-            pattern => write!(f, "{pattern}:{}", self.port),
+            below @ HostPattern::Below(_) => write!(f, "{below}:{}", self.port),
         }
     }
 }

@@ -65,27 +65,24 @@ pub fn upgrade(old: &Grant, before: Option<Asking<'_>>, now: Asking<'_>, widen: 
 /// every request that a secret goes with, and what is above the defaults.
 fn beyond_grants(before: Option<Asking<'_>>, now: Asking<'_>) -> Vec<Change> {
     let asks = Reach::of_manifest(now.manifest);
-    let mut changes = match before {
-        Some(before) => {
-            let moved = asks.newly_with_secret(&Reach::of_manifest(before.manifest));
-            let mut changes = told(Direction::Wider, &moved);
-            changes.extend(limits(&before.manifest.limits, &now.manifest.limits));
-            changes
-        }
-        None => {
-            let with_secret = asks
-                .http
-                .iter()
-                .filter(|requests| requests.bare().is_some());
-            let told = |requests: &Requests| Change {
-                direction: Direction::Wider,
-                capability: "http",
-                what: requests.to_string(),
-            };
-            let mut changes: Vec<Change> = with_secret.map(told).collect();
-            changes.extend(limits(&Limits::default(), &now.manifest.limits));
-            changes
-        }
+    let mut changes = if let Some(before) = before {
+        let moved = asks.newly_with_secret(&Reach::of_manifest(before.manifest));
+        let mut changes = told(Direction::Wider, &moved);
+        changes.extend(limits(&before.manifest.limits, &now.manifest.limits));
+        changes
+    } else {
+        let with_secret = asks
+            .http
+            .iter()
+            .filter(|requests| requests.bare().is_some());
+        let told = |requests: &Requests| Change {
+            direction: Direction::Wider,
+            capability: "http",
+            what: requests.to_string(),
+        };
+        let mut changes: Vec<Change> = with_secret.map(told).collect();
+        changes.extend(limits(&Limits::default(), &now.manifest.limits));
+        changes
     };
     changes.retain(|change| change.direction == Direction::Wider);
     changes

@@ -86,9 +86,11 @@ fn is_test(named: &str) -> bool {
         .join(file);
     let text = std::fs::read_to_string(file).unwrap_or_default();
     // The attribute stands above the function, with nothing but other attributes between.
-    text.split("#[test]").skip(1).any(|after| {
-        let head = after.split_once('{').map_or("", |(head, _)| head);
-        head.contains(&format!("fn {name}("))
+    ["#[test]", "#[tokio::test"].iter().any(|attribute| {
+        text.split(attribute).skip(1).any(|after| {
+            let head = after.split_once('{').map_or("", |(head, _)| head);
+            head.contains(&format!("fn {name}("))
+        })
     })
 }
 

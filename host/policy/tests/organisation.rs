@@ -467,10 +467,11 @@ fn each_capability_is_explained_by_the_three() {
     let ruled = under(policy, &wide).expect("it leaves something of each");
     let class = under(PII, &wide).expect("it leaves something of each");
     let pages = [("no policy", plain), ("policy", ruled), ("class", class)];
-    let text: String = pages
+    let text = pages
         .iter()
         .map(|(title, effective)| format!("# {title}\n{}\n", explained(effective)))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     insta::assert_snapshot!(text);
 }
 

@@ -30,12 +30,13 @@ const GRANTED: [(&str, &str, u16); 7] = [
 ];
 
 fn effective() -> Effective {
-    let entries: String = GRANTED
+    let entries = GRANTED
         .iter()
         .map(|(scheme, host, port)| {
             format!("[[http]]\nhost = \"{host}\"\nscheme = \"{scheme}\"\nport = {port}\nmethods = [\"GET\"]\npaths = [\"/v2/**\"]\n")
         })
-        .collect();
+        .collect::<Vec<_>>()
+            .concat();
     let asks = entries.replace("[[http]]", "[[http]]\nreason = \"x\"");
     let manifest = Manifest::parse("m", &format!("{HEAD}{asks}")).expect("a manifest");
     let grant = Grant::parse("g", &format!("{GRANT_HEAD}{entries}")).expect("a grant");

@@ -266,14 +266,14 @@ fn every_refusal() {
         (
             "another version than the manifest's",
             good().signing(1, |s| {
-                s.subject.version = "9.0.0".parse().expect("a version")
+                s.subject.version = "9.0.0".parse().expect("a version");
             }),
             "another version than its manifest",
         ),
         (
             "another name than the manifest's",
             good().signing(1, |s| {
-                s.subject.name = "acme/other".parse().expect("a name")
+                s.subject.name = "acme/other".parse().expect("a name");
             }),
             "another name than its manifest",
         ),

@@ -292,12 +292,11 @@ pub fn propose(file: &Path, how: How<'_>) -> Result<Vec<Proposed>, Error> {
         return Err(Error::Wrong(forbidden));
     }
     for (grant, artifact) in proposed.iter().filter(|(grant, _)| grant.written) {
-        match &grant.renews {
-            Some(_) => replace(&deployment, grant)?,
-            None => {
-                let path = file_for(&deployment, &grant.grant.grant.plugin, name);
-                put(&deployment, &path, &grant.grant, &grant.text)?;
-            }
+        if grant.renews.is_some() {
+            replace(&deployment, grant)?;
+        } else {
+            let path = file_for(&deployment, &grant.grant.grant.plugin, name);
+            put(&deployment, &path, &grant.grant, &grant.text)?;
         }
         renew::keep_asked(&deployment, artifact)?;
     }

@@ -21,6 +21,12 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod guarantee;
+mod written;
+
+use guarantee::{guarantee, too_much};
+pub(crate) use written::{Written, written};
+
 /// A pipeline file and what it means in its deployment.
 #[derive(Debug)]
 pub struct Plan {
@@ -164,16 +170,6 @@ struct Maker {
     /// Opened for the first secret that is named.
     provider: Option<Arc<dyn Provider>>,
     problems: Vec<FileError>,
-}
-
-/// A stage as the pipeline file has it.
-pub(crate) struct Written<'a> {
-    pub(crate) id: StageId,
-    pub(crate) pointer: String,
-    pub(crate) plugin: &'a str,
-    pub(crate) config: &'a toml::Value,
-    pub(crate) secrets: &'a BTreeMap<SecretName, SecretName>,
-    streams: &'a [StreamName],
 }
 
 impl Maker {
@@ -499,80 +495,4 @@ fn indented(lines: &str) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-pub(crate) fn written(pipeline: &Pipeline) -> Vec<Written<'_>> {
-    let id = |role, index: usize| StageId {
-        role,
-        index: u16::try_from(index).unwrap_or(u16::MAX),
-    };
-    let source = &pipeline.source;
-    let mut stages = vec![Written {
-        id: id(Role::Source, 0),
-        pointer: "/source".to_owned(),
-        plugin: &source.plugin,
-        config: &source.config,
-        secrets: &source.secrets,
-        streams: &source.streams,
-    }];
-    stages.extend(
-        pipeline
-            .transform
-            .iter()
-            .enumerate()
-            .map(|(at, stage)| Written {
-                id: id(Role::Transform, at),
-                pointer: format!("/transform/{at}"),
-                plugin: &stage.plugin,
-                config: &stage.config,
-                secrets: &stage.secrets,
-                streams: &stage.streams,
-            }),
-    );
-    stages.extend(pipeline.sink.iter().enumerate().map(|(at, stage)| Written {
-        id: id(Role::Sink, at),
-        pointer: format!("/sink/{at}"),
-        plugin: &stage.plugin,
-        config: &stage.config,
-        secrets: &stage.secrets,
-        streams: &[],
-    }));
-    stages
-}
-
-/// Exactly once where the one sink stores the place with the records; effectively once where every sink drops what
-/// it has; at least once otherwise.
-fn guarantee(sinks: &[Stage]) -> Guarantee {
-    let shape = |sink: &Stage| sink.artifact.manifest.sink;
-    let is = |sink: &Stage, what: fn(&sluice_model::manifest::SinkShape) -> bool| {
-        shape(sink).as_ref().is_some_and(what)
-    };
-    match sinks {
-        [only] if is(only, |sink| sink.transactional) => Guarantee::ExactlyOnce,
-        all if all.iter().all(|sink| is(sink, |sink| sink.idempotent)) => {
-            Guarantee::EffectivelyOnce
-        }
-        _ => Guarantee::AtLeastOnce,
-    }
-}
-
-fn too_much(plan: &Plan, wanted: Guarantee) -> FileError {
-    let sinks: Vec<String> = plan
-        .sinks
-        .iter()
-        .map(|sink| sink.artifact.manifest.plugin.name.to_string())
-        .collect();
-    plan.problem(
-        "/delivery/guarantee",
-        format!(
-            "`{wanted}` cannot be held here: {} to {} is {}",
-            plan.source.artifact.manifest.plugin.name,
-            sinks.join(" and "),
-            plan.guarantee
-        ),
-    )
-    .hint(match wanted {
-        Guarantee::ExactlyOnce => "one sink alone, whose manifest says `transactional = true`",
-        _ => "sinks whose manifests say `idempotent = true`",
-    })
 }

@@ -296,7 +296,7 @@ reads = ["a", "b"] # not the names
     #[test]
     fn what_people_wrote_stays() {
         let old = Filed {
-            path: std::path::PathBuf::new(),
+            path: PathBuf::new(),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", OLD).unwrap(),
         };
@@ -338,7 +338,7 @@ reads = ["a", "b"] # not the names
             .to_owned()
             + &OLD[..OLD.find("# only").unwrap()];
         let old = Filed {
-            path: std::path::PathBuf::new(),
+            path: PathBuf::new(),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", &text).unwrap(),
         };

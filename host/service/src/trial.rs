@@ -205,7 +205,7 @@ pub fn learn(file: &Path, record: &Path, replace: bool) -> Result<Vec<Learnt>, E
             );
             FileError::new(shown(record), problem).hint("record a run again")
         })?;
-        let manifest = manifest(&deployment, &pipeline, plugin)?;
+        let manifest = manifest(&deployment, &pipeline, plugin);
         learnt.push(one(&deployment, filed, plugin, manifest, replace)?);
     }
     Ok(learnt)
@@ -246,11 +246,7 @@ fn one(
 }
 
 /// What the plugin's manifest could do without, as text; none where nothing.
-fn manifest(
-    deployment: &Deployment,
-    pipeline: &Pipeline,
-    plugin: &PluginRecord,
-) -> Result<Option<String>, Error> {
+fn manifest(deployment: &Deployment, pipeline: &Pipeline, plugin: &PluginRecord) -> Option<String> {
     let shelf = plugins::Shelf::default();
     let mut found = None;
     let mut uses: Vec<(Role, Value)> = Vec::new();
@@ -263,11 +259,9 @@ fn manifest(
             found = Some(resolved.artifact.manifest);
         }
     }
-    let Some(manifest) = found else {
-        return Ok(None);
-    };
+    let manifest = found?;
     let uses: Vec<(Role, &Value)> = uses.iter().map(|(role, config)| (*role, config)).collect();
     let narrow = narrow_manifest(&manifest, &uses, &plugin.trial);
     let text = || toml::to_string(&narrow).expect("a manifest is plain data, which TOML holds");
-    Ok((narrow != manifest).then(text))
+    (narrow != manifest).then(text)
 }

@@ -155,8 +155,10 @@ fn the_page_loads_runs_and_sends_nothing() {
 
 #[test]
 fn the_report_for_scanners_is_valid_sarif() {
+    // As it is published, but for a bracket that closes nothing, in the patterns of a language.
     let schema = include_str!("../../../tests/data/sarif-2.1.0-rtm.5.json");
-    let schema = serde_json::from_str(schema).expect("json");
+    let schema = schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}?$");
+    let schema = serde_json::from_str(&schema).expect("json");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     for word in [HARMLESS, HOSTILE] {
         let page: Page = page(&artifact(word), Err(refused(word)));

@@ -52,10 +52,6 @@ fn used(vault: &Vault, of: &str) -> Option<String> {
     found.map(|found| String::from_utf8(found.value.expose().to_vec()).expect("text"))
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[test]
 fn what_another_process_rotates_is_used_at_once() {
     let dir = ground();
@@ -64,7 +60,7 @@ fn what_another_process_rotates_is_used_at_once() {
     operator
         .set(&name("token"), secret("one"), None)
         .expect("sets");
-    assert_eq!(used(&host, "token"), some("one"));
+    assert_eq!(used(&host, "token").as_deref(), Some("one"));
     for round in 0..40 {
         let value = format!("value {round}");
         operator
@@ -73,10 +69,10 @@ fn what_another_process_rotates_is_used_at_once() {
         assert_eq!(used(&host, "token"), Some(value));
     }
     operator.take_back(&name("token")).expect("takes back");
-    assert_eq!(used(&host, "token"), some("value 38"));
+    assert_eq!(used(&host, "token").as_deref(), Some("value 38"));
     host.rotate(&name("token"), secret("the host's"), None, Duration::ZERO)
         .expect("rotates");
-    assert_eq!(used(&operator, "token"), some("the host's"));
+    assert_eq!(used(&operator, "token").as_deref(), Some("the host's"));
     operator.remove(&name("token")).expect("removes");
     assert_eq!(used(&host, "token"), None);
 }
@@ -124,7 +120,7 @@ fn what_cannot_be_is_said() {
             Err(VaultError::Size)
         );
     }
-    assert_eq!(used(&vault, "token"), some("v"));
+    assert_eq!(used(&vault, "token").as_deref(), Some("v"));
 }
 
 static NOW_MS: AtomicU64 = AtomicU64::new(1_000_000);
@@ -140,7 +136,7 @@ fn a_secret_is_listed_with_its_dates_and_never_its_value() {
     let view = |vault: &Vault| vault.list().expect("lists").remove(0);
     assert_eq!((view(&vault).version, view(&vault).last_used_ms), (1, None));
     NOW_MS.fetch_add(5, Ordering::Relaxed);
-    assert_eq!(used(&vault, "token"), some("hunter2"));
+    assert_eq!(used(&vault, "token").as_deref(), Some("hunter2"));
     assert_eq!(view(&open(dir.path())).last_used_ms, Some(1_000_005));
     // Known to the hour: a use within it writes nothing.
     let before = fs::metadata(file(dir.path()))
@@ -206,7 +202,7 @@ fn no_part_of_it_can_be_changed() {
         assert!(try_open(dir.path(), "key").is_err(), "{length} bytes");
     }
     fs::write(file(dir.path()), whole).expect("writes");
-    assert_eq!(used(&open(dir.path()), "token"), some("one"));
+    assert_eq!(used(&open(dir.path()), "token").as_deref(), Some("one"));
 }
 
 #[test]
@@ -270,7 +266,7 @@ fn its_key_opens_it_and_may_be_changed() {
     }
     assert!(try_open(dir.path(), "key").is_err());
     let vault = try_open(dir.path(), "next").unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(used(&vault, "token"), some("one"));
+    assert_eq!(used(&vault, "token").as_deref(), Some("one"));
     vault
         .rotate(&name("token"), secret("two"), None, WEEK)
         .expect("rotates");

@@ -34,7 +34,7 @@ fn greet(name: &str) -> Result<String, Fault> {
     connection.upgrade(name)?;
     assert!(connection.tls_server_end_point().is_some());
     let password = secret::reveal("password")?;
-    write!(connection, "PASS {}\n", password.text()?).map_err(net::fault)?;
+    writeln!(connection, "PASS {}", password.text()?).map_err(net::fault)?;
     let greeting = connection.receive(100, None)?;
     connection.send(b"QUIT\n")?;
     assert_eq!(connection.receive(1, None)?, b"", "the end");

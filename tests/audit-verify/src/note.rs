@@ -50,7 +50,7 @@ pub(crate) struct Key {
     pub(crate) text: String,
     origin: String,
     id: [u8; 4],
-    key: Vec<u8>,
+    public: Vec<u8>,
 }
 
 impl Key {
@@ -77,7 +77,7 @@ impl Key {
             text: text.to_owned(),
             origin: origin.to_owned(),
             id: own_id,
-            key: bytes[1..].to_vec(),
+            public: bytes[1..].to_vec(),
         })
     }
 
@@ -85,7 +85,7 @@ impl Key {
         if note.origin != self.origin || note.signature.get(..4) != Some(&self.id[..]) {
             return Err("another key's signature".to_owned());
         }
-        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &self.key);
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &self.public);
         let verified = key.verify(note.signed.as_bytes(), &note.signature[4..]);
         verified.map_err(|_| "the signature is not good".to_owned())
     }

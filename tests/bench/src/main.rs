@@ -4,12 +4,12 @@
 #![expect(clippy::print_stdout, reason = "it talks to a person")]
 
 use anyhow::{Context, Result, bail};
-use sluice_bench::{Host, decision, job, kernels, load, make_orders, memory, start};
+use sluice_bench::{Host, decision, job, kernels, load, make_orders, memory, requests, start};
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--quick] \
-                     [job|kernels|start|decision|memory …] | orders N DIR";
-const NAMES: [&str; 5] = ["job", "kernels", "start", "decision", "memory"];
+                     [job|kernels|start|decision|requests|memory …] | orders N DIR";
+const NAMES: [&str; 6] = ["job", "kernels", "start", "decision", "requests", "memory"];
 
 /// How much is measured.
 struct Sizes {
@@ -19,6 +19,8 @@ struct Sizes {
     kernel_rounds: usize,
     starts: usize,
     decision_rounds: usize,
+    request_pages: usize,
+    request_rounds: usize,
     /// About 340 bytes each.
     memory_records: u64,
 }
@@ -30,6 +32,8 @@ const WHOLE: Sizes = Sizes {
     kernel_rounds: 15,
     starts: 20,
     decision_rounds: 200,
+    request_pages: 5_000,
+    request_rounds: 7,
     memory_records: 6_000_000,
 };
 const QUICK: Sizes = Sizes {
@@ -39,6 +43,8 @@ const QUICK: Sizes = Sizes {
     kernel_rounds: 5,
     starts: 5,
     decision_rounds: 20,
+    request_pages: 1_000,
+    request_rounds: 3,
     memory_records: 1_000_000,
 };
 
@@ -87,6 +93,7 @@ fn run(options: &[&str]) -> Result<()> {
             "kernels" => kernels(&host, &work, sizes.kernel_records, sizes.kernel_rounds)?,
             "start" => start(&host, &work, sizes.starts)?,
             "decision" => decision(sizes.decision_rounds)?,
+            "requests" => requests(&host, &work, sizes.request_pages, sizes.request_rounds)?,
             _ => memory(&host, &work, sizes.memory_records)?,
         };
         println!("\n{text}({before} before, {} after)", load());

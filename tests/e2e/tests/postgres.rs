@@ -5,6 +5,7 @@ use serde_json::json;
 use sluice_e2e::TestHost;
 use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 const MANIFEST: &str = r#"[plugin]
@@ -218,7 +219,7 @@ fn check(server: &Postgres, more: &str, code: i32, change: impl FnOnce(&TestHost
 fn each_thing_that_is_missing_is_told() {
     let server = Postgres::start(SQL);
     let mut page = String::new();
-    let mut tell = |what: &str, said: String| page.push_str(&format!("# {what}\n{said}\n\n"));
+    let mut tell = |what: &str, said: String| write!(page, "# {what}\n{said}\n\n").expect("memory");
     let ca = "ca = \"ca.pem\"\n";
     tell(
         "this machine is no network",
@@ -259,7 +260,7 @@ fn each_thing_that_is_missing_is_told() {
     tell(
         "a wrong password",
         check(&server, "", 1, |host| {
-            host.secret("warehouse-reader", "another")
+            host.secret("warehouse-reader", "another");
         }),
     );
     tell(

@@ -85,7 +85,7 @@ fn two_runs_of_one_deployment_do_not_meet() {
     let (host, server, child) = held();
     let second = host.sluice(&["run", "push.toml"]);
     assert_eq!(second.code, Some(3), "{second:#?}");
-    insta::assert_snapshot!(host.shown(&second.err));
+    insta::assert_snapshot!(host.seen(&second));
     server.release();
     let first = child.wait_with_output().expect("it ends");
     assert_eq!(first.status.code(), Some(0), "the first is not disturbed");

@@ -171,7 +171,8 @@ pub(super) mod tests {
         let lower = VALUE
             .bytes()
             .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+            .collect::<Vec<_>>()
+            .concat();
         let python = "k/9+\\\"s3cret-v~l'e \\u00fc&<=>0123456789";
         let go = "k/9+\\\"s3cret-v~l'e ü\\u0026\\u003c=\\u003e0123456789";
         let php = "k\\/9+\\\"s3cret-v~l'e \\u00fc&<=>0123456789";
@@ -181,12 +182,14 @@ pub(super) mod tests {
             let bytes = VALUE.bytes();
             bytes
                 .map(|byte| format!("{prefix}{byte:02x}"))
-                .collect::<String>()
+                .collect::<Vec<_>>()
+                .concat()
         };
-        let units: String = VALUE
+        let units = VALUE
             .encode_utf16()
             .map(|unit| format!("\\u{unit:04x}"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("key", VALUE)
             .finish();

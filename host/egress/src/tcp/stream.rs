@@ -154,9 +154,8 @@ impl TcpConnection for Connection {
         let wait = wait.min(self.line.settings.read_time_max);
         let read = self.stream.read(&mut self.buffer[..bytes_max]);
         // Cancelled by the timeout, it has taken nothing: both kinds of stream keep what they have.
-        let read = match timeout(wait, read).await {
-            Ok(read) => read,
-            Err(_) => return Err(self.slow("sent nothing", wait)),
+        let Ok(read) = timeout(wait, read).await else {
+            return Err(self.slow("sent nothing", wait));
         };
         let bytes = read.map_err(|error| {
             self.stream = Stream::Closed("it broke off");

@@ -36,7 +36,7 @@ impl Nginx {
                  location / {{ default_type text/plain; return 200 'hello $ssl_client_s_dn'; }} }} }}\n"
         );
         let write = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).expect("a file")
+            std::fs::write(folder.path().join(name), text).expect("a file");
         };
         write("nginx.conf", &config);
         write("pair.pem", &pair);

@@ -8,7 +8,11 @@ use sluice_model::ports::HttpError;
 const KEY: &str = "made-up-signing-key-0123";
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 #[tokio::test]
@@ -46,7 +50,7 @@ async fn a_server_can_verify_what_was_signed() {
 
 #[tokio::test]
 async fn a_signature_may_be_repeated_and_a_compressed_answer_passed_on() {
-    let server = Server::start(|request| ok(request)).await;
+    let server = Server::start(ok).await;
     let (door, _) = Ground {
         auth: Some("hmac-sha256:X-Signature"),
         vault: Some(Vault::with(KEY)),

@@ -53,7 +53,7 @@ async fn a_slow_server_is_waited_for_no_longer_than_asked_and_loses_nothing() {
 async fn the_hosts_own_patience_is_the_longest() {
     let server = Server::start(|stream| async move {
         let _open = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let short = Duration::from_millis(30);

@@ -97,6 +97,8 @@ async fn nothing_is_dialled_that_the_policy_does_not_leave() {
     assert!(plain(&door, "other.acme.example", port).await.is_ok());
 }
 
+const LOCAL: &str = "\"127.0.0.1/32\"";
+
 #[tokio::test]
 async fn every_address_of_a_name_is_checked() {
     let server = Server::start(echo).await;
@@ -123,7 +125,6 @@ async fn every_address_of_a_name_is_checked() {
             (Err(error), Ok(())) => panic!("{host}: {error}"),
         }
     };
-    const LOCAL: &str = "\"127.0.0.1/32\"";
     check("db.acme.example", LOCAL, Ok(())).await;
     check("127.0.0.1", LOCAL, Ok(())).await;
     let loopback = "its host leads to `127.0.0.1`, which is loopback; hint: add to the grant of `acme/db` for pipeline \

@@ -259,7 +259,7 @@ async fn bytes_smuggled_in_before_the_handshake_break_it() {
 async fn a_silent_handshake_is_given_up() {
     let server = Server::start(|stream| async move {
         let _open = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let settings = TcpSettings {

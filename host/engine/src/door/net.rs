@@ -71,7 +71,10 @@ impl Guest {
             Security::Plain => ports::Security::Plain,
             Security::Tls => ports::Security::Tls,
         };
-        let connection = door.connect(host, port, security).await.map_err(told)?;
+        let connection = door
+            .connect(host, port, security)
+            .await
+            .map_err(|error| told(&error))?;
         Ok(Handle {
             connection,
             _open: open,
@@ -80,7 +83,7 @@ impl Guest {
 }
 
 /// The door's errors in the contract's words. What was refused, the door has told already.
-fn told(error: TcpError) -> NetError {
+fn told(error: &TcpError) -> NetError {
     let text = error.to_string();
     match error {
         TcpError::Denied(_) => NetError::Denied(text),
@@ -119,22 +122,25 @@ impl wit::HostConnection for Guest {
         let read = connection
             .read(max as usize, wait.min(TCP_READ_TIME_MAX))
             .await;
-        Ok(read.map_err(told))
+        Ok(read.map_err(|error| told(&error)))
     }
 
     async fn write(&mut self, handle: Resource<Handle>, bytes: Vec<u8>) -> Answer<()> {
         let connection = &mut self.table.get_mut(&handle)?.connection;
-        Ok(connection.write(&bytes).await.map_err(told))
+        Ok(connection.write(&bytes).await.map_err(|error| told(&error)))
     }
 
     async fn upgrade(&mut self, handle: Resource<Handle>, server_name: String) -> Answer<()> {
         let connection = &mut self.table.get_mut(&handle)?.connection;
-        Ok(connection.upgrade(&server_name).await.map_err(told))
+        Ok(connection
+            .upgrade(&server_name)
+            .await
+            .map_err(|error| told(&error)))
     }
 
     async fn shutdown(&mut self, handle: Resource<Handle>) -> Answer<()> {
         let connection = &mut self.table.get_mut(&handle)?.connection;
-        Ok(connection.shutdown().await.map_err(told))
+        Ok(connection.shutdown().await.map_err(|error| told(&error)))
     }
 
     fn tls_server_end_point(

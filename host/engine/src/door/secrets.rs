@@ -35,28 +35,21 @@ impl Guest {
         let Some(secret) = permitted else {
             return Ok(None);
         };
-        match self
-            .fetch(&secret)
-            .await
-            .map_err(SecretError::Unavailable)?
-        {
-            Some(value) => {
-                let used = Used {
-                    capability: "secret.reveal",
-                    name: secret.as_str(),
-                    times: 1,
-                    bytes_out: 0,
-                    bytes_in: 0,
-                };
-                self.observer.used(self.stage(), &used);
-                Ok(Some(value))
-            }
-            None => {
-                let effective = &self.effective;
-                let refusal = missing_secret(&effective.plugin, &effective.pipeline, &secret);
-                Err(SecretError::Denied(self.refused(&refusal)))
-            }
-        }
+        let fetched = self.fetch(&secret).await;
+        let Some(value) = fetched.map_err(SecretError::Unavailable)? else {
+            let effective = &self.effective;
+            let refusal = missing_secret(&effective.plugin, &effective.pipeline, &secret);
+            return Err(SecretError::Denied(self.refused(&refusal)));
+        };
+        let used = Used {
+            capability: "secret.reveal",
+            name: secret.as_str(),
+            times: 1,
+            bytes_out: 0,
+            bytes_in: 0,
+        };
+        self.observer.used(self.stage(), &used);
+        Ok(Some(value))
     }
 
     /// Records that it is about to be given, then fetches it: off the async threads, for either may wait for a disk.

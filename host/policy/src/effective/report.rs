@@ -154,13 +154,13 @@ impl Effective {
         let mut narrowed_by = Vec::new();
         if !granted
             .iter()
-            .all(|allowance| allowance.rule.within(std::iter::once(&ask.rule)))
+            .all(|allowance| allowance.rule.within(&std::iter::once(&ask.rule)))
         {
             narrowed_by.push("manifest");
         }
         if !ask
             .rule
-            .within(granted.iter().map(|allowance| &allowance.rule))
+            .within(&granted.iter().map(|allowance| &allowance.rule))
         {
             narrowed_by.push("grant");
         }

@@ -15,7 +15,7 @@ use sluice_model::limits::COMPARISONS_MAX;
 use sluice_model::manifest::{Scheme, SecretPlace};
 use sluice_model::visible::visible;
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Paths of one line that are named; of more, how many more there are.
 const PATHS_SHOWN_MAX: usize = 8;
@@ -209,7 +209,7 @@ impl fmt::Display for Requests {
                 .collect::<Vec<_>>()
                 .join(between);
             if count > shown {
-                text.push_str(&format!("{between}and {} more", count - shown));
+                let _ = write!(text, "{between}and {} more", count - shown);
             }
             visible(&text, SHOWN_CHARS_MAX)
         };

@@ -4,6 +4,7 @@ use super::{Level, Page};
 use serde_json::{Value, json};
 use sluice_model::digest::Digest;
 use sluice_policy::risk::{Finding, RULES, Rule};
+use std::fmt::Write as _;
 
 /// `level`, and GitHub's `security-severity` (0 to 10, as text).
 fn grades(level: Level) -> (&'static str, &'static str) {
@@ -93,7 +94,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

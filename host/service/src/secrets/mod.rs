@@ -39,8 +39,8 @@ pub trait Provider: Secrets {
 pub fn provider(deployment: &Deployment) -> Result<Arc<dyn Provider>, Error> {
     Ok(match &deployment.settings.secrets {
         Settings::Dir { dir } => Arc::new(folder::Folder::new(deployment.base.join(dir))),
-        Settings::Env => Arc::new(environment::Environment),
-        Settings::Vault => Arc::new(vault::InVault::new(open_vault(deployment)?)),
+        Settings::Env {} => Arc::new(environment::Environment),
+        Settings::Vault {} => Arc::new(vault::InVault::new(open_vault(deployment)?)),
     })
 }
 

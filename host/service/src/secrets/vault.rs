@@ -16,7 +16,7 @@ const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 /// The deployment's vault, where that is where its secrets come from.
 pub fn open(deployment: &Deployment) -> Result<Vault, Error> {
-    if deployment.settings.secrets != Settings::Vault {
+    if deployment.settings.secrets != (Settings::Vault {}) {
         let file = shown(&deployment.base.join(FILE));
         let problem = FileError::new(file, "this deployment's secrets are not in a vault");
         return Err(problem.hint("[secrets]\nprovider = \"vault\"").into());

@@ -170,7 +170,7 @@ pub(crate) fn new_key() -> Result<Zeroizing<String>, NoRandom> {
     let bytes = Zeroizing::new(random::<KEY_BYTES>()?);
     let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 48));
     text.push_str(PREFIX);
-    BASE64.encode_string(&*bytes, &mut text);
+    BASE64.encode_string(*bytes, &mut text);
     text.push('\n');
     Ok(text)
 }

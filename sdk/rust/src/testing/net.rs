@@ -143,13 +143,11 @@ impl Connection {
                 "bytes in the clear where tls begins".to_owned(),
             ));
         }
-        match self.turn(Event::Upgrade(server_name)) {
-            Turn::Fail(error) => Err(error),
-            _ => {
-                self.security = Security::Tls;
-                Ok(())
-            }
+        if let Turn::Fail(error) = self.turn(Event::Upgrade(server_name)) {
+            return Err(error);
         }
+        self.security = Security::Tls;
+        Ok(())
     }
 
     pub(crate) fn shutdown(&mut self) -> Result<(), NetError> {

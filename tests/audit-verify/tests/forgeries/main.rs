@@ -177,20 +177,20 @@ fn entries_that_were_tampered_with_are_found_and_named() {
             cases += 1;
         };
         naive("who", seq, &|lines| {
-            lines.entry(seq)["actor"] = "somebody else".into()
+            lines.entry(seq)["actor"] = "somebody else".into();
         });
         naive("when", seq, &|lines| lines.entry(seq)["time"] = 1.into());
         naive("what", seq, &|lines| {
-            lines.entry(seq)["action"] = "refused".into()
+            lines.entry(seq)["action"] = "refused".into();
         });
         naive("commit", seq, &|lines| {
-            lines.entry(seq)["commit"] = 3.into()
+            lines.entry(seq)["commit"] = 3.into();
         });
         naive("a field", seq, &|lines| {
-            lines.entry(seq)["fields"]["file"] = "other".into()
+            lines.entry(seq)["fields"]["file"] = "other".into();
         });
         naive("more fields", seq, &|lines| {
-            lines.entry(seq)["fields"]["more"] = "x".into()
+            lines.entry(seq)["fields"]["more"] = "x".into();
         });
         naive("deleted", seq, &|lines| drop(lines.remove(seq)));
         naive("inserted", seq + 1, &|lines| {
@@ -202,6 +202,9 @@ fn entries_that_were_tampered_with_are_found_and_named() {
     assert!(cases >= 100, "{cases}");
 }
 
+/// What a forger does to the lines, by name.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Lines));
+
 /// Whoever rewrites everything after the change, so that all hashes are right, is found by what was signed.
 #[test]
 fn rewritten_histories_are_found() {
@@ -212,9 +215,9 @@ fn rewritten_histories_are_found() {
         if heads(&mut honest.lines(), seq) || heads(&mut honest.lines(), seq + 1) {
             continue;
         }
-        let changes: [(&str, &dyn Fn(&mut Lines)); 5] = [
+        let changes: [Change; 5] = [
             ("changed", &|lines| {
-                lines.entry(seq)["actor"] = "somebody else".into()
+                lines.entry(seq)["actor"] = "somebody else".into();
             }),
             ("time", &|lines| lines.entry(seq)["time"] = 1.into()),
             ("deleted", &|lines| drop(lines.remove(seq))),
@@ -413,7 +416,8 @@ fn public(key: &[u8], origin: &str) -> String {
     let pair = ring::signature::Ed25519KeyPair::from_pkcs8(key).unwrap();
     let bytes = [&[1], pair.public_key().as_ref()].concat();
     let id = sha2::Sha256::digest([origin.as_bytes(), b"\n", &bytes].concat());
-    let id: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id: Vec<String> = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = id.concat();
     format!("{origin}+{id}+{}", forge::base64(&bytes))
 }
 
