@@ -15,7 +15,7 @@ use crate::settings::DoorSettings;
 use crate::tokens::Tokens;
 use async_trait::async_trait;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
@@ -135,6 +135,8 @@ impl Door {
             return Ok(answered);
         };
         drop(answered);
+        // It is one request more to the server, whatever it was to the plugin.
+        self.take_turn(sending, timeouts).await?;
         let whole = body.whole();
         let attached = self.attacher.attach(sending, head, whole).await?;
         self.exchange(sending, attached, body, timeouts, meter)
@@ -187,10 +189,8 @@ impl Door {
         let line = Arc::clone(&self.line);
         let tell = move || line.denied(refusal.clone());
         forms.check_headers(headers).map_err(|Echoed| tell())?;
-        if headers
-            .get(CONTENT_ENCODING)
-            .is_some_and(|encoding| encoding != "identity")
-        {
+        let plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
             let reason =
                 "its answer is compressed unasked, so that a secret in it could not be seen"
                     .to_owned();

@@ -9,6 +9,7 @@ use crate::plugin::Context;
 use crate::stderr::Stderr;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use sluice_codec::RowKey;
 use sluice_model::ids::StageId;
 use sluice_model::limits;
 use sluice_model::ports::{Observer, Refusal};
@@ -26,6 +27,7 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 pub(crate) struct Guest {
     pub(crate) effective: Arc<Effective>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) row_key: RowKey,
     pub(crate) table: ResourceTable,
     pub(crate) bounds: Bounds,
     pub(crate) stderr: Stderr,
@@ -57,6 +59,7 @@ impl Guest {
         Self {
             effective: Arc::clone(&context.effective),
             observer: Arc::clone(&context.observer),
+            row_key: context.row_key,
             table,
             bounds: Bounds::new(context.effective.memory_bytes_max),
             stderr,

@@ -152,6 +152,7 @@ mod tests {
             http: None,
             tcp: None,
             secrets: None,
+            row_key: [7; 32],
             observer: Arc::new(Deaf),
         };
         let bytes = wat::parse_str(format!("(component {inside})")).expect("a component");

@@ -6,6 +6,7 @@ use crate::instance::Instance;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::transform::TransformStage;
+use sluice_codec::RowKey;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{PluginName, Role};
 use sluice_model::ports::{HttpDoor, Observer, Secrets, TcpDoor};
@@ -26,6 +27,8 @@ pub struct Context {
     pub tcp: Option<Arc<dyn TcpDoor>>,
     /// Where the secrets come from that it may see itself; none: it has none.
     pub secrets: Option<Arc<dyn Secrets>>,
+    /// What row identities are made with; never handed to it.
+    pub row_key: RowKey,
     /// Who is told of refusals and log lines.
     pub observer: Arc<dyn Observer>,
 }

@@ -101,6 +101,7 @@ impl Ground {
             http: None,
             tcp: self.door.clone().map(|door| door as _),
             secrets: Some(secrets),
+            row_key: [7; 32],
             observer: Arc::clone(&self.recorder) as _,
         };
         plugin().await.source(context).await.expect("an instance")

@@ -110,6 +110,9 @@ pub const HTTP_RESPONSE_BYTES_MAX: u64 = 64 << 20;
 pub const HTTP_REQUESTS_IN_FLIGHT_MAX: usize = 16;
 /// Looking a name up. Stops a resolver that never answers.
 pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
+/// Look-ups of one stage at once, those that nobody waits for any more among them. Stops a plugin that gives up each at
+/// once from taking all threads.
+pub const DNS_LOOK_UPS_MAX: usize = 8;
 /// Addresses a name may have.
 pub const DNS_ADDRESSES_MAX: usize = 32;
 /// Opening a connection, TLS included.

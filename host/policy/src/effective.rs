@@ -390,6 +390,10 @@ impl Effective {
             format!("where the host puts secret `{secret}`")
         } else if name == http::header::ACCEPT_ENCODING && headers::is_sent(place) {
             format!("the host's to set: it looks for secret `{secret}` in the answer")
+        } else if headers::acts_beyond(place, name) {
+            format!(
+                "one that acts beyond this request's path, with the rights of secret `{secret}`"
+            )
         } else {
             return Ok(());
         };

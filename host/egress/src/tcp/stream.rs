@@ -181,6 +181,8 @@ impl TcpConnection for Connection {
             bytes_out: bytes.len() as u64,
             bytes_in: 0,
         })?;
+        // Told before it is known how much arrives: a write that fails, or is cancelled, may have sent all of it.
+        self.meter.sent(bytes.len() as u64);
         let mut stream = self.take("a write was not finished");
         let within = self.line.settings.write_time_max;
         match timeout(within, stream.write(bytes)).await {
@@ -189,7 +191,6 @@ impl TcpConnection for Connection {
             Err(_) => return Err(self.slow("did not take what was written", within)),
         }
         self.stream = stream;
-        self.meter.sent(bytes.len() as u64);
         Ok(())
     }
 

@@ -69,7 +69,7 @@ impl wit::HostBatch for Guest {
     }
 
     fn row_ids(&mut self, batch: Resource<Handle>) -> wasmtime::Result<Vec<u8>> {
-        Ok(row_ids(self.table.get(&batch)?.batch()?))
+        Ok(row_ids(self.table.get(&batch)?.batch()?, &self.row_key))
     }
 
     fn encode(

@@ -213,6 +213,7 @@ impl Stage {
             http: self.http.clone(),
             tcp: None,
             secrets: None,
+            row_key: [7; 32],
             observer: Arc::clone(&self.recorder) as _,
         }
     }

@@ -1,6 +1,6 @@
 //! Decisions of the policy about one call, or one plugin, each with the line of the policy that would change it.
 
-use super::{Bound, Class, No, Organisation};
+use super::{Bound, Class, Key, No, Organisation};
 use crate::address;
 use crate::effective::plain;
 use crate::host::{Host, HostPattern};
@@ -153,6 +153,13 @@ impl Organisation {
 
     /// May these addresses be dialled, which the grant permits?
     pub(crate) fn may_dial(&self, addresses: &[IpAddr]) -> Result<(), No> {
+        let denies = |deny: &Key<HostPattern>| {
+            let is = |address: &IpAddr| deny.says.matches(&Host::Address(address.to_canonical()));
+            addresses.iter().any(is)
+        };
+        if let Some(denied) = self.deny.iter().position(denies) {
+            return Err(self.denied(denied));
+        }
         let Some(networks) = &self.networks else {
             return Ok(());
         };

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::auditing::Auditor;
 use crate::plan::{Plan, Stage};
+use sluice_codec::RowKey;
 use sluice_egress::{Door, DoorSettings, NetDoor, Resolver, SystemResolver, TcpSettings};
 use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
 use sluice_model::digest::Digest;
@@ -19,6 +20,7 @@ pub struct Stages {
     transforms: Vec<Ready>,
     sinks: Vec<Ready>,
     auditor: Arc<Auditor>,
+    row_key: RowKey,
 }
 
 /// A compiled plugin and the doors of its stage: their own for each stage of a run, so that no connection is shared.
@@ -37,7 +39,6 @@ impl Stages {
             cache_dir: Some(plan.deployment.cache_dir()),
         };
         let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
-        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
         // A component that plays several parts is loaded once.
         let mut loaded: HashMap<Digest, Plugin> = HashMap::new();
         let mut ready = async |stage: &Stage| -> Result<Ready, Error> {
@@ -50,6 +51,7 @@ impl Stages {
                 })?,
             };
             loaded.insert(digest, plugin.clone());
+            let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver::default());
             let door = Door::new(
                 Arc::clone(&stage.effective),
                 Arc::clone(&stage.secrets) as _,
@@ -85,7 +87,14 @@ impl Stages {
             transforms,
             sinks,
             auditor,
+            row_key: RowKey::default(),
         })
+    }
+
+    /// What row identities are made with from here on. A check makes none that anybody keeps.
+    #[must_use]
+    pub fn identify(self, row_key: RowKey) -> Self {
+        Self { row_key, ..self }
     }
 
     /// A new instance of the source.
@@ -121,6 +130,7 @@ impl Stages {
             http: Some(Arc::clone(&ready.door)),
             tcp: ready.tcp.clone(),
             secrets: Some(Arc::clone(&stage.secrets) as _),
+            row_key: self.row_key,
             observer: Arc::clone(&self.auditor) as _,
         }
     }

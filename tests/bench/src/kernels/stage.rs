@@ -87,7 +87,7 @@ impl Plugins {
         let door = Door::new(
             Arc::clone(&effective),
             Arc::new(HashMap::<SecretName, Secret>::new()),
-            Arc::new(SystemResolver),
+            Arc::new(SystemResolver::default()),
             Arc::new(Deaf),
             DoorSettings::default(),
         );
@@ -97,6 +97,7 @@ impl Plugins {
             http: Some(Arc::new(door)),
             tcp: None,
             secrets: None,
+            row_key: [7; 32],
             observer: Arc::new(Deaf),
         };
         Ok((plugin, context))
