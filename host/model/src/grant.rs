@@ -288,7 +288,7 @@ as = "sink"
             ),
             ("ba7816", "ba781", "is not a digest"),
             ("paths", "path", "did you mean `paths`?"),
-            ("ca = \"ca/", "cas = \"ca/", "did you mean `ca`?"),
+            ("ca = \"ca/", "cab = \"ca/", "did you mean `ca`?"),
             ("\"1GiB\"", "\"1GB\"", "`1GB` is not a"),
             ("port = 5432\n", "", "missing field `port`"),
             ("pipeline = \"crm\"", "", "missing field `pipeline`"),
