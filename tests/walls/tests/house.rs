@@ -95,7 +95,8 @@ fn each_door_has_one_owner() {
         ),
         (
             "hyper*",
-            &["sluice-egress"],
+            // And the client that the benchmark holds guests against.
+            &["sluice-egress", "sluice-bench"],
             "only `sluice-egress` opens sockets for plugins: use `model::ports::HttpDoor`",
         ),
         (
