@@ -1,6 +1,7 @@
 //! Names to addresses, bounded in time and number. Which addresses are permitted is `policy`'s to say.
 
 use async_trait::async_trait;
+use sluice_model::guards::Guard;
 use sluice_model::limits::DNS_ADDRESSES_MAX;
 use sluice_model::ports::HttpError;
 use sluice_policy::host::Host;
@@ -52,7 +53,7 @@ pub(crate) async fn addresses(
     match found.len() {
         0 => Err(failed("it has no address".to_owned())),
         // Cut off, the rest would go unchecked.
-        more if more > DNS_ADDRESSES_MAX => Err(failed(format!(
+        more if more > Guard::DnsAddresses.limit(DNS_ADDRESSES_MAX) => Err(failed(format!(
             "it has more than {DNS_ADDRESSES_MAX} addresses"
         ))),
         _ => Ok(found),

@@ -1,6 +1,7 @@
 //! The manifest: what a plugin asks for, written by its vendor and embedded in the component. Shapes only: what
 //! it permits together with a grant is decided in `policy`.
 
+use crate::guards::Guard;
 use crate::ids::{PluginName, Role, SecretName};
 use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
@@ -416,11 +417,9 @@ impl Manifest {
                 );
             }
         }
-        if let Some(memory) = self
-            .limits
-            .memory
-            .filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX)
-        {
+        if let Some(memory) = self.limits.memory.filter(|memory| {
+            memory.0 > Guard::ManifestMemory.limit(crate::limits::MEMORY_BYTES_MAX)
+        }) {
             return wrong(
                 format!(
                     "`memory = \"{memory}\"` is above the ceiling of {}",
@@ -432,7 +431,7 @@ impl Manifest {
         if let Some(time) = self
             .limits
             .call_time
-            .filter(|time| time.0 > crate::limits::CALL_TIME_MAX)
+            .filter(|time| time.0 > Guard::ManifestCallTime.limit(crate::limits::CALL_TIME_MAX))
         {
             return wrong(
                 format!(

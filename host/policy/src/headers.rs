@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 use http::header;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::SecretPlace;
 use std::borrow::Cow;
 
@@ -23,7 +24,7 @@ pub fn forbidden(name: &HeaderName) -> bool {
         "upgrade",
     ];
     let name = name.as_str();
-    OWNED.contains(&name) || name.starts_with("proxy-")
+    Guard::FramingHeaders.bars(OWNED.contains(&name) || name.starts_with("proxy-"))
 }
 
 /// What AWS Signature Version 4 adds to a request besides `authorization`.

@@ -1,6 +1,7 @@
 //! `{config.KEY}` in a manifest, filled in from a stage's settings. Knows JSON; not what a value is used for.
 
 use serde_json::Value;
+use sluice_model::guards::Guard;
 
 /// Values one entry of a manifest may become. Stops two long lists in one entry from multiplying.
 const VALUES_MAX: usize = 2_000;
@@ -29,7 +30,7 @@ pub(crate) fn expand(template: &str, config: &Value) -> Result<Vec<String>, Sett
             .ok_or_else(|| SettingError::Open(template.to_owned()))?;
         let mut found = Vec::new();
         find(key, key.split('.'), config, &mut found)?;
-        if values.len() * found.len() > VALUES_MAX {
+        if values.len() * found.len() > Guard::SettingValues.limit(VALUES_MAX) {
             return Err(SettingError::TooMany(template.to_owned()));
         }
         values = values

@@ -7,6 +7,7 @@ use crate::keeping::Keeping;
 use serde::Serialize;
 pub use sluice_audit::{Act, Action, Entry, Finding, Verdict};
 use sluice_audit::{Actor, AuditError, Folder, Options, Trail, Trust};
+use sluice_model::guards::Guard;
 use sluice_model::ports::StoreError;
 use sluice_model::tomlfile::FileError;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,10 @@ impl Audit {
 
     /// Writes down what is about to be done. Durable when this returns; where it fails, it must not be done.
     pub fn act(&self, act: impl Into<Act>) -> Result<(), Error> {
-        self.trail.act(&self.actor, act)?;
+        let written = self.trail.act(&self.actor, act).map(drop);
+        if Guard::ActWritten.stands() {
+            written?;
+        }
         Ok(())
     }
 
@@ -69,7 +73,7 @@ impl Audit {
     /// A store that is older than the trail was rolled back.
     pub(crate) fn hold_store(&self, commit: u64) -> Result<(), Error> {
         match self.trail.commit()? {
-            Some(seen) if commit < seen => Err(Error::Host(format!(
+            Some(seen) if Guard::StoreRollback.bars(commit < seen) => Err(Error::Host(format!(
                 "the state store is at commit {commit}, and the audit trail has seen {seen}: the store was rolled back\n  \
                  hint: put the newer one back; where an older one is meant, `sluice audit restored --reason \"…\"`"
             ))),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, Role, StageId};
 use sluice_model::limits::TRIAL_NAMES_MAX;
 use sluice_model::pipeline::Pipeline;
@@ -58,7 +59,7 @@ impl Recorder {
     pub fn used(&self, stage: StageId, used: &Used<'_>) {
         self.with(stage, |trial| {
             let names = trial.used.entry(used.capability.to_owned()).or_default();
-            if names.len() < TRIAL_NAMES_MAX {
+            if names.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                 names.insert(used.name.to_owned());
             }
         });
@@ -138,7 +139,7 @@ impl HttpDoor for Recording {
         let answer = self.door.send(request, timeouts).await;
         if !matches!(answer, Err(HttpError::Denied(_))) {
             self.recorder.with(self.stage, |trial| {
-                if trial.requests.len() < TRIAL_NAMES_MAX {
+                if trial.requests.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                     trial.requests.insert((method, url));
                 } else {
                     trial.requests_cut |= !trial.requests.contains(&(method, url));

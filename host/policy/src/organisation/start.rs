@@ -7,6 +7,7 @@ use crate::host::HostPattern;
 use crate::refuse::{bounded, list_line};
 use crate::rules::Allowance;
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use sluice_model::ports::Refusal;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ impl Organisation {
     /// May a grant name hosts so?
     pub(crate) fn may_name(&self, host: &HostPattern) -> Result<(), No> {
         match (&self.no_wildcards, host) {
-            (Some(key), HostPattern::Below(_)) => Err(self.no(
+            (Some(key), HostPattern::Below(_)) if Guard::PolicyWildcards.stands() => Err(self.no(
                 key.line,
                 "the policy allows no `*.` in a grant: `http.wildcards`".to_owned(),
                 "wildcards = true",
@@ -76,7 +77,7 @@ impl Organisation {
         let outside = allowance
             .networks
             .iter()
-            .filter(|network| !meets(**network));
+            .filter(|network| Guard::PolicyNetworks.bars(!meets(**network)));
         let told = |network: String| {
             let reason =
                 format!("the policy opens network `{network}` to no grant: `http.networks`");

@@ -7,6 +7,7 @@ use sluice_delivery::{Event, PageNo, Tally};
 use sluice_engine::TransformStage;
 use sluice_model::batch::{Batch, Rows};
 use sluice_model::fault::Fault;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{StageId, StreamName};
 use sluice_model::limits::DEAD_LETTER_RECORD_BYTES_MAX;
 use sluice_model::rejection::{Record, Rejection};
@@ -214,7 +215,7 @@ pub fn rejection(
     message: String,
 ) -> Rejection {
     let mut record = sluice_codec::record_json(&batch.origin.entered, batch.entered_row(row));
-    let truncated = record.len() > DEAD_LETTER_RECORD_BYTES_MAX;
+    let truncated = record.len() > Guard::LetterJson.limit(DEAD_LETTER_RECORD_BYTES_MAX);
     if truncated {
         record.truncate(record.floor_char_boundary(DEAD_LETTER_RECORD_BYTES_MAX));
     }

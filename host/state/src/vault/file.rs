@@ -9,6 +9,7 @@ use super::document::Document;
 use crate::durable::{self, FileIdentity};
 use crate::keys::{Kek, KeyError, KeyId, aad, random};
 use crate::sealed::{Dek, Place, StoreId, open_value, seal_value};
+use sluice_model::guards::Guard;
 use sluice_model::limits::VAULT_BYTES_MAX;
 use std::fs::File;
 use std::io::Read as _;
@@ -35,7 +36,7 @@ pub(super) fn read(path: &Path, keks: &[Kek], place: &str) -> Result<Read, Vault
     let told = |reason: &str| VaultError::damaged(path, reason);
     let mut file = File::open(path).map_err(|error| told(&error.to_string().to_lowercase()))?;
     let metadata = file.metadata().map_err(|error| told(&error.to_string()))?;
-    if metadata.len() > VAULT_BYTES_MAX as u64 {
+    if metadata.len() > Guard::VaultRead.limit(VAULT_BYTES_MAX as u64) {
         return Err(told("it is larger than a vault can be"));
     }
     let mut bytes = Vec::new();
@@ -95,7 +96,7 @@ pub(super) fn write(
         sealed.as_slice(),
     ]
     .concat();
-    if bytes.len() > VAULT_BYTES_MAX {
+    if bytes.len() > Guard::VaultWritten.limit(VAULT_BYTES_MAX) {
         return Err(told(&format!(
             "it would be larger than {VAULT_BYTES_MAX} bytes"
         )));
