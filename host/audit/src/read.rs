@@ -117,7 +117,9 @@ impl Entries {
                     });
                     return taken.map(Some).map_err(|why| bad(why).into());
                 }
-                Some(_) if last && self.line.len() as u64 <= AUDIT_LINE_BYTES_MAX as u64 => {
+                Some(_)
+                    if last && self.line.len() <= Guard::AuditLine.limit(AUDIT_LINE_BYTES_MAX) =>
+                {
                     self.torn = true;
                     return Ok(None);
                 }

@@ -59,3 +59,20 @@ pub(crate) fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str>
     let mut seen = HashSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejections_words_are_bounded() {
+        let (code, message) = rejection(&wit::Rejection {
+            part: 0,
+            row: 0,
+            code: "no".repeat(1_000),
+            message: "no ".repeat(1_000),
+        });
+        assert_eq!(code.len(), limits::REJECTION_CODE_BYTES_MAX);
+        assert_eq!(message.len(), limits::REJECTION_MESSAGE_BYTES_MAX);
+    }
+}

@@ -185,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_without_end_is_cut() {
+        // One field, `sdk`, with values that differ in their name: `0000`, `0001` …
+        let count = ORIGIN_ENTRIES_MAX + 1;
+        let mut data = vec![1, 3];
+        data.extend_from_slice(b"sdk");
+        data.extend_from_slice(&[(count & 0x7f) as u8 | 0x80, (count >> 7) as u8]);
+        for at in 0..count {
+            data.push(4);
+            data.extend_from_slice(format!("{at:04}").as_bytes());
+            data.push(0);
+        }
+        let origin = origin(&with(&[(PRODUCERS, &data)]));
+        assert_eq!(origin.producers.len(), ORIGIN_ENTRIES_MAX);
+        assert_eq!(
+            origin.unreadable,
+            ["`producers`: more than 5000 entries".to_owned()]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_read_is_told_and_bounded() {
         let bomb = zlib(&vec![b' '; DEPENDENCIES_BYTES_MAX + 1]);
         for (name, data, expected) in [

@@ -271,6 +271,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_act_that_cannot_be_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = Deployment {
+            base: folder.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::default(),
+        };
+        let audit = Audit::open(&deployment).unwrap();
+        audit.act(Action::SecretSet).unwrap();
+        std::fs::remove_file(deployment.audit_dir().join("00000001.log")).unwrap();
+        assert!(audit.act(Action::SecretSet).is_err());
+    }
+
+    #[test]
     fn filters_are_by_whole_words() {
         for (has, wanted, end, expected) in [
             ("grant.written", "grant", '.', true),

@@ -186,3 +186,18 @@ fn side_by_side(files: &[PathBuf]) -> Result<Vec<Found>, NotFound> {
         Ok(all)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_too_large_for_a_component_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image.wasm");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(COMPONENT_BYTES_MAX as u64 + 1).unwrap();
+        let told = open(&path).unwrap_err().message;
+        assert!(told.ends_with("a component has at most 67108864"), "{told}");
+    }
+}

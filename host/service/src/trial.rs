@@ -266,3 +266,30 @@ fn manifest(deployment: &Deployment, pipeline: &Pipeline, plugin: &PluginRecord)
     let text = || toml::to_string(&narrow).expect("a manifest is plain data, which TOML holds");
     (narrow != manifest).then(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_bounded() {
+        let recorder = Recorder(Mutex::default());
+        let stage = StageId {
+            role: Role::Source,
+            index: 0,
+        };
+        for at in 0..=TRIAL_NAMES_MAX {
+            let name = format!("column {at}");
+            let used = Used {
+                capability: "data.reads",
+                name: &name,
+                times: 1,
+                bytes_out: 0,
+                bytes_in: 0,
+            };
+            recorder.used(stage, &used);
+        }
+        let trials = recorder.0.into_inner().unwrap();
+        assert_eq!(trials[&stage].used["data.reads"].len(), TRIAL_NAMES_MAX);
+    }
+}

@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use anyhow::Result;
 
 /// Guests that misbehave: they are for tests and are not packed.
-const HOSTILE: &str = "sluice-hostile";
+pub(crate) const HOSTILE: &str = "sluice-hostile";
 
 pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("test", servers::STEPS + plugins::STEPS + 1);

@@ -229,3 +229,43 @@ pub fn rejection(
         truncated,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_codec::{Document, DocumentFormat, Outcome, Target, decode};
+    use sluice_model::contract::Drift;
+    use sluice_model::ids::Role;
+    use sluice_model::schema::{Field, FieldType};
+
+    #[test]
+    fn a_dead_letter_is_cut() {
+        let text = format!("{{\"a\":\"{}\"}}", "å".repeat(DEAD_LETTER_RECORD_BYTES_MAX));
+        let schema = Schema::new(vec![Field::new("a", FieldType::Text, true)], vec![]);
+        let (stream, schema) = ("s".parse().unwrap(), Arc::new(schema.unwrap()));
+        let target = Target {
+            stream: &stream,
+            schema: &schema,
+            drift: Drift::Evolve,
+            batch_rows: 1,
+        };
+        let document = Document {
+            format: &DocumentFormat::Ndjson,
+            bytes: text.as_bytes(),
+            name: "file",
+            first_line: 1,
+        };
+        let Outcome::Decoded(decoded) = decode(&document, &target) else {
+            panic!("one record")
+        };
+        let stage = StageId {
+            role: Role::Transform,
+            index: 0,
+        };
+        let rejection = rejection(&decoded.batches[0], 0, stage, "no".into(), "no".into());
+        let Record::Json(record) = rejection.record else {
+            panic!("it was decoded")
+        };
+        assert!(rejection.truncated && record.len() <= DEAD_LETTER_RECORD_BYTES_MAX);
+    }
+}

@@ -179,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_secret_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image");
+        std::fs::write(&file, vec![b'a'; SECRET_BYTES_MAX as usize + 1]).unwrap();
+        mode(&file, 0o600);
+        let error = said(&Folder::new(dir.path().to_owned()), "image").unwrap_err();
+        assert!(error.contains("larger than 65536 bytes"), "{error}");
+    }
+
+    #[test]
     fn a_file_that_is_replaced_or_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().to_owned());

@@ -115,3 +115,37 @@ fn at(id: &StoreId) -> Place<'_> {
         key: b"vault",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Entry;
+    use super::*;
+    use sluice_model::secret::Secret;
+
+    #[test]
+    fn a_vault_is_bounded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vault");
+        let kek = Kek::new(&Zeroizing::new([7; 32]));
+        let mut document = Document::default();
+        let mut add = |names: std::ops::Range<usize>| {
+            for at in names {
+                let value = Secret::new(vec![b'x'; 64 << 10]);
+                let name = format!("s{at}").parse().expect("a name");
+                document.secrets.insert(name, Entry::new(value, 0, None));
+            }
+            write(&path, [1; 16], &kek, &document)
+        };
+        add(0..100).expect("it fits");
+        let told = add(100..400).expect_err("too large").to_string();
+        assert!(told.contains("larger than 16777216 bytes"), "{told}");
+        let file = File::options().write(true).open(&path);
+        file.and_then(|file| file.set_len(VAULT_BYTES_MAX as u64 + 1))
+            .expect("a length");
+        let told = read(&path, &[kek], "a place").err().expect("too large");
+        assert!(
+            told.to_string().contains("larger than a vault can be"),
+            "{told}"
+        );
+    }
+}
