@@ -1,5 +1,6 @@
 //! What can stand in the trail: a closed list of words, and what is said of each.
 
+use sluice_model::guards::Guard;
 use sluice_model::limits::{AUDIT_NAMES_MAX, AUDIT_VALUE_BYTES_MAX};
 use sluice_model::text::shown;
 use std::collections::BTreeMap;
@@ -132,7 +133,10 @@ impl Act {
     /// With more to say of it. Never a secret's value.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        let value = shown(&value.to_string(), AUDIT_VALUE_BYTES_MAX);
+        let value = shown(
+            &value.to_string(),
+            Guard::AuditValue.limit(AUDIT_VALUE_BYTES_MAX),
+        );
         self.fields.insert(key, value);
         self
     }
@@ -158,7 +162,7 @@ impl Act {
     pub(crate) fn names(mut self, key: &'static str, names: &[(String, u64)]) -> Self {
         let names: Vec<(String, u64)> = names
             .iter()
-            .take(AUDIT_NAMES_MAX)
+            .take(Guard::AuditNames.limit(AUDIT_NAMES_MAX))
             .map(|(name, times)| (shown(name, NAME_BYTES_MAX), *times))
             .collect();
         let list = serde_json::to_string(&names).expect("names and numbers are plain data");

@@ -7,6 +7,7 @@ use crate::hash::Hash;
 use crate::key::PublicKey;
 use crate::note::{Body, Note};
 use crate::tree::Tree;
+use sluice_model::guards::Guard;
 
 /// After so many entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,7 +64,7 @@ impl Standing {
 
     /// Whether a checkpoint of this size says what it should, and is signed by whom it should be.
     pub(crate) fn holds(&self, note: &Note) -> Result<(), String> {
-        if Some(&note.body) != self.body().as_ref() {
+        if Guard::CheckpointBody.bars(Some(&note.body) != self.body().as_ref()) {
             return Err(format!(
                 "the checkpoint of {} entries says they hash to {}, and they hash to {}",
                 note.size(),
@@ -72,7 +73,7 @@ impl Standing {
             ));
         }
         match self.signer() {
-            Some(signer) if signer.signed(note) => Ok(()),
+            Some(signer) if Guard::CheckpointSigned.holds(signer.signed(note)) => Ok(()),
             _ => Err(format!(
                 "the checkpoint of {} entries is not signed by the key that was in force then",
                 note.size()
@@ -149,17 +150,17 @@ impl Standing {
 
     /// The next entry, if it is one.
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.seq != self.size() + 1 {
+        if Guard::TrailNumbers.bars(entry.seq != self.size() + 1) {
             return Err(format!(
                 "it has number {}, and {} was due",
                 entry.seq,
                 self.size() + 1
             ));
         }
-        if entry.prev != self.head() {
+        if Guard::TrailChain.bars(entry.prev != self.head()) {
             return Err("it does not follow the entry before it".to_owned());
         }
-        if entry.hashed() != entry.hash {
+        if Guard::TrailHashes.bars(entry.hashed() != entry.hash) {
             return Err("what it says is not what its hash was taken of".to_owned());
         }
         self.learn(entry)?;
@@ -196,7 +197,9 @@ impl Standing {
             self.host = None;
         }
         match (entry.commit, self.commit) {
-            (Some(now), Some(before)) if now < before && !action(Action::StateRestored) => {
+            (Some(now), Some(before))
+                if Guard::TrailCommits.bars(now < before && !action(Action::StateRestored)) =>
+            {
                 Err(format!(
                     "the state store was at commit {now}, after it had been at {before}: it was rolled back"
                 ))

@@ -85,6 +85,30 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn a_few_entries_are_signed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        unsigned_entries_max: 5,
+        ..Options::default()
+    };
+    let trail = Trail::open(dir.path(), options).unwrap();
+    write(&trail, 0, 18);
+    assert!(holds(dir.path()).unsigned < 5);
+}
+
+#[test]
+fn a_line_without_end_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .open(last_file(dir.path()));
+    file.unwrap().write_all(&[b'x'; 200_000]).unwrap();
+    let error = verify(&Folder::new(dir.path()), &Trust::default()).unwrap_err();
+    assert!(error.to_string().contains("the line has no end"), "{error}");
+}
+
+#[test]
 fn files_follow_one_another() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());

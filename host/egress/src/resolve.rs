@@ -1,6 +1,7 @@
 //! Names to addresses, bounded in time and number. Which addresses are permitted is `policy`'s to say.
 
 use async_trait::async_trait;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{DNS_ADDRESSES_MAX, DNS_LOOK_UPS_MAX};
 use sluice_model::ports::HttpError;
 use sluice_policy::host::Host;
@@ -27,7 +28,11 @@ pub struct SystemResolver {
 impl Default for SystemResolver {
     fn default() -> Self {
         Self {
-            look_ups: Arc::new(Semaphore::new(DNS_LOOK_UPS_MAX)),
+            look_ups: Arc::new(Semaphore::new(
+                Guard::LookUps
+                    .limit(DNS_LOOK_UPS_MAX)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 }
@@ -71,9 +76,27 @@ pub(crate) async fn addresses(
     match found.len() {
         0 => Err(failed("it has no address".to_owned())),
         // Cut off, the rest would go unchecked.
-        more if more > DNS_ADDRESSES_MAX => Err(failed(format!(
+        more if more > Guard::DnsAddresses.limit(DNS_ADDRESSES_MAX) => Err(failed(format!(
             "it has more than {DNS_ADDRESSES_MAX} addresses"
         ))),
         _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn look_ups_take_turns() {
+        let resolver = SystemResolver::default();
+        let all = u32::try_from(DNS_LOOK_UPS_MAX).expect("few");
+        let held = Arc::clone(&resolver.look_ups).acquire_many_owned(all).await;
+        let soon = Duration::from_millis(50);
+        let waits = tokio::time::timeout(soon, resolver.resolve("127.0.0.1")).await;
+        assert!(waits.is_err(), "all turns are taken: {waits:?}");
+        drop(held);
+        let found = resolver.resolve("127.0.0.1").await.expect("an address");
+        assert_eq!(found.len(), 1);
     }
 }

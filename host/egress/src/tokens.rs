@@ -15,6 +15,7 @@ use crate::oauth2::{self, Given, NoToken};
 use crate::outgoing::{Head, Outgoing};
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::limits::OAUTH2_ANSWER_BYTES_MAX;
 use sluice_model::ports::{HttpError, Refusal, SecretError};
@@ -154,7 +155,7 @@ impl Tokens {
             return Ok(token);
         }
         let turn = turn(&client, terms);
-        let _turn = if client.refresh_token.is_some() {
+        let _turn = if Guard::TokenTurns.bars(client.refresh_token.is_some()) {
             let mine = turn.lock().await;
             // Another door may have rotated it while this one waited.
             (value, client) = self.client(name).await?;
@@ -169,7 +170,9 @@ impl Tokens {
         {
             let next = client.with_refresh_token(new);
             slot.unstored = Some((mark(&[value.expose()]), next.clone()));
-            self.settle(name, &mut slot).await?;
+            if Guard::TokenStored.stands() {
+                self.settle(name, &mut slot).await?;
+            }
             value = next;
             refresh_token.clone_from(&given.refresh_token);
         }
@@ -222,7 +225,7 @@ impl Tokens {
         terms: &TokenTerms,
     ) -> Result<Given, HttpError> {
         let host = terms.target.authority();
-        let within = self.line.settings.token_time_max;
+        let within = Guard::TokenTime.limit(self.line.settings.token_time_max);
         let answered = timeout(within, self.ask(client, terms)).await;
         let (status, body) = answered.map_err(|_| HttpError::Timeout {
             host: host.clone(),
@@ -274,7 +277,7 @@ impl Tokens {
         };
         answer::check_head(response.status, &mut response.headers)
             .map_err(|reason| failed(reason.to_owned()))?;
-        let most = OAUTH2_ANSWER_BYTES_MAX as usize;
+        let most = Guard::TokenAnswerBytes.limit(OAUTH2_ANSWER_BYTES_MAX) as usize;
         let body = Limited::new(body, most)
             .collect()
             .await
@@ -292,7 +295,8 @@ impl Tokens {
 fn fresh(slot: &Slot, value: &Secret) -> Option<Token> {
     let of = mark(&[value.expose()]);
     let token = slot.token.as_ref()?;
-    (token.of == of && Instant::now() < token.renew_at).then(|| token.clone())
+    (Guard::TokenOwner.holds(token.of == of) && Instant::now() < token.renew_at)
+        .then(|| token.clone())
 }
 
 /// A secret that its provider cannot give.

@@ -6,6 +6,7 @@ use crate::features;
 use crate::guest::Guest;
 use crate::link;
 use crate::plugin::{Plugin, Worlds};
+use sluice_model::guards::Guard;
 use sluice_model::ids::PluginName;
 use sluice_policy::imports;
 use std::path::PathBuf;
@@ -154,12 +155,13 @@ impl Shared {
 
 /// wasmtime's settings. Guard pages, signals and on-demand allocation are its defaults, and stay.
 pub(crate) fn config() -> Config {
+    let allowed = features::allowed(Guard::FeaturesCompiled);
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .wasm_features(WasmFeatures::all().difference(features::ALLOWED), false)
-        .wasm_features(features::ALLOWED, true)
+        .wasm_features(WasmFeatures::all().difference(allowed), false)
+        .wasm_features(allowed, true)
         .concurrency_support(false)
         .epoch_interruption(true)
         .consume_fuel(false)

@@ -10,6 +10,7 @@ use crate::stderr::Stderr;
 use crate::stop::Stop;
 use crate::tally::Tally;
 use sluice_codec::RowKey;
+use sluice_model::guards::Guard;
 use sluice_model::ids::StageId;
 use sluice_model::limits;
 use sluice_model::ports::{Observer, Refusal};
@@ -48,14 +49,14 @@ impl Guest {
         let stderr = Stderr::default();
         let mut wasi = WasiCtxBuilder::new();
         wasi.stderr(stderr.clone())
-            .max_random_size(RANDOM_BYTES_MAX)
+            .max_random_size(Guard::RandomBytes.limit(RANDOM_BYTES_MAX))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(limits::HTTP_HEADER_BYTES_MAX);
+        http.set_field_size_limit(Guard::HeaderFields.limit(limits::HTTP_HEADER_BYTES_MAX));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::HANDLES_MAX);
+        table.set_max_capacity(Guard::Handles.limit(limits::HANDLES_MAX));
         Self {
             effective: Arc::clone(&context.effective),
             observer: Arc::clone(&context.observer),

@@ -8,6 +8,7 @@ use crate::instance::Instance;
 use sluice_model::batch::Batch;
 use sluice_model::checkpoint::{Commit, Mark};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, SplitId, StreamName};
 use sluice_model::limits;
 use sluice_model::schema::Schema;
@@ -122,7 +123,9 @@ impl Sink {
             return Ok(None);
         };
         let open = self.opened()?;
-        if commit.pipeline != open.pipeline.as_str() || commit.split != open.split.as_str() {
+        let is_others =
+            commit.pipeline != open.pipeline.as_str() || commit.split != open.split.as_str();
+        if Guard::CommitOwner.bars(is_others) {
             let lie = format!(
                 "the commit is of `{}` in `{}`, not of `{}` in `{}`",
                 answer::quoted(&commit.split),
@@ -132,7 +135,7 @@ impl Sink {
             );
             return Err(self.instance.malformed("committed", lie));
         }
-        if commit.cursor.len() > limits::CURSOR_BYTES_MAX {
+        if commit.cursor.len() > Guard::CommitCursor.limit(limits::CURSOR_BYTES_MAX) {
             return Err(self
                 .instance
                 .malformed("committed", "the cursor is longer than any the host gave"));
@@ -217,7 +220,8 @@ impl Sink {
     /// A handle for each part, beside those that the guest may hold of its own.
     fn lend(&mut self, parts: &[Batch]) -> Result<Vec<wit::Part>, ResourceTableError> {
         let table = &mut self.instance.store.data_mut().table;
-        table.set_max_capacity(limits::HANDLES_MAX + parts.len());
+        let most = Guard::Handles.limit(limits::HANDLES_MAX);
+        table.set_max_capacity(most.saturating_add(parts.len()));
         let lend = |batch: &Batch| {
             let handle = table.push(Handle::new(batch.clone()))?;
             Ok(wit::Part {
@@ -234,10 +238,12 @@ impl Sink {
         let table = &mut self.instance.store.data_mut().table;
         for handle in handles {
             if let Ok(kept) = table.get_mut(&Resource::<Handle>::new_borrow(handle)) {
-                kept.close();
+                if Guard::BatchClosed.stands() {
+                    kept.close();
+                }
             }
         }
-        table.set_max_capacity(limits::HANDLES_MAX);
+        table.set_max_capacity(Guard::Handles.limit(limits::HANDLES_MAX));
     }
 
     async fn close(&mut self) -> Result<(), Fault> {
@@ -268,7 +274,7 @@ fn rejected(
                 parts.len()
             )
         })?;
-        if row >= rows {
+        if Guard::SinkRejections.bars(row >= rows) {
             return Err(format!(
                 "it rejects row {row} of part {part}, which has {rows} rows"
             ));

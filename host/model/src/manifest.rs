@@ -5,6 +5,7 @@ mod tcp;
 
 pub use tcp::{Port, Tcp};
 
+use crate::guards::Guard;
 use crate::ids::{PluginName, Role, SecretName};
 use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
@@ -457,11 +458,9 @@ impl Manifest {
                 );
             }
         }
-        if let Some(memory) = self
-            .limits
-            .memory
-            .filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX)
-        {
+        if let Some(memory) = self.limits.memory.filter(|memory| {
+            memory.0 > Guard::ManifestMemory.limit(crate::limits::MEMORY_BYTES_MAX)
+        }) {
             return wrong(
                 format!(
                     "`memory = \"{memory}\"` is above the ceiling of {}",
@@ -473,7 +472,7 @@ impl Manifest {
         if let Some(time) = self
             .limits
             .call_time
-            .filter(|time| time.0 > crate::limits::CALL_TIME_MAX)
+            .filter(|time| time.0 > Guard::ManifestCallTime.limit(crate::limits::CALL_TIME_MAX))
         {
             return wrong(
                 format!(

@@ -25,6 +25,7 @@ use crate::terms::{self, Terms, TokenTerms};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
@@ -143,12 +144,12 @@ impl Effective {
                 memory.map(|size| size.map(|size| size.0)),
                 MEMORY_BYTES_DEFAULT,
             )
-            .min(MEMORY_BYTES_MAX),
+            .min(Guard::MemoryCeiling.limit(MEMORY_BYTES_MAX)),
             call_time_max: lowest(
                 call_time.map(|span| span.map(|span| span.0)),
                 CALL_TIME_DEFAULT,
             )
-            .min(CALL_TIME_MAX),
+            .min(Guard::CallTimeCeiling.limit(CALL_TIME_MAX)),
             unit: manifest.sink.map(|sink| sink.unit).unwrap_or_default(),
             asked_dirs: asked
                 .dirs
@@ -247,10 +248,10 @@ impl Effective {
         granted: &Columns,
         column: &str,
     ) -> Result<(), Refusal> {
-        if !asked.has(column) {
+        if Guard::ColumnAsked.bars(!asked.has(column)) {
             return Err(refuse::column(self.manifest(), capability, asked, column));
         }
-        if !granted.has(column) {
+        if Guard::ColumnGranted.bars(!granted.has(column)) {
             return Err(refuse::column(self.grant(), capability, granted, column));
         }
         Ok(())
@@ -261,10 +262,12 @@ impl Effective {
     pub fn may_open(&self, dir: &str, mode: DirMode) -> Result<PathBuf, Refusal> {
         let path = plain(&self.base, dir);
         let nameless = dir.is_empty() || dir.chars().any(char::is_control);
-        if nameless || !covers(&self.asked_dirs, &path, mode) {
+        if Guard::DirName.bars(nameless)
+            || Guard::DirAsked.bars(!covers(&self.asked_dirs, &path, mode))
+        {
             return Err(refuse::dir(self.manifest(), dir, mode));
         }
-        if !covers(&self.granted_dirs, &path, mode) {
+        if Guard::DirGranted.bars(!covers(&self.granted_dirs, &path, mode)) {
             return Err(refuse::dir(self.grant(), dir, mode));
         }
         let ruled = self.policy.may_open(&self.base, &path);
@@ -277,25 +280,25 @@ impl Effective {
         let method = method.as_str();
         let target =
             Target::parse(uri).map_err(|error| refuse::target(method, uri, error.to_string()))?;
-        let Some(ask) = self
+        let ask = self
             .asks
             .iter()
-            .find(|ask| ask.rule.permits(method, &target))
-        else {
+            .find(|ask| ask.rule.permits(method, &target));
+        if Guard::RequestAsked.bars(ask.is_none()) {
             let rules: Vec<&HttpRule> = self.asks.iter().map(|ask| &ask.rule).collect();
             return Err(refuse::http(self.manifest(), &rules, method, &target));
-        };
+        }
         let fits = |(_, allowance): &(usize, &Allowance)| allowance.rule.permits(method, &target);
         let granted: Vec<(usize, &Allowance)> =
             self.allowances.iter().enumerate().filter(fits).collect();
-        let Some((_, first)) = granted.first() else {
+        if Guard::RequestGranted.bars(granted.is_empty()) {
             let rules: Vec<&HttpRule> = self
                 .allowances
                 .iter()
                 .map(|allowance| &allowance.rule)
                 .collect();
             return Err(refuse::http(self.grant(), &rules, method, &target));
-        };
+        }
         let ruled = self
             .policy
             .may_travel(target.scheme)
@@ -308,8 +311,8 @@ impl Effective {
                 .flat_map(|(_, allowance)| allowance.networks.iter().copied())
                 .collect(),
             // All that fit say the same of it.
-            ca: first.ca.clone(),
-            auth: ask.auth.clone(),
+            ca: granted.first().and_then(|(_, first)| first.ca.clone()),
+            auth: ask.and_then(|ask| ask.auth.clone()),
             budgets: granted
                 .iter()
                 .filter(|(_, allowance)| allowance.budget.is_bound())
@@ -323,7 +326,11 @@ impl Effective {
     /// May these addresses, all that the request's host resolved to, be dialled? One bad one refuses them all:
     /// a name that leads to both is an attack or a mistake.
     pub fn may_dial(&self, sending: &Sending, addresses: &[IpAddr]) -> Result<(), Refusal> {
-        addresses
+        let checked = match addresses {
+            [first, ..] if !Guard::EveryAddress.stands() => std::slice::from_ref(first),
+            all => all,
+        };
+        checked
             .iter()
             .try_for_each(|address| address::check(*address, &sending.networks))
             .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
@@ -386,9 +393,11 @@ impl Effective {
         else {
             return Ok(());
         };
-        let why = if headers::injected(place).contains(name) {
+        let why = if Guard::SecretHeader.bars(headers::injected(place).contains(name)) {
             format!("where the host puts secret `{secret}`")
-        } else if name == http::header::ACCEPT_ENCODING && headers::is_sent(place) {
+        } else if Guard::EncodingAsked
+            .bars(name == http::header::ACCEPT_ENCODING && headers::is_sent(place))
+        {
             format!("the host's to set: it looks for secret `{secret}` in the answer")
         } else if headers::acts_beyond(place, name) {
             format!(
@@ -411,13 +420,13 @@ impl Effective {
             return Ok(());
         };
         match headers::owned_parameter(place, query) {
-            Some(name) => Err(refuse::owned(
+            Some(name) if Guard::SecretParameter.stands() => Err(refuse::owned(
                 sending,
                 "query parameter",
                 &name,
                 &format!("where the host puts secret `{secret}`"),
             )),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -461,14 +470,15 @@ fn with(ask: &Ask, terms: &HashMap<SecretName, Arc<Terms>>) -> Ask {
 fn lowest<T: Ord>([manifest, grant]: [Option<T>; 2], default: T) -> T {
     let wish = manifest.unwrap_or(default);
     match grant {
-        Some(ceiling) => wish.min(ceiling),
-        None => wish,
+        Some(ceiling) if Guard::GrantLowers.stands() => wish.min(ceiling),
+        _ => wish,
     }
 }
 
 fn covers(dirs: &[(PathBuf, DirMode)], path: &Path, mode: DirMode) -> bool {
-    dirs.iter()
-        .any(|(ours, has)| ours == path && (*has == mode || *has == DirMode::Write))
+    dirs.iter().any(|(ours, has)| {
+        ours == path && Guard::DirMode.holds(*has == mode || *has == DirMode::Write)
+    })
 }
 
 /// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is

@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 use http::header;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::SecretPlace;
 use std::borrow::Cow;
 
@@ -30,7 +31,8 @@ pub fn forbidden(name: &HeaderName) -> bool {
         "x-rewrite-url",
     ];
     let name = name.as_str();
-    OWNED.contains(&name) || name.starts_with("proxy-") || name.starts_with("x-forwarded-")
+    let begins = |start| name.starts_with(start);
+    Guard::FramingHeaders.bars(OWNED.contains(&name) || begins("proxy-") || begins("x-forwarded-"))
 }
 
 /// Headers that have a server act, with the secret of this request, on something that its method and path do not name:
@@ -46,8 +48,9 @@ pub fn acts_beyond(place: &SecretPlace, name: &HeaderName) -> bool {
     ];
     let name = name.as_str();
     let aws = *place == SecretPlace::AwsSigV4 && name.starts_with("x-amz-");
-    name.contains("copy-source")
-        || aws && !OF_THE_OBJECT.iter().any(|start| name.starts_with(start))
+    let beyond = name.contains("copy-source")
+        || aws && !OF_THE_OBJECT.iter().any(|start| name.starts_with(start));
+    Guard::ActingHeaders.bars(beyond)
 }
 
 /// What AWS Signature Version 4 adds to a request besides `authorization`.

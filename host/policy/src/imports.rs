@@ -2,6 +2,7 @@
 //! ask for is told so before it runs. Reads names only; knows no wasm.
 
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::{Manifest, SecretPlace};
 
 /// Every import of a component, explained.
@@ -14,9 +15,9 @@ pub struct ImportReport {
 impl ImportReport {
     /// The imports that keep the component from starting.
     pub fn unexplained(&self) -> impl Iterator<Item = &Import> {
-        self.imports
-            .iter()
-            .filter(|import| matches!(import.kind, ImportKind::Unexplained { .. }))
+        self.imports.iter().filter(|import| {
+            Guard::ImportsExplained.bars(matches!(import.kind, ImportKind::Unexplained { .. }))
+        })
     }
 }
 

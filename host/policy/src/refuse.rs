@@ -14,6 +14,7 @@ use crate::rules::{HttpRule, Sending};
 use crate::target::Target;
 use serde::Serialize;
 use sluice_model::grant;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SecretName};
 use sluice_model::manifest::{Data, DirMode, Scheme};
 use sluice_model::ports::Refusal;
@@ -27,7 +28,8 @@ const LIST_SHOWN_MAX: usize = 8;
 
 /// Text from a plugin or a file, cut and with its control characters escaped.
 pub(crate) fn bounded(text: &str) -> String {
-    if text.len() <= ASKED_CHARS_MAX && !text.chars().any(char::is_control) {
+    let is_unfit = text.len() > ASKED_CHARS_MAX || text.chars().any(char::is_control);
+    if !Guard::AskedBounded.bars(is_unfit) {
         return text.to_owned();
     }
     let mut short = String::new();

@@ -1,6 +1,7 @@
 //! `{config.KEY}` or `{config.KEY:DEFAULT}` in a manifest, filled in from a stage's settings. Knows JSON; not what a value is used for.
 
 use serde_json::Value;
+use sluice_model::guards::Guard;
 
 /// Values one entry of a manifest may become. Stops two long lists in one entry from multiplying.
 const VALUES_MAX: usize = 2_000;
@@ -36,7 +37,7 @@ pub(crate) fn expand(template: &str, config: &Value) -> Result<Vec<String>, Sett
         if found.is_empty() {
             found.extend(default.map(ToOwned::to_owned));
         }
-        if values.len() * found.len() > VALUES_MAX {
+        if values.len() * found.len() > Guard::SettingValues.limit(VALUES_MAX) {
             return Err(SettingError::TooMany(template.to_owned()));
         }
         values = values

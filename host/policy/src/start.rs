@@ -8,6 +8,7 @@ use crate::refuse::{self, File, Lines};
 use crate::rules::{Ask, Credential};
 use crate::tcp::{self, TcpAsk};
 use sluice_model::grant::{Dir, Grant, Http, SecretUse, Tcp};
+use sluice_model::guards::Guard;
 use sluice_model::manifest::Data;
 use sluice_model::ports::Refusal;
 
@@ -49,7 +50,7 @@ impl NotGranted {
 
 /// All that is missing, in the order of the manifest.
 pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Vec<NotGranted> {
-    if grant.grant.pipeline != effective.pipeline {
+    if Guard::GrantPipeline.bars(grant.grant.pipeline != effective.pipeline) {
         let reason = format!("the grant is for pipeline `{}`", grant.grant.pipeline);
         let asked = effective.pipeline.to_string();
         return vec![NotGranted::malformed(Refusal {
@@ -63,7 +64,7 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
     let http = asked
         .http
         .iter()
-        .filter(|ask| !effective.touches(ask))
+        .filter(|ask| Guard::StartRequests.bars(!effective.touches(ask)))
         .map(|ask| http(file, ask));
     let tcp = asked
         .tcp
@@ -73,7 +74,7 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
     let dirs = asked
         .dirs
         .iter()
-        .filter(|asked| !effective.covers(asked))
+        .filter(|asked| Guard::StartDirs.bars(!effective.covers(asked)))
         .map(|asked| dir(file, asked));
     let secrets = asked
         .secrets
@@ -135,7 +136,7 @@ fn dir(file: File<'_>, asked: &Dir) -> NotGranted {
 fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGranted> {
     let Credential { name, place, .. } = asked;
     let named = || grant.secret.iter().filter(|entry| &entry.name == name);
-    if named().any(|entry| &entry.place == place) {
+    if Guard::SecretGranted.holds(named().any(|entry| &entry.place == place)) {
         return None;
     }
     let reason = match named().next() {
@@ -159,7 +160,8 @@ fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGrante
 /// One entry for both kinds of access, for a file has one `[data]`.
 fn data(file: File<'_>, asked: &Asked, grant: &Grant) -> Option<NotGranted> {
     let lacks = |asked: &Columns, granted: &[String]| {
-        !asked.is_empty() && !asked.meets(&Columns::of(granted.iter().cloned()))
+        let none = !asked.is_empty() && !asked.meets(&Columns::of(granted.iter().cloned()));
+        Guard::StartColumns.bars(none)
     };
     let (no_reads, no_writes) = (
         lacks(&asked.reads, &grant.data.reads),

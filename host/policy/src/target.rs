@@ -3,6 +3,7 @@
 
 use crate::host::{Host, HostError};
 use crate::path::{self, PathError};
+use sluice_model::guards::Guard;
 use sluice_model::manifest::Scheme;
 use std::fmt;
 
@@ -78,7 +79,7 @@ impl Target {
 
 /// `host`, `host:port`, `[::1]:port`.
 pub(crate) fn parse_authority(text: &str) -> Result<(Host, Option<u16>), TargetError> {
-    if text.contains('@') {
+    if Guard::UrlUser.bars(text.contains('@')) {
         return Err(TargetError::UserInfo);
     }
     let colon = match text.find(']') {

@@ -8,6 +8,7 @@ use crate::diff::{Change, Direction, limits};
 use crate::reach::{Reach, Requests, Use};
 use serde::Serialize;
 use sluice_model::grant::Grant;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::{Data, Limits, Manifest};
 
 /// The way from one grant to the next.
@@ -50,7 +51,7 @@ pub fn upgrade(old: &Grant, before: Option<Asking<'_>>, now: Asking<'_>, widen: 
         Direction::Narrower,
         &granted.beyond(&Reach::of_grant(&grant)),
     );
-    if widen {
+    if Guard::UpgradeWidens.holds(widen) {
         add(&mut grant, now.whole, &anew);
     }
     Upgrade {

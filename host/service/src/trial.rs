@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, Role, StageId};
 use sluice_model::limits::TRIAL_NAMES_MAX;
 use sluice_model::pipeline::Pipeline;
@@ -58,7 +59,7 @@ impl Recorder {
     pub fn used(&self, stage: StageId, used: &Used<'_>) {
         self.with(stage, |trial| {
             let names = trial.used.entry(used.capability.to_owned()).or_default();
-            if names.len() < TRIAL_NAMES_MAX {
+            if names.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                 names.insert(used.name.to_owned());
             }
         });
@@ -138,7 +139,7 @@ impl HttpDoor for Recording {
         let answer = self.door.send(request, timeouts).await;
         if !matches!(answer, Err(HttpError::Denied(_))) {
             self.recorder.with(self.stage, |trial| {
-                if trial.requests.len() < TRIAL_NAMES_MAX {
+                if trial.requests.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                     trial.requests.insert((method, url));
                 } else {
                     trial.requests_cut |= !trial.requests.contains(&(method, url));
@@ -264,4 +265,31 @@ fn manifest(deployment: &Deployment, pipeline: &Pipeline, plugin: &PluginRecord)
     let narrow = narrow_manifest(&manifest, &uses, &plugin.trial);
     let text = || toml::to_string(&narrow).expect("a manifest is plain data, which TOML holds");
     (narrow != manifest).then(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_bounded() {
+        let recorder = Recorder(Mutex::default());
+        let stage = StageId {
+            role: Role::Source,
+            index: 0,
+        };
+        for at in 0..=TRIAL_NAMES_MAX {
+            let name = format!("column {at}");
+            let used = Used {
+                capability: "data.reads",
+                name: &name,
+                times: 1,
+                bytes_out: 0,
+                bytes_in: 0,
+            };
+            recorder.used(stage, &used);
+        }
+        let trials = recorder.0.into_inner().unwrap();
+        assert_eq!(trials[&stage].used["data.reads"].len(), TRIAL_NAMES_MAX);
+    }
 }

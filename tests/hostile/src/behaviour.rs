@@ -69,6 +69,8 @@ behaviours! {
     HttpEager = "http-eager",
     /// Sets headers without end.
     HeaderFlood = "header-flood",
+    /// Sends requests and never waits for an answer.
+    RequestsOpen = "requests-open",
     /// Says what went wrong in control characters, at length.
     FaultText = "fault-text",
     // In `streams` and `splits`.
@@ -78,10 +80,14 @@ behaviours! {
     StreamName = "stream-name",
     /// Names a stream in bytes that are no text.
     StreamNotUtf8 = "stream-not-utf8",
+    /// Names more streams than a catalogue may have.
+    StreamsMany = "streams-many",
     /// Names one split twice.
     SplitTwice = "split-twice",
     /// Names a split of a stream that was not asked for.
     SplitStranger = "split-stranger",
+    /// Names more splits than a pipeline may have.
+    SplitsMany = "splits-many",
     // In `read` of a source.
     /// Text whose offsets go back.
     OffsetsDecrease = "offsets-decrease",
@@ -181,4 +187,6 @@ behaviours! {
     SinkRejectRow = "sink-reject-row",
     /// Says that it holds the commit of another pipeline.
     CommitStranger = "commit-stranger",
+    /// Says that it holds a commit with a longer cursor than any the host gave.
+    CommitCursor = "commit-cursor",
 }

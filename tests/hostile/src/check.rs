@@ -66,6 +66,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             listed.read("fifo", 0, 10).map_err(told)?;
         }
         Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
+        Behaviour::RequestsOpen => open_many()?,
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
             for number in 0..100_000 {
@@ -206,6 +207,27 @@ fn send(behaviour: Behaviour) -> Result<(), Fault> {
                 None => Err(Fault::Broken(text)),
             }
         }
+        Some(Ok(Err(other))) => Err(Fault::Broken(format!("{other:?}"))),
+        _ => Ok(()),
+    }
+}
+
+/// As many requests as an instance may have open, and one more, whose outcome it tells.
+fn open_many() -> Result<(), Fault> {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{ErrorCode, Fields, OutgoingRequest, Scheme};
+    let mut answers = Vec::new();
+    for _ in 0..=16 {
+        let request = OutgoingRequest::new(Fields::new());
+        let _ = request.set_scheme(Some(&Scheme::Https));
+        let _ = request.set_authority(Some("evil.example"));
+        let answer = handle(request, None);
+        answers.push(answer.map_err(|error| Fault::Broken(format!("{error:?}")))?);
+    }
+    let last = &answers[16];
+    last.subscribe().block();
+    match last.get() {
+        Some(Ok(Err(ErrorCode::InternalError(Some(text))))) => Err(Fault::Denied(text)),
         Some(Ok(Err(other))) => Err(Fault::Broken(format!("{other:?}"))),
         _ => Ok(()),
     }

@@ -34,6 +34,7 @@ impl Guest for Hostile {
                 schema: None,
                 incremental: false,
             }],
+            Behaviour::StreamsMany => (0..10_001).map(|at| stream(&format!("s{at}"))).collect(),
             Behaviour::StreamName => vec![stream("a\u{1b}[2J")],
             _ => vec![stream(STREAM)],
         })
@@ -47,6 +48,13 @@ impl Guest for Hostile {
         };
         Ok(match behaviour(&config) {
             Behaviour::SplitTwice => vec![split.clone(), split],
+            Behaviour::SplitsMany => {
+                let numbered = |at: u32| Split {
+                    id: at.to_string(),
+                    ..split.clone()
+                };
+                (0..100_001).map(numbered).collect()
+            }
             Behaviour::SplitStranger => vec![Split {
                 streams: vec!["other".to_owned()],
                 ..split

@@ -39,7 +39,15 @@ impl GuestWriter for Lying {
             epoch: u64::MAX,
             sequence: u64::MAX,
         };
-        Ok((self.behaviour == Behaviour::CommitStranger).then(stranger))
+        Ok(match self.behaviour {
+            Behaviour::CommitStranger => Some(stranger()),
+            Behaviour::CommitCursor => Some(Commit {
+                pipeline: "tests".to_owned(),
+                cursor: vec![7; (64 << 10) + 1],
+                ..stranger()
+            }),
+            _ => None,
+        })
     }
 
     fn write(&self, parts: Vec<Part>, _: Commit) -> Result<Vec<Rejection>, Fault> {

@@ -34,7 +34,7 @@ impl fmt::Display for Breach {
 }
 
 /// The lines of a file before its unit tests: those may print, wait and read files.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text
         .lines()
         .take_while(|line| line.trim() != "#[cfg(test)]");

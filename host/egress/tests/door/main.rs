@@ -3,6 +3,7 @@
 
 mod answers;
 mod authorization;
+mod bounds;
 mod budgets;
 mod credentials;
 mod destinations;

@@ -1,6 +1,8 @@
 //! Columns between the host's Arrow and the contract's lists. `lower` copies out what a guest asked for; `lift`
 //! believes nothing until it has checked it.
 
+#[cfg(test)]
+mod lies;
 pub(crate) mod lift;
 pub(crate) mod lower;
 

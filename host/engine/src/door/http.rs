@@ -4,6 +4,7 @@ use crate::plugin::Context;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal};
 use sluice_policy::Effective;
@@ -36,7 +37,11 @@ impl Sender {
             door: context.http.clone(),
             effective: Arc::clone(&context.effective),
             observer: Arc::clone(&context.observer),
-            open: Arc::new(Semaphore::new(limits::HTTP_REQUESTS_IN_FLIGHT_MAX)),
+            open: Arc::new(Semaphore::new(
+                Guard::InstanceRequests
+                    .limit(limits::HTTP_REQUESTS_IN_FLIGHT_MAX)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::tcp::TcpAllowance;
 use crate::terms::TokenTerms;
 use serde::Serialize;
 use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PluginName, SecretName};
 use sluice_model::ports::Refusal;
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ impl Organisation {
     /// May a grant name hosts so?
     pub(crate) fn may_name(&self, host: &HostPattern) -> Result<(), No> {
         match (&self.no_wildcards, host) {
-            (Some(key), HostPattern::Below(_)) => Err(self.no(
+            (Some(key), HostPattern::Below(_)) if Guard::PolicyWildcards.stands() => Err(self.no(
                 key.line,
                 "the policy allows no `*.` in a grant: `http.wildcards`".to_owned(),
                 "wildcards = true",
@@ -118,7 +119,9 @@ impl Organisation {
             let ours = |other| address::common(network, other).is_some();
             networks.says.iter().any(|other| ours(*other))
         };
-        let outside = granted.iter().filter(|network| !meets(**network));
+        let outside = granted
+            .iter()
+            .filter(|network| Guard::PolicyNetworks.bars(!meets(**network)));
         let told = |network: String| {
             let reason =
                 format!("the policy opens network `{network}` to no grant: `http.networks`");

@@ -7,6 +7,7 @@ use sluice_delivery::{Event, PageNo, Tally};
 use sluice_engine::TransformStage;
 use sluice_model::batch::{Batch, Rows};
 use sluice_model::fault::Fault;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{StageId, StreamName};
 use sluice_model::limits::DEAD_LETTER_RECORD_BYTES_MAX;
 use sluice_model::rejection::{Record, Rejection};
@@ -214,7 +215,7 @@ pub fn rejection(
     message: String,
 ) -> Rejection {
     let mut record = sluice_codec::record_json(&batch.origin.entered, batch.entered_row(row));
-    let truncated = record.len() > DEAD_LETTER_RECORD_BYTES_MAX;
+    let truncated = record.len() > Guard::LetterJson.limit(DEAD_LETTER_RECORD_BYTES_MAX);
     if truncated {
         record.truncate(record.floor_char_boundary(DEAD_LETTER_RECORD_BYTES_MAX));
     }
@@ -226,5 +227,45 @@ pub fn rejection(
         place: batch.place(row),
         record: Record::Json(record),
         truncated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_codec::{Document, DocumentFormat, Outcome, Target, decode};
+    use sluice_model::contract::Drift;
+    use sluice_model::ids::Role;
+    use sluice_model::schema::{Field, FieldType};
+
+    #[test]
+    fn a_dead_letter_is_cut() {
+        let text = format!("{{\"a\":\"{}\"}}", "å".repeat(DEAD_LETTER_RECORD_BYTES_MAX));
+        let schema = Schema::new(vec![Field::new("a", FieldType::Text, true)], vec![]);
+        let (stream, schema) = ("s".parse().unwrap(), Arc::new(schema.unwrap()));
+        let target = Target {
+            stream: &stream,
+            schema: &schema,
+            drift: Drift::Evolve,
+            batch_rows: 1,
+        };
+        let document = Document {
+            format: &DocumentFormat::Ndjson,
+            bytes: text.as_bytes(),
+            name: "file",
+            first_line: 1,
+        };
+        let Outcome::Decoded(decoded) = decode(&document, &target) else {
+            panic!("one record")
+        };
+        let stage = StageId {
+            role: Role::Transform,
+            index: 0,
+        };
+        let rejection = rejection(&decoded.batches[0], 0, stage, "no".into(), "no".into());
+        let Record::Json(record) = rejection.record else {
+            panic!("it was decoded")
+        };
+        assert!(rejection.truncated && record.len() <= DEAD_LETTER_RECORD_BYTES_MAX);
     }
 }

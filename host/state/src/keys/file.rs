@@ -3,6 +3,7 @@
 use super::KeyError;
 use super::kek::new_key;
 use crate::durable;
+use sluice_model::guards::Guard;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -36,7 +37,7 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
         _ => told(error.to_string().to_lowercase()),
     })?;
     let metadata = file.metadata().map_err(|error| told(error.to_string()))?;
-    if !metadata.is_file() {
+    if Guard::KeyFileRegular.bars(!metadata.is_file()) {
         return Err(told("not a regular file".to_owned()));
     }
     let me = rustix::process::geteuid().as_raw();
@@ -47,7 +48,7 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
     let mut text = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX as usize + 1));
     let read = file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut text);
     read.map_err(|error| told(error.to_string()))?;
-    if text.len() as u64 > KEY_FILE_BYTES_MAX {
+    if text.len() as u64 > Guard::KeyFileBytes.limit(KEY_FILE_BYTES_MAX) {
         return Err(told("it is too large to be a key".to_owned()));
     }
     Ok(text)
@@ -55,7 +56,8 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
 
 /// Follows no link in the last part of the path, and waits for no pipe.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut flags = rustix::fs::OFlags::NONBLOCK;
+    flags.set(rustix::fs::OFlags::NOFOLLOW, Guard::KeyFileLink.stands());
     OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
@@ -64,7 +66,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Whoever owns a file can change what it holds: that may be the host itself or the system's administrator.
 fn is_ours(owner: u32, me: u32) -> Result<(), String> {
-    if owner == me || owner == 0 {
+    if Guard::KeyFileOwner.holds(owner == me || owner == 0) {
         return Ok(());
     }
     Err(format!(
@@ -77,7 +79,7 @@ fn is_closed(mode: u32, others: Others) -> Result<(), String> {
         Others::None => 0o077,
         Others::Group => 0o037,
     };
-    if mode & barred == 0 {
+    if Guard::KeyFileMode.holds(mode & barred == 0) {
         return Ok(());
     }
     Err(format!("mode {:o} opens it to others", mode & 0o777))

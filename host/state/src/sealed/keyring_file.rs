@@ -14,6 +14,7 @@ use crate::keys::{Kek, KeyError, KeyId, aad};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use sluice_model::guards::Guard;
 use sluice_model::ports::StoreError;
 use std::io;
 use std::path::Path;
@@ -129,7 +130,7 @@ pub(super) fn read(path: &Path, keks: &[Kek], place: &str) -> Result<(Kek, Kept)
     let kek = keks.iter().find(|kek| kek.id() == kept.kek);
     let kek = kek.ok_or_else(|| KeyError::wrong(place, "the state", kept.kek, keks))?;
     let mark = BASE64.decode(mark).unwrap_or_default();
-    if !kek.has_marked(body.as_bytes(), &mark) {
+    if Guard::KeyringMark.bars(!kek.has_marked(body.as_bytes(), &mark)) {
         return Err(told("it was changed").into());
     }
     Ok((kek.clone(), kept))

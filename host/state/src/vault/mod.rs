@@ -15,6 +15,7 @@ use crate::keys::{Kek, KeyError, KeySource};
 use document::{Document, Entry};
 use file::Read;
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::limits::SECRET_BYTES_MAX;
 use sluice_model::secret::Secret;
@@ -291,7 +292,9 @@ impl Vault {
             (known, Some(_)) => {
                 let next = file::read(&self.path, &self.keks, &self.place)?;
                 if let Some(known) = known
-                    && (next.id != known.id || next.document.generation < known.document.generation)
+                    && Guard::VaultRollback.bars(
+                        next.id != known.id || next.document.generation < known.document.generation,
+                    )
                 {
                     return Err(told(
                         "an older vault was put in its place while this host runs",
@@ -374,7 +377,7 @@ fn entry<'a>(document: &'a mut Document, name: &SecretName) -> Result<&'a mut En
 
 fn is_secret(value: &Secret) -> Result<(), VaultError> {
     let bytes = value.expose().len() as u64;
-    (1..=SECRET_BYTES_MAX)
+    (1..=Guard::SecretBytes.limit(SECRET_BYTES_MAX))
         .contains(&bytes)
         .then_some(())
         .ok_or(VaultError::Size)

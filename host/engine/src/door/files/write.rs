@@ -3,6 +3,7 @@
 use super::{path, quoted, regular, told};
 use crate::bindings::imports::files::FileError;
 use cap_std::fs::{Dir, File, OpenOptions};
+use sluice_model::guards::Guard;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
@@ -106,7 +107,7 @@ fn itself_regular(dir: &Dir, path: &str) -> Result<(), FileError> {
     let kind = dir
         .symlink_metadata(path)
         .map_err(|error| told(path, &error))?;
-    if !kind.is_file() {
+    if Guard::FileNoLink.bars(!kind.is_file()) {
         return Err(FileError::Invalid(format!(
             "`{}` is not a regular file",
             quoted(path)

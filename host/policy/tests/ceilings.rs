@@ -1,0 +1,63 @@
+//! What nobody can wish for beyond: whatever a manifest says of memory and time, and a grant of a rate.
+
+use serde_json::json;
+use sluice_model::grant::Grant;
+use sluice_model::ids::{Role, StageId};
+use sluice_model::limits::{CALL_TIME_MAX, HTTP_RATE_REQUESTS_MAX, MEMORY_BYTES_MAX};
+use sluice_model::manifest::Manifest;
+use sluice_model::sizes::{ByteSize, Span};
+use sluice_policy::{Effective, NotGranted};
+use std::path::Path;
+use std::time::Duration;
+
+fn manifest() -> Manifest {
+    let text = "[plugin]\nname = \"acme/x\"\nversion = \"1.0.0\"\ninterface = \"sluice:plugin@0.1\"\ndescription = \"x\"\n";
+    Manifest::parse("manifest.toml", text).expect("a manifest")
+}
+
+fn build(manifest: &Manifest, more: &str) -> Result<Effective, Vec<NotGranted>> {
+    let text = format!(
+        "[grant]\nplugin = \"acme/x\"\nversion = \"1.0.0\"\npipeline = \"p\"\ndigest = \"sha256:{}\"\n{more}",
+        "0".repeat(64)
+    );
+    let grant = Grant::parse("grant.toml", &text).expect("a grant");
+    let stage = StageId {
+        role: Role::Source,
+        index: 0,
+    };
+    let pipeline = "p".parse().expect("a name");
+    Effective::build(
+        manifest,
+        &grant,
+        stage,
+        &json!({}),
+        &pipeline,
+        Path::new("/"),
+    )
+}
+
+/// A manifest's own reader refuses such a wish; this holds for one that came another way.
+#[test]
+fn no_wish_goes_beyond_the_ceilings() {
+    let mut manifest = manifest();
+    manifest.limits.memory = Some(ByteSize(4 * MEMORY_BYTES_MAX));
+    manifest.limits.call_time = Some(Span(Duration::from_hours(24)));
+    let effective = build(&manifest, "").expect("granted");
+    assert_eq!(effective.memory_bytes_max, MEMORY_BYTES_MAX);
+    assert_eq!(effective.call_time_max, CALL_TIME_MAX);
+}
+
+#[test]
+fn no_rate_is_larger_than_what_is_remembered() {
+    let with = |requests: u32| {
+        let rule =
+            "[[http]]\nhost = \"api.acme.example\"\nmethods = [\"GET\"]\npaths = [\"/**\"]\n";
+        build(
+            &manifest(),
+            &format!("{rule}rate = {{ requests = {requests}, per = \"1s\" }}\n"),
+        )
+    };
+    with(HTTP_RATE_REQUESTS_MAX).expect("as large as may be");
+    let wrong = with(HTTP_RATE_REQUESTS_MAX + 1).expect_err("larger");
+    assert!(wrong[0].refusal.reason.contains("from 1 to 10000"));
+}
