@@ -5,6 +5,7 @@ use crate::bindings::sink::{Plugin as World, wit};
 use crate::columns::lower;
 use crate::door::records::Handle;
 use crate::instance::Instance;
+use crate::pace::timeout;
 use sluice_model::batch::Batch;
 use sluice_model::checkpoint::{Commit, Mark};
 use sluice_model::fault::{Fault, FaultKind};
@@ -13,7 +14,6 @@ use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::time::timeout;
 use wasmtime::component::{Resource, ResourceAny, ResourceTableError};
 
 /// One row that a sink refuses.
