@@ -228,6 +228,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_table_that_grows_over_the_limit() {
+        let grows = |by| {
+            modules(&[&format!(
+                "(table 1 funcref) (func $f (drop (table.grow (ref.null func) (i32.const {by})))) (start $f)"
+            )])
+        };
+        start(&grows(99_999))
+            .await
+            .map(drop)
+            .expect("as large as may be");
+        refused(
+            &grows(100_000),
+            FaultKind::LimitExceeded,
+            "a table of 100001 entries",
+        )
+        .await;
+        refused(&grows(-2), FaultKind::LimitExceeded, "a table of ").await;
+    }
+
+    #[tokio::test]
     async fn a_component_that_never_starts_is_stopped() {
         let forever = modules(&["(func $f (loop $l (br $l))) (start $f)"]);
         refused(

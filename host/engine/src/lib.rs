@@ -26,6 +26,7 @@ mod instance;
 mod json;
 mod link;
 mod origin;
+mod pace;
 mod plugin;
 mod sink;
 mod source;

@@ -77,7 +77,7 @@ macro_rules! instantiate {
         let mut instance = Instance::new(&$plugin.engine, &$context);
         let time_max = instance.begin()?;
         let outcome =
-            tokio::time::timeout(time_max, pre.instantiate_async(&mut instance.store)).await;
+            crate::pace::timeout(time_max, pre.instantiate_async(&mut instance.store)).await;
         let world = instance.end("start", outcome)?;
         (instance, world)
     }};

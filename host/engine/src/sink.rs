@@ -5,6 +5,7 @@ use crate::bindings::sink::{Plugin as World, wit};
 use crate::columns::lower;
 use crate::door::records::Handle;
 use crate::instance::Instance;
+use crate::pace::timeout;
 use sluice_model::batch::Batch;
 use sluice_model::checkpoint::{Commit, Mark};
 use sluice_model::fault::{Fault, FaultKind};
@@ -14,7 +15,6 @@ use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::time::timeout;
 use wasmtime::component::{Resource, ResourceAny, ResourceTableError};
 
 /// One row that a sink refuses.
@@ -144,6 +144,10 @@ impl Sink {
             epoch: commit.epoch,
             sequence: commit.sequence,
         };
+        if mark.epoch.max(mark.sequence) > limits::MARK_MAX {
+            let lie = format!("the commit is {mark}, which no host has counted to");
+            return Err(self.instance.malformed("committed", lie));
+        }
         Ok(Some(Commit {
             mark,
             cursor: commit.cursor.into(),

@@ -4,6 +4,7 @@ use crate::answer;
 use crate::bindings::source::{Plugin as World, wit};
 use crate::columns::{Lie, lift};
 use crate::instance::Instance;
+use crate::pace::timeout;
 use arrow_array::RecordBatch;
 use sluice_codec::DocumentFormat;
 use sluice_model::batch::Change;
@@ -15,7 +16,6 @@ use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 use wasmtime::component::ResourceAny;
 
 /// One stream that a source can read.

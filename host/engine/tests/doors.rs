@@ -122,7 +122,7 @@ impl HttpDoor for Silent {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_has_so_many_requests_open() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut stage = Stage::new(Behaviour::RequestsOpen, dir.path());
+    let mut stage = Stage::new(Behaviour::RequestsUnanswered, dir.path());
     stage.http = Some(Arc::new(Silent));
     stage.time = "2s";
     let source = plugin().await.source(stage.context(Role::Source)).await;

@@ -31,6 +31,10 @@ pub const DOCUMENT_CELLS_MAX: usize = 32 << 20;
 /// A cursor. Stops a source from filling the state store through its checkpoints.
 pub const CURSOR_BYTES_MAX: usize = 64 << 10;
 
+/// The highest epoch or sequence that a sink may say it holds: a million units a second for 285 years. Stops a sink from
+/// claiming the last number there is, after which the host could not count on.
+pub const MARK_MAX: u64 = 1 << 53;
+
 /// Splits of one pipeline. Stops a source from opening an instance for each of a million names.
 pub const SPLITS_MAX: usize = 100_000;
 /// Streams a source may name. Stops a catalogue without end.

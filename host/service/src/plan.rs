@@ -10,6 +10,7 @@ use crate::signing::{Standing, Trusting};
 use crate::{policy, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
+use sluice_model::fault::Fault;
 use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
@@ -77,6 +78,14 @@ impl Stage {
     /// `sluice/map (transform 1)`: how messages name it.
     pub fn label(&self) -> String {
         label(&self.artifact.manifest, self.id)
+    }
+
+    /// A fault in one of its calls, told as its own: a plugin's words do not say whose they are.
+    pub fn told(&self, fault: Fault) -> Fault {
+        Fault {
+            message: format!("{}: {}", self.label(), fault.message),
+            ..fault
+        }
     }
 
     /// Whether records of this stream pass through it.

@@ -1,6 +1,7 @@
 //! Ratios against native code, in one run: records to work on, what a process cost, and rounds that put rivals side
 //! by side. Absolute figures are the machine's; only ratios of one run are compared with anything.
 
+mod beside;
 mod cost;
 mod decision;
 mod deployment;
@@ -14,6 +15,7 @@ mod rounds;
 mod same;
 mod start;
 
+pub use beside::beside;
 pub use cost::{Cost, measure};
 pub use decision::decision;
 pub use deployment::Host;

@@ -8,6 +8,7 @@ mod budgets;
 mod credentials;
 mod destinations;
 mod ground;
+mod hostile;
 mod identity;
 mod kept;
 mod nginx;

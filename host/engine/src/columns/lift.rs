@@ -28,7 +28,7 @@ pub(crate) fn schema(given: wit::Schema) -> Result<Schema, Lie> {
         .into_iter()
         .map(field)
         .collect::<Result<Vec<_>, _>>()?;
-    Schema::new(fields, given.key).map_err(|error| Lie::new(error.to_string()))
+    Schema::new(fields, given.key).map_err(|error| Lie::of_names(&error))
 }
 
 /// A field the guest speaks of.
@@ -76,7 +76,7 @@ pub(crate) fn columns(
         fields.push(field);
         arrays.push(array);
     }
-    let schema = Schema::new(fields, Vec::new()).map_err(|error| Lie::new(error.to_string()))?;
+    let schema = Schema::new(fields, Vec::new()).map_err(|error| Lie::of_names(&error))?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let data = RecordBatch::try_new_with_options(Arc::clone(schema.arrow()), arrays, &options)
         .map_err(|error| Lie::new(error.to_string()))?;

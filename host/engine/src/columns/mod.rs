@@ -19,6 +19,11 @@ impl Lie {
         Self(what.into())
     }
 
+    /// Another's words, with the guest's names in them.
+    fn of_names(what: &impl fmt::Display) -> Self {
+        Self(shown(&what.to_string(), limits::FAULT_BYTES_MAX))
+    }
+
     /// About one column, whose name is the guest's.
     fn column(name: &str, what: impl fmt::Display) -> Self {
         Self(format!(

@@ -1,5 +1,6 @@
 //! Requests: every one goes to the stage's door, which decides, dials and sends. No other sender is compiled in.
 
+use crate::answer;
 use crate::plugin::Context;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -49,12 +50,12 @@ impl Sender {
         let uri = request.uri();
         let refusal = Refusal {
             capability: "http",
-            asked: format!(
+            asked: answer::quoted(&format!(
                 "{} {}{}",
                 request.method(),
                 uri.authority().map_or("", |a| a.as_str()),
                 uri.path()
-            ),
+            )),
             reason: format!(
                 "`{}` has no network as a {}",
                 self.effective.plugin, self.effective.stage.role

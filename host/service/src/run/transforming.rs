@@ -95,7 +95,8 @@ impl Transforming {
                 continue;
             }
             let open = self.open(instances, at, &batch).await?;
-            let applied = open.stage.apply(&batch).await?;
+            let applied = open.stage.apply(&batch).await;
+            let applied = applied.map_err(|fault| transform.told(fault))?;
             for refused in applied.rejected {
                 fate.reject(
                     &batch,
@@ -120,8 +121,9 @@ impl Transforming {
         if instances.get(&key).is_none_or(|open| {
             !Arc::ptr_eq(&open.input, &batch.schema) && open.input != batch.schema
         }) {
-            let mut stage = self.stages.transform(at).await?;
-            stage.open(&batch.schema).await?;
+            let told = |fault| self.stages.plan.transforms[at].told(fault);
+            let mut stage = self.stages.transform(at).await.map_err(told)?;
+            stage.open(&batch.schema).await.map_err(told)?;
             instances.insert(
                 key.clone(),
                 Open {
