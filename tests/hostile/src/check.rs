@@ -365,6 +365,7 @@ fn open_many() -> Result<(), Fault> {
         let request = OutgoingRequest::new(Fields::new());
         let _ = request.set_scheme(Some(&Scheme::Https));
         let _ = request.set_authority(Some("evil.example"));
+        let _ = request.set_path_with_query(Some("/"));
         let answer = handle(request, None);
         answers.push(answer.map_err(|error| Fault::Broken(format!("{error:?}")))?);
     }
