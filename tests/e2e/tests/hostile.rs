@@ -59,7 +59,7 @@ idempotent = true
 
 [limits]
 memory = "64MiB"
-call_time = "1s"
+call_time = "600ms"
 
 [config]
 schema = "config.schema.json"
@@ -425,6 +425,25 @@ fn a_secret_is_found_in_every_form_it_is_hidden_in() {
         assert!(canary::within(form, &forms).contains(name), "{name}");
     }
     assert!(canary::within(b"nothing of the kind, however long it is", &forms).is_empty());
+}
+
+/// A plugin is a file of the deployment: naming one elsewhere asks nobody.
+#[test]
+fn a_plugin_is_not_fetched() {
+    let host = deployment();
+    let (address, dialled) = proxy();
+    for plugin in [
+        &format!("{address}/hostile.wasm"),
+        "oci://127.0.0.1/acme/hostile",
+    ] {
+        let text = pipeline(Behaviour::Honest, "fetched", 1).replace("hostile.wasm", plugin);
+        host.write("bad.toml", text);
+        for command in ["check", "run"] {
+            let answer = run(&host, &[command, "bad.toml"], &address, "warn");
+            assert_eq!(answer.code, Some(2), "{answer:#?}");
+        }
+    }
+    assert_eq!(dialled.load(Ordering::SeqCst), 0);
 }
 
 /// What the host promises of cursors: the last one it was given is where the next run begins, and nothing is lost.
