@@ -651,7 +651,7 @@ fn heard(stage: &Stage) {
             }
         }
         Behaviour::ReadUndeclared | Behaviour::ColumnStorm => {
-            assert_eq!(capability, Some("data.reads"))
+            assert_eq!(capability, Some("data.reads"));
         }
         Behaviour::WriteUndeclared
         | Behaviour::DropUndeclared

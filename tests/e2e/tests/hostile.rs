@@ -216,6 +216,19 @@ fn is_harmless(behaviour: Behaviour) -> bool {
     )
 }
 
+/// How faults begin.
+const WORDS: [&str; 9] = [
+    "timed out: ",
+    "limit exceeded: ",
+    "trapped: ",
+    "malformed: ",
+    "broken: ",
+    "denied: ",
+    "misconfigured: ",
+    "transient: ",
+    "drift: ",
+];
+
 /// A fault's word, and the plugin with its stage behind it: in one line.
 fn names_plugin_and_stage(said: &str, role: Plays) -> bool {
     let stage = match role {
@@ -223,17 +236,6 @@ fn names_plugin_and_stage(said: &str, role: Plays) -> bool {
         Plays::Transform => "acme/hostile (transform 1): ",
         Plays::Sink => "acme/hostile (sink 1): ",
     };
-    const WORDS: [&str; 9] = [
-        "timed out: ",
-        "limit exceeded: ",
-        "trapped: ",
-        "malformed: ",
-        "broken: ",
-        "denied: ",
-        "misconfigured: ",
-        "transient: ",
-        "drift: ",
-    ];
     said.lines()
         .filter(|line| line.contains(stage) && WORDS.iter().any(|word| line.contains(word)))
         .count()
