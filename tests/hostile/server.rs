@@ -78,7 +78,7 @@ fn one(mut stream: &TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
         "/v1/endless" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
             loop {
-                stream.write_all(&[b'a'; 64 << 10]).ok()?;
+                stream.write_all(&[b'a'; 8 << 10]).ok()?;
             }
         }
         "/v1/headers" => {
@@ -117,10 +117,11 @@ pub fn spellings(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
             c => json.push(c),
         }
     }
-    let units: String = secret
+    let units = secret
         .encode_utf16()
         .map(|unit| format!("\\u{unit:04x}"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
     let form: String = secret
         .chars()
@@ -194,9 +195,10 @@ fn base64(bytes: &[u8]) -> String {
             number << 8 | usize::from(group.get(at).copied().unwrap_or(0))
         });
         for at in 0..4 {
-            text.push(match at <= group.len() {
-                true => char::from(LETTERS[number >> (18 - 6 * at) & 63]),
-                false => '=',
+            text.push(if at <= group.len() {
+                char::from(LETTERS[number >> (18 - 6 * at) & 63])
+            } else {
+                '='
             });
         }
     }

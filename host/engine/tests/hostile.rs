@@ -487,6 +487,20 @@ async fn every_behaviour_is_contained() {
     assert_eq!(secret.expect("nothing was removed outside"), "secret");
 }
 
+/// A kept instance is called for as long as its pipeline runs: no call is charged for those before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_has_all_of_its_time() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = Stage::new(Behaviour::Honest, dir.path());
+    stage.time = "300ms";
+    let source = plugin().await.source(stage.context(Role::Source)).await;
+    let mut source = source.expect("an instance");
+    for _ in 0..3 {
+        source.check().await.expect("long before its time is over");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 fn through_the_door(behaviour: Behaviour) -> bool {
     matches!(
         behaviour,

@@ -59,7 +59,7 @@ idempotent = true
 
 [limits]
 memory = "64MiB"
-call_time = "1s"
+call_time = "600ms"
 
 [config]
 schema = "config.schema.json"
@@ -216,6 +216,19 @@ fn is_harmless(behaviour: Behaviour) -> bool {
     )
 }
 
+/// How faults begin.
+const WORDS: [&str; 9] = [
+    "timed out: ",
+    "limit exceeded: ",
+    "trapped: ",
+    "malformed: ",
+    "broken: ",
+    "denied: ",
+    "misconfigured: ",
+    "transient: ",
+    "drift: ",
+];
+
 /// A fault's word, and the plugin with its stage behind it: in one line.
 fn names_plugin_and_stage(said: &str, role: Plays) -> bool {
     let stage = match role {
@@ -223,17 +236,6 @@ fn names_plugin_and_stage(said: &str, role: Plays) -> bool {
         Plays::Transform => "acme/hostile (transform 1): ",
         Plays::Sink => "acme/hostile (sink 1): ",
     };
-    const WORDS: [&str; 9] = [
-        "timed out: ",
-        "limit exceeded: ",
-        "trapped: ",
-        "malformed: ",
-        "broken: ",
-        "denied: ",
-        "misconfigured: ",
-        "transient: ",
-        "drift: ",
-    ];
     said.lines()
         .filter(|line| line.contains(stage) && WORDS.iter().any(|word| line.contains(word)))
         .count()
@@ -425,6 +427,25 @@ fn a_secret_is_found_in_every_form_it_is_hidden_in() {
         assert!(canary::within(form, &forms).contains(name), "{name}");
     }
     assert!(canary::within(b"nothing of the kind, however long it is", &forms).is_empty());
+}
+
+/// A plugin is a file of the deployment: naming one elsewhere asks nobody.
+#[test]
+fn a_plugin_is_not_fetched() {
+    let host = deployment();
+    let (address, dialled) = proxy();
+    for plugin in [
+        &format!("{address}/hostile.wasm"),
+        "oci://127.0.0.1/acme/hostile",
+    ] {
+        let text = pipeline(Behaviour::Honest, "fetched", 1).replace("hostile.wasm", plugin);
+        host.write("bad.toml", text);
+        for command in ["check", "run"] {
+            let answer = run(&host, &[command, "bad.toml"], &address, "warn");
+            assert_eq!(answer.code, Some(2), "{answer:#?}");
+        }
+    }
+    assert_eq!(dialled.load(Ordering::SeqCst), 0);
 }
 
 /// What the host promises of cursors: the last one it was given is where the next run begins, and nothing is lost.

@@ -444,7 +444,8 @@ behaviours! {
         /// Rejects a row that does not exist.
         SinkRejectRow = "sink-reject-row",
         /// Says that it holds the commit of another pipeline.
-        CommitStranger = "commit-stranger",    /// Says that it holds a commit from the end of all counting.
+        CommitStranger = "commit-stranger",
+        /// Says that it holds a commit from the end of all counting.
         CommitAhead = "commit-ahead",
         /// Says that it holds a commit with a cursor larger than any may be.
         CommitHuge = "commit-huge",

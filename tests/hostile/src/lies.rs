@@ -7,7 +7,11 @@ const GIBIBYTE: usize = 1 << 30;
 const OUTSIDE: usize = 0xffff_fff0;
 
 /// A list that says it has a gibibyte, from somewhere in its memory on. Never to be dropped.
-#[allow(unsafe_code, reason = "a lie about a length")]
+#[allow(
+    unsafe_code,
+    clippy::same_length_and_capacity,
+    reason = "a lie about a length"
+)]
 pub fn gibibyte<T>() -> Vec<T> {
     let count = GIBIBYTE / size_of::<T>();
     let start = std::ptr::NonNull::<u64>::dangling().cast::<T>().as_ptr();

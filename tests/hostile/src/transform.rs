@@ -34,7 +34,6 @@ impl GuestTransformer for Lying {
         let mut output = self.input.clone();
         let more = match self.behaviour {
             Behaviour::OutputDiffers | Behaviour::Honest | Behaviour::PutMany => FieldType::Int64,
-            Behaviour::PutOffsets => FieldType::Text,
             Behaviour::OutputMany => {
                 let field = output.fields[0].clone();
                 let named = |number: u32| Field {
@@ -54,7 +53,7 @@ impl GuestTransformer for Lying {
                 }
                 return output;
             }
-            Behaviour::OutputKind => FieldType::Text,
+            Behaviour::OutputKind | Behaviour::PutOffsets => FieldType::Text,
             _ => return output,
         };
         output.fields.push(Field {

@@ -380,7 +380,10 @@ fn echo(granted: &str) -> String {
         match Try::to(granted, &format!("/v1/echo/{spelling}")).send() {
             Outcome::Answered(404, _) => break,
             Outcome::Answered(status, bytes) => {
-                heard.push_str(&format!("{status}:{} ", String::from_utf8_lossy(&bytes)));
+                heard.push_str(&status.to_string());
+                heard.push(':');
+                heard.push_str(&String::from_utf8_lossy(&bytes));
+                heard.push(' ');
             }
             Outcome::Denied(text) if text.contains("the answer repeats secret") => {
                 heard.push_str("scrubbed ");
@@ -388,7 +391,10 @@ fn echo(granted: &str) -> String {
             Outcome::Failed(text) if text.contains("the answer repeats secret") => {
                 heard.push_str("scrubbed ");
             }
-            other => heard.push_str(&format!("{} ", word(other))),
+            other => {
+                heard.push_str(&word(other));
+                heard.push(' ');
+            }
         }
     }
     heard.trim_end().to_owned()

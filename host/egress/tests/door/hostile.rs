@@ -3,6 +3,7 @@
 use crate::ground::{Ground, Names, Vault, get};
 use crate::server::{Reply, Server, ok};
 use sluice_model::ports::HttpError;
+use std::fmt::Write as _;
 
 #[path = "../../../../tests/hostile/server.rs"]
 mod spelled;
@@ -72,7 +73,7 @@ async fn a_server_that_hides_a_secret_on_purpose_hands_it_on() {
 async fn a_hundred_thousand_headers_are_not_read() {
     let mut head = "HTTP/1.1 200 OK\r\n".to_owned();
     for number in 0..100_000 {
-        head.push_str(&format!("x-{number}: 1\r\n"));
+        write!(head, "x-{number}: 1\r\n").expect("memory");
     }
     head.push_str("content-length: 0\r\n\r\n");
     let server = Server::start(move |_| Reply::Keep(head.clone().into_bytes())).await;
