@@ -13,7 +13,7 @@ use sluice_model::grant::Grant;
 use sluice_model::ids::{PipelineName, Role, StageId, StreamName};
 use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal};
 use sluice_model::schema::{Field, FieldType, Schema};
-use sluice_policy::Effective;
+use sluice_policy::{Effective, Own};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -126,6 +126,8 @@ pub struct Stage {
     pub out: PathBuf,
     pub http: Option<Arc<dyn HttpDoor>>,
     pub recorder: Arc<Recorder>,
+    /// What the host keeps for itself.
+    pub own: Own,
 }
 
 impl Stage {
@@ -138,6 +140,7 @@ impl Stage {
             out: dir.join("out"),
             http: None,
             recorder: Arc::default(),
+            own: Own::default(),
         }
     }
 
@@ -192,7 +195,11 @@ impl Stage {
             &self.dir,
         );
         Context {
-            effective: Arc::new(effective.expect("all is granted")),
+            effective: Arc::new(
+                effective
+                    .expect("all is granted")
+                    .apart_from(Arc::new(self.own.clone())),
+            ),
             config: text,
             http: self.http.clone(),
             observer: Arc::clone(&self.recorder) as _,
