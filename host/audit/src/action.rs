@@ -58,11 +58,13 @@ actions! {
     GrantRevoked = "grant.revoked",
     /// A grant's file is not as a run last saw it.
     GrantChanged = "grant.changed",
+    /// `sluice.toml` is not as a run last saw it.
+    DeploymentChanged = "deployment.changed",
     /// The policy is not as a run last saw it.
     PolicyChanged = "policy.changed",
     /// A secret was given its first value.
     SecretSet = "secret.set",
-    /// A secret was given another value.
+    /// A secret was given another value: by somebody, or by the host for an authorization server.
     SecretRotated = "secret.rotated",
     /// A secret was removed.
     SecretRemoved = "secret.removed",
@@ -76,12 +78,8 @@ actions! {
     StateRestored = "state.restored",
     /// Where a pipeline is was forgotten.
     CheckpointReset = "checkpoint.reset",
-    /// Dead letters were written to a file.
+    /// Dead letters were written out, readable.
     DlqExported = "dlq.exported",
-    /// Dead letters were thrown away.
-    DlqDiscarded = "dlq.discarded",
-    /// Dead letters were sent again.
-    DlqRedriven = "dlq.redriven",
     /// A plugin asked for what it may not have.
     Refused = "refused",
     /// A plugin used what it may.
@@ -204,5 +202,23 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Action::ALL.len());
+    }
+
+    /// Whoever reads a trail finds each word in the manual's table, and no other.
+    #[test]
+    fn the_manual_names_every_action() {
+        let manual = include_str!("../../../docs/auditing.md");
+        let table = manual.split_once("| action | when |").unwrap().1;
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let mut told: Vec<&str> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
+            .map(|word| word.trim().trim_matches('`'))
+            .collect();
+        let mut words: Vec<&str> = Action::ALL.iter().map(|action| action.word()).collect();
+        (told.sort_unstable(), words.sort_unstable());
+        assert_eq!(told, words);
     }
 }

@@ -83,6 +83,12 @@ pub enum Finding {
         /// The file.
         file: u32,
     },
+    /// The second place holds nothing.
+    #[error("the copy `{dir}` is not there, or is empty")]
+    MissingCopy {
+        /// Where it should be.
+        dir: String,
+    },
     /// The state store is older than the trail.
     #[error(
         "the state store is at commit {store}, and the trail has seen {trail}: the store was rolled back"
@@ -139,7 +145,9 @@ struct Known {
 pub fn verify(folder: &Folder, trust: &Trust) -> Result<Verdict, AuditError> {
     // What grows last is read first: a host may be writing.
     let copied = match &trust.copy {
-        Some(dir) => copies(&Folder::new(dir))?,
+        Some(dir) => copies(&Folder::new(dir))?.ok_or_else(|| Finding::MissingCopy {
+            dir: dir.display().to_string(),
+        })?,
         None => Vec::new(),
     };
     let wanted = wanted_key(folder, trust)?;
@@ -254,10 +262,15 @@ fn known(folder: &Folder, trust: &Trust) -> Result<Vec<Known>, AuditError> {
     }
 }
 
-fn copies(copy: &Folder) -> Result<Vec<(u32, Vec<u8>)>, AuditError> {
+/// Its files; none where there is not one.
+fn copies(copy: &Folder) -> Result<Option<Vec<(u32, Vec<u8>)>>, AuditError> {
     let numbers = copy.segments()?;
-    numbers
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    let files: Result<_, AuditError> = numbers
         .into_iter()
         .map(|number| Ok((number, contents(&copy.segment(number))?)))
-        .collect()
+        .collect();
+    files.map(Some)
 }

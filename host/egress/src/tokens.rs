@@ -46,7 +46,7 @@ pub(crate) struct Token {
 struct Slot {
     token: Option<Token>,
     /// A rotated refresh token that could not be stored yet, and the value that it takes the place of.
-    unstored: Option<(Mark, Secret)>,
+    unstored: Option<(Secret, Secret)>,
 }
 
 /// See the module.
@@ -169,7 +169,7 @@ impl Tokens {
             && old != new
         {
             let next = client.with_refresh_token(new);
-            slot.unstored = Some((mark(&[value.expose()]), next.clone()));
+            slot.unstored = Some((value.clone(), next.clone()));
             if Guard::TokenStored.stands() {
                 self.settle(name, &mut slot).await?;
             }
@@ -198,11 +198,8 @@ impl Tokens {
         let Some((old, next)) = slot.unstored.take() else {
             return Ok(());
         };
-        if mark(&[self.value(name).await?.expose()]) != old {
-            return Ok(());
-        }
-        let stored = self.keyring.replace(name, next.clone()).await;
-        stored.map_err(|error| {
+        let stored = self.keyring.replace(name, old.clone(), next.clone()).await;
+        stored.map(drop).map_err(|error| {
             slot.unstored = Some((old, next));
             self.line.denied(Refusal {
                 capability: "secret",

@@ -532,6 +532,22 @@ fn chosen() -> impl Iterator<Item = &'static Behaviour> {
     })
 }
 
+/// Granted or not: a link that was put there after the run was planned leads nowhere either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_with_the_hosts_own_files_is_not_opened() {
+    let dir = tempfile::tempdir().expect("a directory");
+    furnish(dir.path());
+    let mut stage = Stage::new(Behaviour::PathEscape, dir.path());
+    let apart = dir.path().join("apart");
+    std::fs::rename(&stage.dir, &apart).expect("moves");
+    std::os::unix::fs::symlink(&apart, &stage.dir).expect("a link");
+    let place = apart.canonicalize().expect("a path").join("grants");
+    stage.own.add("grants", place, true);
+    let fault = play(plugin().await, &stage).await.expect_err("refused");
+    assert_eq!(fault.kind, FaultKind::Denied, "{fault}");
+    assert!(fault.to_string().contains("it holds `grants`"), "{fault}");
+}
+
 fn judged(behaviour: Behaviour, outcome: &Result<(), Fault>) -> Result<(), String> {
     match (expected(behaviour), outcome) {
         (Expected::Harmless, Ok(())) => Ok(()),

@@ -190,8 +190,9 @@ pub struct SecretError {
 pub trait Secrets: Send + Sync {
     /// Its value as it is now; none where nothing is named for it.
     fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretError>;
-    /// Puts a new value in its place, durable when this returns: what an authorization server has rotated.
-    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError>;
+    /// Puts a new value in the place of this one, durable when this returns: what an authorization server has rotated.
+    /// No, where it has another value by now: somebody's newer one is never lost to it.
+    fn replace(&self, name: &SecretName, old: &Secret, value: Secret) -> Result<bool, SecretError>;
 }
 
 /// Values that were read once and stay as they are.
@@ -200,7 +201,7 @@ impl<S: BuildHasher + Send + Sync> Secrets for HashMap<SecretName, Secret, S> {
         Ok(HashMap::get(self, name).cloned())
     }
 
-    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, _: &Secret, _: Secret) -> Result<bool, SecretError> {
         Err(SecretError {
             name: name.clone(),
             reason: "its provider cannot be written to".to_owned(),

@@ -16,6 +16,7 @@ use crate::budget::{self, Budget, Spent};
 use crate::columns::Columns;
 use crate::headers;
 use crate::organisation::{Bound, Forbidden, Organisation};
+use crate::own::Own;
 use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
@@ -68,6 +69,8 @@ pub struct Effective {
     granted_data: Reach,
     base: PathBuf,
     policy: Arc<Organisation>,
+    /// What no directory may touch.
+    own: Arc<Own>,
     /// The policy's classes that it may see a column of.
     bounds: Vec<Bound>,
     wished: Wished,
@@ -174,6 +177,7 @@ impl Effective {
             allowances,
             base: base.to_owned(),
             policy: Arc::default(),
+            own: Arc::default(),
             bounds: Vec::new(),
             wished: Wished::of(manifest, grant),
         };
@@ -213,6 +217,20 @@ impl Effective {
         } else {
             Err(forbidden)
         }
+    }
+
+    /// Keeps it out of what is the host's own.
+    #[must_use]
+    pub fn apart_from(mut self, own: Arc<Own>) -> Self {
+        self.own = own;
+        self
+    }
+
+    /// The directories that it asks for and is granted, as the deployment has them.
+    pub fn open_dirs(&self) -> impl Iterator<Item = &Path> {
+        let granted = |(path, mode): &&(PathBuf, DirMode)| covers(&self.granted_dirs, path, *mode);
+        let asked = self.asked_dirs.iter().filter(granted);
+        asked.map(|(path, _)| path.as_path())
     }
 
     /// The columns the manifest asks to read, with its settings filled in; `*` is every one. What of them is granted
@@ -273,6 +291,12 @@ impl Effective {
         let ruled = self.policy.may_open(&self.base, &path);
         ruled.map_err(|no| no.refusal("dir", refuse::bounded(dir)))?;
         Ok(path)
+    }
+
+    /// May it have the directory that it asked for as `dir`, which is at `path` once every link is followed? For
+    /// whoever opens it: [`Self::may_open`] knows names only.
+    pub fn may_have(&self, dir: &str, path: &Path) -> Result<(), Refusal> {
+        self.own.may_open(dir, path)
     }
 
     /// May it send this request? Where several entries of the manifest fit, the first one's secret is attached.

@@ -201,7 +201,7 @@ pub fn verify(
         Err(Error::Host(message)) if is_locked(&message, deployment) => (None, true),
         Err(error) => return Err(error),
     };
-    let copy = copy_dir(deployment).filter(|dir| dir.is_dir());
+    let copy = copy_dir(deployment);
     let read = |file: &PathBuf| -> Result<(String, Vec<u8>), Error> {
         let bytes = std::fs::read(file)
             .map_err(|error| FileError::new(shown(file), crate::deployment::plain(&error)))?;

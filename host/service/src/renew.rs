@@ -113,7 +113,7 @@ pub(crate) fn keep_asked(deployment: &Deployment, artifact: &Artifact) -> Result
     let file = asked_file(deployment, artifact.digest);
     let folder = file.parent().expect("it stands in a folder");
     std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&file, &artifact.manifest_text))
+        .and_then(|()| crate::durable::replace(&file, artifact.manifest_text.as_bytes()))
         .map_err(|error| FileError::new(shown(&file), plain(&error)))
 }
 
@@ -297,6 +297,7 @@ reads = ["a", "b"] # not the names
     fn what_people_wrote_stays() {
         let old = Filed {
             path: PathBuf::new(),
+            digest: Digest::of(b""),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", OLD).unwrap(),
         };
@@ -339,6 +340,7 @@ reads = ["a", "b"] # not the names
             + &OLD[..OLD.find("# only").unwrap()];
         let old = Filed {
             path: PathBuf::new(),
+            digest: Digest::of(b""),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", &text).unwrap(),
         };

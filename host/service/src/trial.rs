@@ -158,9 +158,7 @@ pub fn write(record: &Record, file: &Path) -> Result<(), Error> {
 }
 
 fn put(file: &Path, text: &str) -> Result<(), Error> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".new");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, file));
+    let written = crate::durable::replace(file, text.as_bytes());
     written.map_err(|error| FileError::new(shown(file), plain(&error)).into())
 }
 
@@ -223,7 +221,6 @@ fn one(
     let text = toml::to_string(&grant).expect("a grant is plain data, which TOML holds");
     let same = grant == filed.grant;
     if replace && !same {
-        let before = Digest::of(read(&filed.path)?.as_bytes());
         let about = &grant.grant;
         let act = Action::GrantWritten
             .with("file", named(deployment, &filed.path))
@@ -231,7 +228,7 @@ fn one(
             .with("plugin", format!("{} {}", about.plugin, about.version))
             .with("digest", about.digest)
             .with("grant-digest", Digest::of(text.as_bytes()))
-            .with("before", before)
+            .with("before", filed.digest)
             .with("learnt", true);
         Audit::open(deployment)?.act(act)?;
         put(&filed.path, &text)?;

@@ -18,7 +18,7 @@ use sluice_model::manifest::Manifest;
 use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
 use sluice_model::schema::{Field, FieldType, Schema};
 use sluice_model::secret::Secret;
-use sluice_policy::Effective;
+use sluice_policy::{Effective, Own};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -160,6 +160,8 @@ pub struct Stage {
     /// Where a real door leads: to this port of this machine, which `api.example` is then the name of.
     pub port: Option<u16>,
     pub recorder: Arc<Recorder>,
+    /// What the host keeps for itself.
+    pub own: Own,
 }
 
 impl Stage {
@@ -173,6 +175,7 @@ impl Stage {
             http: None,
             port: None,
             recorder: Arc::default(),
+            own: Own::default(),
         }
     }
 
@@ -235,7 +238,8 @@ impl Stage {
             &pipeline,
             &self.dir,
         );
-        let effective = Arc::new(effective.expect("all is granted"));
+        let effective = effective.expect("all is granted");
+        let effective = Arc::new(effective.apart_from(Arc::new(self.own.clone())));
         let http = self.port.map(|_| self.door(&effective));
         Context {
             effective,

@@ -61,7 +61,7 @@ impl Secrets for Folder {
         })
     }
 
-    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, _: &Secret, _: Secret) -> Result<bool, SecretError> {
         Err(cannot_be_written(name, "a file"))
     }
 }
@@ -203,7 +203,8 @@ mod tests {
         }
         std::fs::write(&file, "in its place").unwrap();
         assert_eq!(said(&folder, "token").unwrap(), b"in its place");
-        let error = folder.replace(&"token".parse().unwrap(), Secret::new(vec![1]));
+        let old = Secret::new(vec![0]);
+        let error = folder.replace(&"token".parse().unwrap(), &old, Secret::new(vec![1]));
         assert!(
             error
                 .unwrap_err()

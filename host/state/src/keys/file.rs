@@ -1,7 +1,7 @@
 //! A key in a file: read only where nobody else can have read or changed it, made only where none is.
 
-use super::KeyError;
-use super::kek::new_key;
+use super::kek::{Kek, new_key};
+use super::{KeyError, KeyId};
 use crate::durable;
 use sluice_model::guards::Guard;
 use std::fs::{File, OpenOptions};
@@ -105,14 +105,31 @@ pub fn next_key_file(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Ends a rotation: what was the next key of this file is its key.
-pub fn promote_key_file(path: &Path) -> Result<(), KeyError> {
+/// Where the key of this file stays once another has taken its place: copies of what it sealed need it.
+fn old_key_file(path: &Path, id: KeyId) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{id}.old"));
+    name.into()
+}
+
+/// Ends a rotation: what was the next key of this file is its key. Gives where the one before is kept.
+pub fn promote_key_file(path: &Path) -> Result<PathBuf, KeyError> {
     let told = |error: io::Error| {
         let place = format!("key file `{}`", path.display());
         KeyError::new(place, error.to_string().to_lowercase())
     };
+    let place = format!("key file `{}`", path.display());
+    let old =
+        Kek::parse(&read(path, Others::None)?).map_err(|reason| KeyError::new(place, reason))?;
+    let kept = old_key_file(path, old.id());
+    match std::fs::hard_link(path, &kept) {
+        // A crash came after this the last time.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        linked => linked.map_err(told)?,
+    }
     std::fs::rename(next_key_file(path), path).map_err(told)?;
-    durable::sync_folder(path).map_err(told)
+    durable::sync_folder(path).map_err(told)?;
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -150,6 +167,26 @@ mod tests {
         mode(0o600);
         fs::write(&path, vec![b'a'; 5_000]).expect("writes");
         refused(Others::None, "too large");
+    }
+
+    #[test]
+    fn the_key_before_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        make_key_file(&path).expect("makes");
+        make_key_file(&next_key_file(&path)).expect("makes");
+        let (old, next) = (fs::read(&path), fs::read(next_key_file(&path)));
+        let (old, next) = (old.expect("reads"), next.expect("reads"));
+        let kept = promote_key_file(&path).expect("promotes");
+        assert_eq!(fs::read(&path).expect("reads"), next);
+        assert_eq!(*read(&kept, Others::None).expect("closed as it was"), old);
+        let id = Kek::parse(&old).map(|kek| kek.id().to_string());
+        let id = id.unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            kept.ends_with(format!("key.{id}.old")),
+            "{}",
+            kept.display()
+        );
     }
 
     #[test]

@@ -134,6 +134,16 @@ impl Keyring {
         &self.kept
     }
 
+    /// Keeps that the store was opened as a sealed one.
+    pub fn store_is_sealed(&mut self) -> Result<(), StoreError> {
+        if self.kept.is_sealed {
+            return Ok(());
+        }
+        let mut next = self.kept.clone();
+        next.is_sealed = true;
+        self.replace(next)
+    }
+
     fn active(&self, of: For) -> Option<&Record> {
         let mut keys = self.kept.keys.iter();
         keys.find(|record| record.status == Status::Active && record.of() == of)

@@ -88,6 +88,9 @@ pub(crate) struct Kept {
     pub kek: KeyId,
     pub keys: Vec<Record>,
     pub shredded: Vec<Shredded>,
+    /// Whether the store was opened as a sealed one. From then on one that is not sealed is not it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sealed: bool,
 }
 
 impl Kept {
@@ -97,6 +100,7 @@ impl Kept {
             kek,
             keys: Vec::new(),
             shredded: Vec::new(),
+            is_sealed: false,
         }
     }
 }
