@@ -33,12 +33,15 @@ impl fmt::Display for Breach {
     }
 }
 
-/// The lines of a file before its unit tests: those may print, wait and read files.
+/// The lines of a file before its unit tests: those may print, wait and read files. Tests in a file of their own, named
+/// among the other modules, end nothing.
 pub(crate) fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let next = text.lines().skip(1).chain([""]);
     let lines = text
         .lines()
-        .take_while(|line| line.trim() != "#[cfg(test)]");
-    lines.enumerate().map(|(at, line)| (at + 1, line))
+        .zip(next)
+        .take_while(|(line, next)| line.trim() != "#[cfg(test)]" || next.ends_with(';'));
+    lines.enumerate().map(|(at, (line, _))| (at + 1, line))
 }
 
 /// Names that a file may not use. Comments may speak of them.
