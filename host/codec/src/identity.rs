@@ -13,6 +13,7 @@ use crate::encode::json::write_value;
 use crate::encode::{Cells, Values};
 use sha2::{Digest as _, Sha256};
 use sluice_model::batch::{Batch, Change};
+use sluice_model::guards::Guard;
 
 /// Bytes of one identity: SHA-256, cut off. 128 bits leave two records in 2^64 to meet.
 pub const ROW_ID_BYTES: usize = 16;
@@ -40,7 +41,9 @@ pub fn row_ids(batch: &Batch, row_key: &RowKey) -> Vec<u8> {
     let mut stream = Sha256::new();
     part(&mut stream, DOMAIN);
     // First, and the hash is cut off: nobody continues it.
-    part(&mut stream, row_key);
+    if Guard::RowKeyed.stands() {
+        part(&mut stream, row_key);
+    }
     part(&mut stream, batch.stream.as_str().as_bytes());
     let mut value = Vec::new();
     let mut ids = Vec::with_capacity(batch.rows() * ROW_ID_BYTES);

@@ -144,7 +144,7 @@ impl Sink {
             epoch: commit.epoch,
             sequence: commit.sequence,
         };
-        if mark.epoch.max(mark.sequence) > limits::MARK_MAX {
+        if mark.epoch.max(mark.sequence) > Guard::CommitMark.limit(limits::MARK_MAX) {
             let lie = format!("the commit is {mark}, which no host has counted to");
             return Err(self.instance.malformed("committed", lie));
         }

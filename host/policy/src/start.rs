@@ -69,7 +69,7 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
     let tcp = asked
         .tcp
         .iter()
-        .filter(|ask| !effective.touches_tcp(ask))
+        .filter(|ask| Guard::StartTcp.bars(!effective.touches_tcp(ask)))
         .map(|ask| tcp(file, ask));
     let dirs = asked
         .dirs

@@ -7,6 +7,7 @@ use crate::target::{self, TargetError};
 use serde_json::Value;
 use sluice_model::grant::ipnet_text::Network;
 use sluice_model::grant::{self, Grant};
+use sluice_model::guards::Guard;
 use sluice_model::ids::Role;
 use sluice_model::limits::TCP_BYTES_MAX;
 use sluice_model::manifest::{Port, Tcp};
@@ -50,7 +51,8 @@ pub(crate) struct TcpRule {
 
 impl TcpRule {
     pub(crate) fn permits(&self, endpoint: &Endpoint) -> bool {
-        self.port == endpoint.port && self.host.matches(&endpoint.host)
+        Guard::TcpPort.holds(self.port == endpoint.port)
+            && Guard::TcpHost.holds(self.host.matches(&endpoint.host))
     }
 
     /// Whether some connection could be meant by both.
@@ -125,7 +127,7 @@ pub(crate) fn asks(entry: &Tcp, config: &Value) -> Result<Vec<TcpAsk>, String> {
     for value in expand(&entry.host, config).map_err(|error| error.to_string())? {
         let (host, own) = destination(entry, &value)?;
         let ports = match (own, &entry.port) {
-            (Some(own), Some(Port::Number(asked))) if own != *asked => {
+            (Some(own), Some(Port::Number(asked))) if Guard::TcpSettingPort.bars(own != *asked) => {
                 return Err(format!(
                     "the setting gives the port `{own}`, the manifest asks for `{asked}` only"
                 ));
@@ -165,7 +167,8 @@ fn destination(entry: &Tcp, value: &str) -> Result<(HostPattern, Option<u16>), S
     if !is_template(&entry.host) {
         return Ok((pattern.map_err(|error| error.to_string())?, None));
     }
-    if value.matches('*').count() > entry.host.matches('*').count() {
+    let widens = value.matches('*').count() > entry.host.matches('*').count();
+    if Guard::TcpSettingWildcard.bars(widens) {
         return Err("a setting cannot hold a `*`".to_owned());
     }
     if let Ok(pattern) = pattern {
@@ -201,9 +204,9 @@ fn allowance(at: usize, entry: &grant::Tcp, base: &Path) -> Result<TcpAllowance,
     if entry.port == 0 {
         return Err(TargetError::Port.to_string());
     }
-    let capped = |size: Option<sluice_model::sizes::ByteSize>| {
-        size.map_or(TCP_BYTES_MAX, |size| size.0.min(TCP_BYTES_MAX))
-    };
+    let most = Guard::TcpBytesMost.limit(TCP_BYTES_MAX);
+    let capped =
+        |size: Option<sluice_model::sizes::ByteSize>| size.map_or(most, |size| size.0.min(most));
     Ok(TcpAllowance {
         rule: TcpRule {
             host,

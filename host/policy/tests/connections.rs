@@ -419,6 +419,27 @@ fn a_connection_needs_both_files() {
 }
 
 #[test]
+fn a_connection_that_the_grant_does_not_touch_keeps_the_stage_from_starting() {
+    let (head, rest) = GRANT.split_once("[[tcp]]").expect("entries");
+    let (_, secrets) = rest.split_once("[[secret]]").expect("secrets");
+    let check = |allowed: &str, expected: &[&str]| {
+        let grant = format!("{head}{allowed}\n[[secret]]{secrets}");
+        let missing = build(MANIFEST, &grant, Role::Source, &config()).err();
+        let missing = missing.unwrap_or_default();
+        let asked: Vec<&str> = missing.iter().map(|one| &*one.refusal.asked).collect();
+        assert_eq!(asked, expected, "{allowed}");
+    };
+    let entry = |host: &str, port: u16| format!("[[tcp]]\nhost = \"{host}\"\nport = {port}\n");
+    let (all, address) = (entry("*.acme.example", 5432), entry("10.9.9.9", 5432));
+    check(&format!("{all}{address}"), &[]);
+    check(&all, &["10.9.9.9:5432"]);
+    check(
+        &format!("{}{address}", entry("*.acme.example", 5433)),
+        &["db.acme.example:5432", "*.replica.acme.example:5432"],
+    );
+}
+
+#[test]
 fn the_first_entry_that_fits_sets_the_terms() {
     let effective = source();
     let terms = |host: &str| effective.may_connect(host, 5432).expect("permitted").terms;

@@ -14,6 +14,7 @@ pub use settings::TcpSettings;
 
 use crate::resolve::{self, Resolver};
 use async_trait::async_trait;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{Observer, Refusal, Security, TcpConnection, TcpDoor, TcpError};
 use sluice_policy::{Connecting, Effective};
 use spent::Spent;
@@ -66,7 +67,11 @@ impl NetDoor {
         settings: TcpSettings,
     ) -> Self {
         Self {
-            open: Arc::new(Semaphore::new(settings.connections_max)),
+            open: Arc::new(Semaphore::new(
+                Guard::TcpOpen
+                    .limit(settings.connections_max)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
             line: Arc::new(Line {
                 trust: Trust::new(&settings.roots),
                 spent: Spent::default(),
@@ -87,10 +92,12 @@ impl NetDoor {
             to: connecting.endpoint.to_string(),
             reason: error.to_string(),
         })?;
-        self.line
-            .effective
-            .may_reach(connecting, &addresses)
-            .map_err(|refusal| self.line.denied(refusal))?;
+        if Guard::TcpAddressChecked.stands() {
+            self.line
+                .effective
+                .may_reach(connecting, &addresses)
+                .map_err(|refusal| self.line.denied(refusal))?;
+        }
         Ok(addresses)
     }
 }
@@ -119,8 +126,8 @@ impl TcpDoor for NetDoor {
             TcpError::Limit(format!("{most} connections are open: let go of one first"))
         })?;
         let addresses = self.addresses(&connecting).await?;
-        let deadline = Instant::now() + line.settings.connect_time_max;
-        let within = line.settings.connect_time_max;
+        let within = Guard::TcpConnectTime.limit(line.settings.connect_time_max);
+        let deadline = Instant::now() + within;
         let stream = dial::open(&connecting.endpoint, &addresses, deadline, within).await?;
         let stream = match security {
             Security::Plain => Stream::Plain(stream),

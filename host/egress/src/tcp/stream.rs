@@ -5,6 +5,7 @@ use super::Line;
 use super::meter::Meter;
 use super::trust;
 use async_trait::async_trait;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{TCP_READ_BYTES_MAX, TCP_WRITE_BYTES_MAX};
 use sluice_model::ports::{TcpConnection, TcpError};
 use sluice_policy::{Carried, Connecting};
@@ -130,7 +131,7 @@ impl Connection {
 
     fn may_write(&self) -> Result<(), TcpError> {
         self.check_open()?;
-        if self.is_ended {
+        if Guard::TcpEnded.bars(self.is_ended) {
             return Err(TcpError::Invalid(
                 "nothing can be written after `shutdown`".to_owned(),
             ));
@@ -143,15 +144,15 @@ impl Connection {
 impl TcpConnection for Connection {
     async fn read(&mut self, bytes_max: usize, wait: Duration) -> Result<Vec<u8>, TcpError> {
         self.check_open()?;
-        if bytes_max == 0 {
+        if Guard::TcpReadSome.bars(bytes_max == 0) {
             let reason = "a read of no bytes cannot be told from the end of the connection";
             return Err(TcpError::Invalid(reason.to_owned()));
         }
-        let bytes_max = bytes_max.min(TCP_READ_BYTES_MAX);
+        let bytes_max = bytes_max.min(Guard::TcpReadBytes.limit(TCP_READ_BYTES_MAX));
         if self.buffer.len() < bytes_max {
             self.buffer.resize(bytes_max, 0);
         }
-        let wait = wait.min(self.line.settings.read_time_max);
+        let wait = wait.min(Guard::TcpReadTime.limit(self.line.settings.read_time_max));
         let read = self.stream.read(&mut self.buffer[..bytes_max]);
         // Cancelled by the timeout, it has taken nothing: both kinds of stream keep what they have.
         let Ok(read) = timeout(wait, read).await else {
@@ -171,7 +172,7 @@ impl TcpConnection for Connection {
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), TcpError> {
         self.may_write()?;
-        if bytes.len() > TCP_WRITE_BYTES_MAX {
+        if bytes.len() > Guard::TcpWriteBytes.limit(TCP_WRITE_BYTES_MAX) {
             return Err(TcpError::Limit(format!(
                 "one write holds {TCP_WRITE_BYTES_MAX} bytes at most, not {}",
                 bytes.len()
@@ -184,7 +185,7 @@ impl TcpConnection for Connection {
         // Told before it is known how much arrives: a write that fails, or is cancelled, may have sent all of it.
         self.meter.sent(bytes.len() as u64);
         let mut stream = self.take("a write was not finished");
-        let within = self.line.settings.write_time_max;
+        let within = Guard::TcpWriteTime.limit(self.line.settings.write_time_max);
         match timeout(within, stream.write(bytes)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(trust::failed(&self.to, &error)),
@@ -196,7 +197,7 @@ impl TcpConnection for Connection {
 
     async fn upgrade(&mut self, server_name: &str) -> Result<(), TcpError> {
         self.may_write()?;
-        if matches!(self.stream, Stream::Tls(..)) {
+        if Guard::TcpUpgradeOnce.bars(matches!(self.stream, Stream::Tls(..))) {
             let reason = "the connection has tls already";
             return Err(TcpError::Invalid(reason.to_owned()));
         }
@@ -216,7 +217,7 @@ impl TcpConnection for Connection {
     async fn shutdown(&mut self) -> Result<(), TcpError> {
         self.may_write()?;
         let mut stream = self.take("its end was not finished");
-        let within = self.line.settings.write_time_max;
+        let within = Guard::TcpWriteTime.limit(self.line.settings.write_time_max);
         match timeout(within, stream.shutdown()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(trust::failed(&self.to, &error)),

@@ -6,6 +6,7 @@ use super::stream::Stream;
 use crate::identity::read_authority;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use sluice_model::guards::Guard;
 use sluice_model::ports::TcpError;
 use sluice_policy::host::Host;
 use sluice_policy::{Connecting, Endpoint};
@@ -50,7 +51,7 @@ impl Trust {
     }
 
     async fn connector(&self, ca: Option<&Arc<Path>>) -> Result<TlsConnector, String> {
-        let Some(ca) = ca else {
+        let Some(ca) = ca.filter(|_| Guard::TcpAuthority.stands()) else {
             return Ok(self.public.clone());
         };
         let known = self
@@ -96,6 +97,7 @@ impl Handshake<'_> {
         };
         let name = server_name(&named.host).map_err(refused)?;
         let connector = trust.connector(ca).await.map_err(refused)?;
+        let within = Guard::TcpHandshakeTime.limit(within);
         match timeout(within, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates();

@@ -85,6 +85,35 @@ async fn the_hosts_own_patience_is_the_longest() {
 }
 
 #[tokio::test]
+async fn a_host_that_never_answers_is_given_up() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("a port");
+    let listener = socket.listen(1).expect("it listens");
+    let address = listener.local_addr().expect("an address");
+    // The system answers for a few that nobody accepts, and then no more.
+    let answers = || tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address));
+    let mut waiting = Vec::new();
+    while let Ok(answered) = answers().await {
+        waiting.push(answered.expect("a connection"));
+        assert!(waiting.len() < 100, "its queue never fills up");
+    }
+    let settings = TcpSettings {
+        connect_time_max: Duration::from_millis(50),
+        ..TcpSettings::default()
+    };
+    let (door, _) = Ground {
+        settings,
+        ..Ground::default()
+    }
+    .door(address.port());
+    let (kind, text) = told(plain(&door, "db.acme.example", address.port()).await);
+    assert_eq!(kind, "timeout", "{text}");
+    assert!(text.ends_with("did not answer within 50ms"), "{text}");
+}
+
+#[tokio::test]
 async fn a_server_that_ends_is_an_end_and_one_that_breaks_off_is_not() {
     let ends = Server::start(|mut stream: TcpStream| async move {
         let _ = stream.write_all(b"bye").await;

@@ -3,6 +3,7 @@
 
 use crate::bindings::imports::net::{self as wit, NetError, Security};
 use crate::guest::Guest;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{TCP_CONNECTIONS_MAX, TCP_READ_TIME_MAX};
 use sluice_model::ports::{self, Refusal, TcpConnection, TcpDoor, TcpError};
 use std::sync::Arc;
@@ -29,7 +30,11 @@ impl Dialer {
     pub(crate) fn new(door: Option<Arc<dyn TcpDoor>>) -> Self {
         Self {
             door,
-            open: Arc::new(Semaphore::new(TCP_CONNECTIONS_MAX)),
+            open: Arc::new(Semaphore::new(
+                Guard::TcpInstance
+                    .limit(TCP_CONNECTIONS_MAX)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 }
@@ -119,9 +124,8 @@ impl wit::HostConnection for Guest {
     ) -> Answer<Vec<u8>> {
         let connection = &mut self.table.get_mut(&handle)?.connection;
         let wait = wait_ms.map_or(TCP_READ_TIME_MAX, |ms| Duration::from_millis(ms.into()));
-        let read = connection
-            .read(max as usize, wait.min(TCP_READ_TIME_MAX))
-            .await;
+        let wait = wait.min(Guard::TcpWait.limit(TCP_READ_TIME_MAX));
+        let read = connection.read(max as usize, wait).await;
         Ok(read.map_err(|error| told(&error)))
     }
 

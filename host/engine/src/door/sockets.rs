@@ -5,6 +5,7 @@
 //! Invariant: no call here reaches the system (test: `every_behaviour_is_contained`, of `Sockets`).
 
 use crate::guest::Guest;
+use sluice_model::guards::Guard;
 use sluice_policy::no_sockets;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, IpAddress, ResolveAddressStream};
@@ -17,9 +18,15 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 /// Links all of it, refusing.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    tcp_create_socket::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
-    udp_create_socket::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
-    ip_name_lookup::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
+    if Guard::Sockets.stands() {
+        tcp_create_socket::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
+        udp_create_socket::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
+        ip_name_lookup::add_to_linker::<_, Refusing>(linker, Sockets::of)?;
+    } else {
+        tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    }
     // What the context of the instance does not allow either, and what needs a socket.
     let options = network::LinkOptions::default();
     network::add_to_linker::<_, WasiSockets>(linker, &options, Guest::sockets)?;

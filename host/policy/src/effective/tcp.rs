@@ -4,6 +4,7 @@ use super::Effective;
 use crate::address;
 use crate::refuse;
 use crate::tcp::{Carried, Connecting, Endpoint, TcpAsk, TcpRule};
+use sluice_model::guards::Guard;
 use sluice_model::ports::{Refusal, Security};
 use std::net::IpAddr;
 
@@ -12,12 +13,15 @@ impl Effective {
     pub fn may_connect(&self, host: &str, port: u16) -> Result<Connecting, Refusal> {
         let endpoint = Endpoint::parse(host, port)
             .map_err(|error| refuse::endpoint(host, port, error.to_string()))?;
-        if !self.tcp_asks.iter().any(|ask| ask.rule.permits(&endpoint)) {
+        let is_asked = self.tcp_asks.iter().any(|ask| ask.rule.permits(&endpoint));
+        if Guard::TcpAsked.bars(!is_asked) {
             let rules: Vec<&TcpRule> = self.tcp_asks.iter().map(|ask| &ask.rule).collect();
             return Err(refuse::tcp(self.manifest(), &rules, &endpoint));
         }
         let mut allowances = self.tcp_allowances.iter();
-        let Some(allowance) = allowances.find(|allowance| allowance.rule.permits(&endpoint)) else {
+        let fits = allowances.find(|allowance| allowance.rule.permits(&endpoint));
+        let any = || self.tcp_allowances.first();
+        let Some(allowance) = fits.or_else(|| any().filter(|_| !Guard::TcpGranted.stands())) else {
             let rules = self.tcp_allowances.iter().map(|allowance| &allowance.rule);
             let rules: Vec<&TcpRule> = rules.collect();
             return Err(refuse::tcp(self.grant(), &rules, &endpoint));
@@ -44,7 +48,11 @@ impl Effective {
     /// May these addresses, all that the connection's host resolved to, be dialled? One bad one refuses them all, as
     /// for requests.
     pub fn may_reach(&self, connecting: &Connecting, addresses: &[IpAddr]) -> Result<(), Refusal> {
-        addresses
+        let checked = match addresses {
+            [first, ..] if !Guard::TcpEveryAddress.stands() => std::slice::from_ref(first),
+            all => all,
+        };
+        checked
             .iter()
             .try_for_each(|address| address::check(*address, &connecting.terms.networks))
             .map_err(|barred| refuse::reach(self.grant(), &connecting.endpoint, &barred))?;
@@ -60,18 +68,34 @@ impl Effective {
         connecting: &Connecting,
         server_name: &str,
     ) -> Result<Endpoint, Refusal> {
-        self.may_connect(server_name, connecting.endpoint.port)
+        let port = connecting.endpoint.port;
+        if !Guard::TcpName.stands()
+            && let Ok(named) = Endpoint::parse(server_name, port)
+        {
+            return Ok(named);
+        }
+        self.may_connect(server_name, port)
             .map(|named| named.endpoint)
     }
 
     /// May the connections of this one's entry have carried so much?
     pub fn may_carry(&self, connecting: &Connecting, carried: Carried) -> Result<(), Refusal> {
         let terms = &connecting.terms;
-        for (key, bytes, bytes_max) in [
-            ("bytes_out_max", carried.bytes_out, terms.bytes_out_max),
-            ("bytes_in_max", carried.bytes_in, terms.bytes_in_max),
+        for (key, bytes, bytes_max, guard) in [
+            (
+                "bytes_out_max",
+                carried.bytes_out,
+                terms.bytes_out_max,
+                Guard::TcpBytesOut,
+            ),
+            (
+                "bytes_in_max",
+                carried.bytes_in,
+                terms.bytes_in_max,
+                Guard::TcpBytesIn,
+            ),
         ] {
-            if bytes > bytes_max {
+            if guard.bars(bytes > bytes_max) {
                 return Err(refuse::carried(self.grant(), connecting, key, bytes_max));
             }
         }

@@ -142,12 +142,12 @@ impl Organisation {
     /// May a connection begin in the clear? What it becomes later is the plugin's word, which is not taken.
     pub(crate) fn may_begin_plain(&self) -> Result<(), No> {
         match &self.no_plain {
-            Some(key) => Err(self.no(
+            Some(key) if Guard::PolicyPlainTcp.stands() => Err(self.no(
                 key.line,
                 "the policy allows no connection that begins in the clear: `http.plain`".to_owned(),
                 "plain = true",
             )),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

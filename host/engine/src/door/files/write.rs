@@ -79,7 +79,7 @@ pub(super) fn create(dir: &Dir, path: &str) -> Result<File, FileError> {
 /// can make a hard link; who may write to the directory without the host can.
 fn itself_alone(file: &File, path: &str) -> Result<(), FileError> {
     let names = file.metadata().map_err(|error| told(path, &error))?.nlink();
-    if names > 1 {
+    if Guard::FileAlone.bars(names > 1) {
         return Err(FileError::Invalid(format!(
             "`{}` is a hard link: it stands elsewhere too",
             quoted(path)
