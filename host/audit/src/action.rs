@@ -218,7 +218,8 @@ mod tests {
             .map(|word| word.trim().trim_matches('`'))
             .collect();
         let mut words: Vec<&str> = Action::ALL.iter().map(|action| action.word()).collect();
-        (told.sort_unstable(), words.sort_unstable());
+        told.sort_unstable();
+        words.sort_unstable();
         assert_eq!(told, words);
     }
 }

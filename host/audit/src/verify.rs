@@ -145,9 +145,7 @@ struct Known {
 pub fn verify(folder: &Folder, trust: &Trust) -> Result<Verdict, AuditError> {
     // What grows last is read first: a host may be writing.
     let copied = match &trust.copy {
-        Some(dir) => copies(&Folder::new(dir))?.ok_or_else(|| Finding::MissingCopy {
-            dir: dir.display().to_string(),
-        })?,
+        Some(dir) => copies(&Folder::new(dir))?,
         None => Vec::new(),
     };
     let wanted = wanted_key(folder, trust)?;
@@ -262,15 +260,14 @@ fn known(folder: &Folder, trust: &Trust) -> Result<Vec<Known>, AuditError> {
     }
 }
 
-/// Its files; none where there is not one.
-fn copies(copy: &Folder) -> Result<Option<Vec<(u32, Vec<u8>)>>, AuditError> {
+fn copies(copy: &Folder) -> Result<Vec<(u32, Vec<u8>)>, AuditError> {
     let numbers = copy.segments()?;
     if numbers.is_empty() {
-        return Ok(None);
+        let dir = copy.path().display().to_string();
+        return Err(Finding::MissingCopy { dir }.into());
     }
-    let files: Result<_, AuditError> = numbers
+    numbers
         .into_iter()
         .map(|number| Ok((number, contents(&copy.segment(number))?)))
-        .collect();
-    files.map(Some)
+        .collect()
 }

@@ -48,11 +48,10 @@ impl From<VaultError> for Error {
                     "`sluice secret rotate {name}` gives it a new value"
                 ))
                 .into(),
-            VaultError::Changed(_) => told(message).into(),
             VaultError::NoEarlier(_) => told(message)
                 .hint("the one before is kept for as long as `--keep` said when it was rotated")
                 .into(),
-            VaultError::Size => told(message).into(),
+            VaultError::Size | VaultError::Changed(_) => told(message).into(),
         }
     }
 }

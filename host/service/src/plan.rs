@@ -178,7 +178,7 @@ impl Maker {
             let refused = self.refused;
             return Err(Unmade {
                 problems: self.problems,
-                refused: (!refused.is_empty()).then_some((self.deployment, refused)),
+                refused: (!refused.is_empty()).then(|| Box::new((self.deployment, refused))),
             });
         }
         let mut stages = stages.into_iter().flatten();

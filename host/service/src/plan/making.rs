@@ -19,8 +19,8 @@ pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
 /// The same, to be run: a plugin that is not let in is an entry of the audit trail.
 pub fn make_to_run(file: &Path) -> Result<Plan, crate::Error> {
     made(file).map_err(|unmade| {
-        if let Some((deployment, acts)) = unmade.refused
-            && let Err(error) = Audit::open(&deployment).and_then(|audit| audit.acts(&acts))
+        if let Some((deployment, acts)) = unmade.refused.as_deref()
+            && let Err(error) = Audit::open(deployment).and_then(|audit| audit.acts(acts))
         {
             tracing::error!(%error, "a plugin is refused, and the audit trail cannot say so");
         }
@@ -31,7 +31,7 @@ pub fn make_to_run(file: &Path) -> Result<Plan, crate::Error> {
 /// Why there is no plan, and whose plugins were not let in.
 pub(super) struct Unmade {
     pub problems: Vec<FileError>,
-    pub refused: Option<(Deployment, Vec<Act>)>,
+    pub refused: Option<Box<(Deployment, Vec<Act>)>>,
 }
 
 impl From<Vec<FileError>> for Unmade {
