@@ -12,7 +12,6 @@ use crate::{own, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
-use sluice_model::fault::Fault;
 use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
@@ -23,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod faults;
 mod guarantee;
 mod making;
 mod told;
@@ -87,14 +87,6 @@ impl Stage {
     /// `sluice/map (transform 1)`: how messages name it.
     pub fn label(&self) -> String {
         label(&self.artifact.manifest, self.id)
-    }
-
-    /// A fault in one of its calls, told as its own: a plugin's words do not say whose they are.
-    pub fn told(&self, fault: Fault) -> Fault {
-        Fault {
-            message: format!("{}: {}", self.label(), fault.message),
-            ..fault
-        }
     }
 
     /// Whether records of this stream pass through it.
