@@ -155,6 +155,7 @@ mod tests {
         check("// std::fs is not used\n", &[]);
         check("use mystd::fs; use std::fsx; MyInstant::now();\n", &[]);
         check("fn a() {}\n#[cfg(test)]\nmod tests { use std::fs; }\n", &[]);
+        check("#[cfg(test)]\nmod tests;\nuse std::fs;\n", &["f.rs:3"]);
     }
 
     #[test]
