@@ -125,6 +125,23 @@ fn every_guard_has_its_test() {
     assert!(missing.is_empty(), "tests that are not there: {missing:#?}");
 }
 
+/// A behaviour that is not there would be tried by nobody, and every test of it green.
+#[test]
+fn every_behaviour_of_a_guard_is_there() {
+    let (table, behaviours) = (
+        text("docs/guards.md"),
+        text("tests/hostile/src/behaviour.rs"),
+    );
+    let lines = table.lines().filter(|line| line.starts_with("| `"));
+    let named: Vec<&str> = lines
+        .filter_map(|line| line.split_once("` with `")?.1.split('`').next())
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    let is_there = |word: &str| behaviours.contains(&format!(" = \"{word}\","));
+    let missing: Vec<_> = named.into_iter().filter(|word| !is_there(word)).collect();
+    assert!(missing.is_empty(), "{missing:?} do not exist");
+}
+
 /// The switch is in debug builds alone.
 #[test]
 fn a_release_has_no_switch() {
