@@ -67,6 +67,8 @@ behaviours! {
     HttpEager = "http-eager",
     /// Sets headers without end.
     HeaderFlood = "header-flood",
+    /// Sets one header that is larger than all of them may be.
+    HeaderHuge = "header-huge",
     /// Sends requests and never waits for an answer.
     RequestsOpen = "requests-open",
     /// Says what went wrong in control characters, at length.

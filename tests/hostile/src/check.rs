@@ -65,6 +65,10 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             listed.read("fifo", 0, 10).map_err(told)?;
         }
         Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
+        Behaviour::HeaderHuge => {
+            let fields = wasip2::http::types::Fields::new();
+            let _ = fields.append("x-huge", &[b'x'; 100_000]);
+        }
         Behaviour::RequestsOpen => open_many()?,
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
