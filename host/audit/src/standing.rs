@@ -212,3 +212,60 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::follows;
+    use crate::{Actor, Folder, Options, Trail, each};
+
+    /// A trail of several files: each entry with its file and line.
+    fn honest() -> Vec<(u32, u64, Entry)> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            segment_bytes: 1_000,
+            ..Options::default()
+        };
+        let trail = Trail::open(dir.path(), options).unwrap();
+        for _ in 0..10 {
+            let _ = trail.act(&Actor::host(), Action::SecretSet).unwrap();
+        }
+        let (mut file, mut line, mut found) = (1, 0, Vec::new());
+        each(&Folder::new(dir.path()), |entry| {
+            if entry.action == Action::AuditSegment.word() {
+                (file, line) = (file + 1, 0);
+            }
+            line += 1;
+            found.push((file, line, entry.clone()));
+        })
+        .unwrap();
+        found
+    }
+
+    /// What is told of this entry, forged and with a hash that is right, after those before it.
+    fn told(at: usize, forge: impl FnOnce(&mut Entry)) -> String {
+        let mut entries = honest();
+        let mut standing = Standing::default();
+        for (file, line, entry) in &entries[..at] {
+            follows(&mut standing, *file, *line, entry).unwrap();
+        }
+        let (file, line, entry) = &mut entries[at];
+        forge(entry);
+        entry.hash = entry.hashed();
+        follows(&mut standing, *file, *line, entry).map_or_else(|told| told, |()| "taken".into())
+    }
+
+    #[test]
+    fn each_link_of_the_chain_holds_by_itself() {
+        let entries = honest();
+        let head = entries.iter().position(|(file, ..)| *file == 2).unwrap();
+        assert_eq!(told(3, |_| ()), "taken");
+        assert!(told(3, |entry| entry.seq = 9).contains("it has number 9"));
+        assert!(told(3, |entry| entry.prev = Hash::NONE).contains("does not follow"));
+        assert_eq!(told(head, |_| ()), "taken");
+        let other = |entry: &mut Entry| {
+            let _ = entry.fields.insert("commit".into(), "7".into());
+        };
+        assert!(told(head, other).contains("of the files before it is not so"));
+    }
+}

@@ -46,7 +46,7 @@ impl Head {
             .auth
             .as_ref()
             .is_some_and(|auth| headers::is_sent(&auth.place));
-        if Guard::EncodingPlain.bars(is_searched) || !headers.contains_key(ACCEPT_ENCODING) {
+        if Guard::EncodingAsked.bars(is_searched) || !headers.contains_key(ACCEPT_ENCODING) {
             headers.insert(ACCEPT_ENCODING, plain);
         }
         headers

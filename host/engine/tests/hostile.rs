@@ -89,7 +89,7 @@ fn expected(behaviour: Behaviour) -> Expected {
             Denied,
             &["`POST evil.example/collect` refused", "has no network"],
         ),
-        B::HeaderFlood => fault(
+        B::HeaderFlood | B::HeaderHuge => fault(
             LimitExceeded,
             &["set more or larger headers than a request may have"],
         ),

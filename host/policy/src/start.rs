@@ -74,7 +74,7 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
     let dirs = asked
         .dirs
         .iter()
-        .filter(|asked| Guard::StartDirs.bars(!effective.covers(asked)))
+        .filter(|asked| Guard::DirGranted.bars(!effective.covers(asked)))
         .map(|asked| dir(file, asked));
     let secrets = asked
         .secrets

@@ -1,18 +1,20 @@
-//! What nobody can wish for beyond: whatever a manifest says of memory and time, and a grant of a rate.
+//! What nobody can wish for, though both files say it: memory and time beyond the ceilings, a rate beyond what is
+//! remembered, a directory whose name shows as another.
 
 use serde_json::json;
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::limits::{CALL_TIME_MAX, HTTP_RATE_REQUESTS_MAX, MEMORY_BYTES_MAX};
-use sluice_model::manifest::Manifest;
+use sluice_model::manifest::{DirMode, Manifest};
 use sluice_model::sizes::{ByteSize, Span};
 use sluice_policy::{Effective, NotGranted};
 use std::path::Path;
 use std::time::Duration;
 
+const MANIFEST: &str = "[plugin]\nname = \"acme/x\"\nversion = \"1.0.0\"\ninterface = \"sluice:plugin@0.1\"\ndescription = \"x\"\n";
+
 fn manifest() -> Manifest {
-    let text = "[plugin]\nname = \"acme/x\"\nversion = \"1.0.0\"\ninterface = \"sluice:plugin@0.1\"\ndescription = \"x\"\n";
-    Manifest::parse("manifest.toml", text).expect("a manifest")
+    Manifest::parse("manifest.toml", MANIFEST).expect("a manifest")
 }
 
 fn build(manifest: &Manifest, more: &str) -> Result<Effective, Vec<NotGranted>> {
@@ -60,4 +62,14 @@ fn no_rate_is_larger_than_what_is_remembered() {
     with(HTTP_RATE_REQUESTS_MAX).expect("as large as may be");
     let wrong = with(HTTP_RATE_REQUESTS_MAX + 1).expect_err("larger");
     assert!(wrong[0].refusal.reason.contains("from 1 to 10000"));
+}
+
+#[test]
+fn a_name_with_control_characters_opens_nothing() {
+    let dir = "[[dir]]\npath = \"in\\u0007\"\nmode = \"read\"\n";
+    let text = format!("{MANIFEST}{dir}reason = \"x\"\n");
+    let manifest = Manifest::parse("manifest.toml", &text).expect("a manifest");
+    let effective = build(&manifest, dir).expect("granted");
+    let refused = effective.may_open("in\u{7}", DirMode::Read);
+    assert_eq!(refused.expect_err("its name").asked, "in\\u{7}");
 }

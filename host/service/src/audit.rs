@@ -271,6 +271,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_store_that_went_back_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = Deployment {
+            base: folder.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::default(),
+        };
+        let audit = Audit::open(&deployment).unwrap();
+        audit.act(Act::from(Action::SecretSet).at(7)).unwrap();
+        audit.hold_store(7).unwrap();
+        let told = audit.hold_store(6).unwrap_err().to_string();
+        assert!(told.contains("the store was rolled back"), "{told}");
+    }
+
+    #[test]
     fn an_act_that_cannot_be_written_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let deployment = Deployment {

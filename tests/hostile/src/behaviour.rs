@@ -84,6 +84,8 @@ behaviours! {
         HttpEager = "http-eager",
         /// Sets headers without end.
         HeaderFlood = "header-flood",
+        /// Sets one header that is larger than all of them may be.
+        HeaderHuge = "header-huge",
         /// Sends requests without a door and never waits for an answer.
         RequestsUnanswered = "requests-unanswered",
         /// Says what went wrong in control characters, at length.

@@ -67,6 +67,10 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
         }
         Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
         Behaviour::RequestsUnanswered => open_many()?,
+        Behaviour::HeaderHuge => {
+            let fields = wasip2::http::types::Fields::new();
+            let _ = fields.append("x-huge", &[b'x'; 100_000]);
+        }
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
             for number in 0..100_000 {
