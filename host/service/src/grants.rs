@@ -466,10 +466,8 @@ pub fn revoke(
 fn secrets(pipeline: &Pipeline) -> Vec<&SecretName> {
     let transforms = pipeline.transform.iter().map(|stage| &stage.secrets);
     let sinks = pipeline.sink.iter().map(|stage| &stage.secrets);
-    let all = [&pipeline.source.secrets]
-        .into_iter()
-        .chain(transforms)
-        .chain(sinks);
+    let source = std::iter::once(&pipeline.source.secrets);
+    let all = source.chain(transforms).chain(sinks);
     all.flat_map(|secrets| secrets.keys()).collect()
 }
 

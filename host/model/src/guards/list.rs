@@ -293,6 +293,7 @@ guards! {
     FileRegular: "a FIFO, whose reader waits for ever, or a device",
     FileNoLink: "a link moved or removed in place of a file",
     FileAlone: "a hard link: a file that stands outside too, and would be emptied there",
+    OwnFiles: "a granted directory that holds the host's keys, its grants or its compiled plugins",
     DirDepth: "a tree without end",
     DirEntries: "a directory of a million names",
     DirReadBytes: "a file read whole into memory",
