@@ -103,7 +103,7 @@ fn a_line_without_end_is_not_read() {
     let file = fs::OpenOptions::new()
         .append(true)
         .open(last_file(dir.path()));
-    file.unwrap().write_all(&[b'x'; 200_000]).unwrap();
+    file.unwrap().write_all(&vec![b'x'; 200_000]).unwrap();
     let error = verify(&Folder::new(dir.path()), &Trust::default()).unwrap_err();
     assert!(error.to_string().contains("the line has no end"), "{error}");
 }

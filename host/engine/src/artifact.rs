@@ -206,7 +206,7 @@ impl<'a> Found<'a> {
                 Payload::Version { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,
                 payload if Guard::ManifestOutermost.holds(depth == 1) => {
-                    found.take(file, payload)?
+                    found.take(file, payload)?;
                 }
                 _ => {}
             }

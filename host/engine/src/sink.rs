@@ -237,10 +237,10 @@ impl Sink {
     fn take_back(&mut self, handles: Vec<u32>) {
         let table = &mut self.instance.store.data_mut().table;
         for handle in handles {
-            if let Ok(kept) = table.get_mut(&Resource::<Handle>::new_borrow(handle)) {
-                if Guard::BatchClosed.stands() {
-                    kept.close();
-                }
+            if let Ok(kept) = table.get_mut(&Resource::<Handle>::new_borrow(handle))
+                && Guard::BatchClosed.stands()
+            {
+                kept.close();
             }
         }
         table.set_max_capacity(Guard::Handles.limit(limits::HANDLES_MAX));

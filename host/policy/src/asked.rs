@@ -245,7 +245,7 @@ pub(crate) fn allowances(
                     "http",
                     &entry.host,
                     "in the grant: two entries for this host differ in `ca`".to_owned(),
-                ))
+                ));
             }
             Ok(allowance) => allowances.push(allowance),
             Err(reason) => wrong.push(malformed(

@@ -67,7 +67,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
         Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
         Behaviour::HeaderHuge => {
             let fields = wasip2::http::types::Fields::new();
-            let _ = fields.append("x-huge", &[b'x'; 100_000]);
+            let _ = fields.append("x-huge", &vec![b'x'; 100_000]);
         }
         Behaviour::RequestsOpen => open_many()?,
         Behaviour::HeaderFlood => {

@@ -71,7 +71,7 @@ mod tests {
             let log = log.clone();
             Trial { command, log }.run(patience).expect("it starts")
         };
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         assert_eq!(run("exit 0", long), Outcome::Green);
         assert_eq!(run("exit 101", long), Outcome::Red);
         assert_eq!(run("kill -ABRT $$", long), Outcome::Red);
