@@ -117,7 +117,8 @@ pub fn reads_guarded(text: &str, constant: &str, lines_apart: usize) -> bool {
     let has = |at: usize, what: &str| !is_comment(lines[at]) && names(lines[at], what);
     (0..lines.len()).filter(|at| has(*at, constant)).any(|at| {
         let near = at.saturating_sub(lines_apart)..(at + lines_apart + 1).min(lines.len());
-        near.into_iter().any(|at| lines[at].contains("Guard::"))
+        near.into_iter()
+            .any(|at| !is_comment(lines[at]) && lines[at].contains("Guard::"))
     })
 }
 
@@ -271,7 +272,7 @@ mod tests {
             1,
         );
         check(
-            "        match b { Ok(b) => b, Err(error) => return Err(error) }",
+            "        match b {\n            Ok(b) => b,\n            Err(error) => return Err(error),\n        }",
             1,
         );
         check("        if let Err(error) = b {}", 0);

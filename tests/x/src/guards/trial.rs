@@ -52,7 +52,7 @@ impl Trial {
 
 /// Its process group: a test may have started others.
 fn kill(child: &mut Child) {
-    let group = format!("kill -KILL -- -{}", child.id());
+    let group = format!("kill -9 -{}", child.id());
     let _ = Command::new("sh").args(["-c", &group]).status();
     let _ = child.kill();
     let _ = child.wait();
