@@ -227,20 +227,8 @@ mod tests {
     #[test]
     fn a_million_names_are_a_few_entries() {
         let mut window = Window::default();
-        let stage = StageId {
-            role: Role::Source,
-            index: 0,
-        };
         for at in 0..1_000 {
-            let name = format!("name {at}");
-            let used = Used {
-                capability: "http",
-                name: &name,
-                times: 1,
-                bytes_out: 0,
-                bytes_in: 0,
-            };
-            window.used(stage, &used);
+            window.used(STAGE, &used("http", &format!("name {at}")));
         }
         let acts = window.empty(&Party::default());
         assert_eq!(acts.len(), AUDIT_WINDOW_KINDS_MAX + 1);

@@ -69,7 +69,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
         Behaviour::RequestsUnanswered => open_many()?,
         Behaviour::HeaderHuge => {
             let fields = wasip2::http::types::Fields::new();
-            let _ = fields.append("x-huge", &[b'x'; 100_000]);
+            let _ = fields.append("x-huge", &vec![b'x'; 100_000]);
         }
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
