@@ -1,5 +1,6 @@
 //! What can stand in the trail: a closed list of words, and what is said of each.
 
+use sluice_model::guards::Guard;
 use sluice_model::limits::{AUDIT_NAMES_MAX, AUDIT_VALUE_BYTES_MAX};
 use sluice_model::text::shown;
 use std::collections::BTreeMap;
@@ -57,11 +58,13 @@ actions! {
     GrantRevoked = "grant.revoked",
     /// A grant's file is not as a run last saw it.
     GrantChanged = "grant.changed",
+    /// `sluice.toml` is not as a run last saw it.
+    DeploymentChanged = "deployment.changed",
     /// The policy is not as a run last saw it.
     PolicyChanged = "policy.changed",
     /// A secret was given its first value.
     SecretSet = "secret.set",
-    /// A secret was given another value.
+    /// A secret was given another value: by somebody, or by the host for an authorization server.
     SecretRotated = "secret.rotated",
     /// A secret was removed.
     SecretRemoved = "secret.removed",
@@ -75,12 +78,8 @@ actions! {
     StateRestored = "state.restored",
     /// Where a pipeline is was forgotten.
     CheckpointReset = "checkpoint.reset",
-    /// Dead letters were written to a file.
+    /// Dead letters were written out, readable.
     DlqExported = "dlq.exported",
-    /// Dead letters were thrown away.
-    DlqDiscarded = "dlq.discarded",
-    /// Dead letters were sent again.
-    DlqRedriven = "dlq.redriven",
     /// A plugin asked for what it may not have.
     Refused = "refused",
     /// A plugin used what it may.
@@ -132,7 +131,10 @@ impl Act {
     /// With more to say of it. Never a secret's value.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        let value = shown(&value.to_string(), AUDIT_VALUE_BYTES_MAX);
+        let value = shown(
+            &value.to_string(),
+            Guard::AuditValue.limit(AUDIT_VALUE_BYTES_MAX),
+        );
         self.fields.insert(key, value);
         self
     }
@@ -158,7 +160,7 @@ impl Act {
     pub(crate) fn names(mut self, key: &'static str, names: &[(String, u64)]) -> Self {
         let names: Vec<(String, u64)> = names
             .iter()
-            .take(AUDIT_NAMES_MAX)
+            .take(Guard::AuditNames.limit(AUDIT_NAMES_MAX))
             .map(|(name, times)| (shown(name, NAME_BYTES_MAX), *times))
             .collect();
         let list = serde_json::to_string(&names).expect("names and numbers are plain data");
@@ -200,5 +202,24 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Action::ALL.len());
+    }
+
+    /// Whoever reads a trail finds each word in the manual's table, and no other.
+    #[test]
+    fn the_manual_names_every_action() {
+        let manual = include_str!("../../../docs/auditing.md");
+        let table = manual.split_once("| action | when |").unwrap().1;
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let mut told: Vec<&str> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
+            .map(|word| word.trim().trim_matches('`'))
+            .collect();
+        let mut words: Vec<&str> = Action::ALL.iter().map(|action| action.word()).collect();
+        told.sort_unstable();
+        words.sort_unstable();
+        assert_eq!(told, words);
     }
 }

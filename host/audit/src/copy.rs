@@ -6,15 +6,32 @@ use crate::folder::{Folder, contents};
 use crate::verify::Finding;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// The copy of a trail.
-pub(crate) struct Copy(Folder);
+pub(crate) struct Copy {
+    folder: Folder,
+    /// Whether the trail's folder says that there is one.
+    is_marked: bool,
+}
 
 impl Copy {
-    /// Opens it, or makes it. The last file of the copy must be the beginning of the trail's.
+    /// Opens it, or makes it. The last file of the copy must be the beginning of the trail's; a copy that was there and
+    /// holds nothing now is not mounted, or was taken away.
     pub(crate) fn open(copy: Folder, trail: &Folder) -> Result<Self, AuditError> {
+        let is_marked = contents(&trail.copied())? == mark(&copy);
+        if is_marked && copy.segments()?.is_empty() {
+            return Err(AuditError::Copy {
+                dir: copy.path().display().to_string(),
+                reason: format!(
+                    "it was there, and now it is not, or is empty\n  hint: mount it again; where it is lost for good, remove \
+                     `{}`, and it is made anew",
+                    trail.copied().display()
+                ),
+            });
+        }
         copy.create()?;
         if let Some(last) = copy.segments()?.last() {
             let (ours, theirs) = (
@@ -25,22 +42,43 @@ impl Copy {
                 return Err(differs(*last, &ours, &theirs).into());
             }
         }
-        Ok(Self(copy))
+        Ok(Self {
+            folder: copy,
+            is_marked,
+        })
     }
 
-    /// Copies what it has not: up to this many bytes of this file, all checkpoints, and the public key.
-    pub(crate) fn follow(&self, trail: &Folder, last: u32, bytes: u64) -> Result<(), AuditError> {
-        let begun = self.0.segments()?.last().copied().unwrap_or(1);
+    /// Copies what it has not: up to this many bytes of this file and of the checkpoints, and the public key.
+    pub(crate) fn follow(
+        &mut self,
+        trail: &Folder,
+        last: u32,
+        bytes: u64,
+        notes_bytes: u64,
+    ) -> Result<(), AuditError> {
+        let begun = self.folder.segments()?.last().copied().unwrap_or(1);
         for number in begun..=last {
             let most = if number == last { bytes } else { u64::MAX };
-            self.append(&trail.segment(number), &self.0.segment(number), most)?;
+            self.append(&trail.segment(number), &self.folder.segment(number), most)?;
         }
-        self.append(&trail.checkpoints(), &self.0.checkpoints(), u64::MAX)?;
-        let (key, path) = (contents(&trail.public_key())?, self.0.public_key());
+        let notes = self.folder.checkpoints();
+        self.append(&trail.checkpoints(), &notes, notes_bytes)?;
+        let (key, path) = (contents(&trail.public_key())?, self.folder.public_key());
         if contents(&path)? != key {
             std::fs::write(&path, key).map_err(io(&path))?;
         }
-        self.0.sync()
+        self.folder.sync()?;
+        if !self.is_marked {
+            let path = trail.copied();
+            let written = File::create(&path).and_then(|mut file| {
+                file.write_all(&mark(&self.folder))?;
+                file.sync_all()
+            });
+            written.map_err(io(&path))?;
+            trail.sync()?;
+            self.is_marked = true;
+        }
+        Ok(())
     }
 
     fn append(&self, from: &Path, to: &Path, most: u64) -> Result<(), AuditError> {
@@ -52,7 +90,7 @@ impl Copy {
         let there = source.metadata().map_err(io(from))?.len().min(most);
         if have > there {
             return Err(AuditError::Copy {
-                dir: self.0.path().display().to_string(),
+                dir: self.folder.path().display().to_string(),
                 reason: format!(
                     "`{}` is longer than the trail's: the trail was cut",
                     to.display()
@@ -70,6 +108,11 @@ impl Copy {
         let written = copied.write_all(&bytes).and_then(|()| copied.sync_data());
         written.map_err(io(to))
     }
+}
+
+/// What the trail's folder keeps of its copy: where it is.
+fn mark(copy: &Folder) -> Vec<u8> {
+    copy.path().as_os_str().as_bytes().to_vec()
 }
 
 /// What two files that should begin alike do not have in common.

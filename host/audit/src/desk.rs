@@ -10,12 +10,13 @@ use crate::entry::Entry;
 use crate::error::{AuditError, io};
 use crate::folder::{Folder, contents};
 use crate::key::{Key, PublicKey};
-use crate::keyring::{made, public_key, publish};
+use crate::keyring::{made, public_key, publish, remove};
 use crate::note::Note;
 use crate::read::follows;
 use crate::standing::Standing;
 use crate::trail::Options;
 use crate::verify::Finding;
+use sluice_model::guards::Guard;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -39,10 +40,13 @@ pub(crate) struct Desk {
     /// The last checkpoint, how far their file was read, and when this process last signed.
     note: Option<Note>,
     notes_bytes: u64,
+    /// Whether the empty line after the last of them is missing, as a crash leaves it.
+    notes_gap: bool,
     signed_at: Instant,
     /// Checkpoints of entries that were not taken yet.
     ahead: VecDeque<Note>,
-    /// Bytes that a crash had left, and that were taken off.
+    /// Bytes that a crash has left at the end. They are taken off by the next entry, once it is known that no checkpoint
+    /// covers them: whoever only looks at what does not hold changes nothing of it.
     repaired: Option<u64>,
     copy: Option<Copy>,
 }
@@ -52,7 +56,7 @@ impl Desk {
     pub(crate) fn open(folder: Folder, options: Options) -> Result<Self, AuditError> {
         let segments = folder.segments()?;
         for (number, due) in segments.iter().zip(1..) {
-            if *number != due {
+            if Guard::TrailFiles.bars(*number != due) {
                 return Err(Finding::MissingFile { file: due }.into());
             }
         }
@@ -62,15 +66,23 @@ impl Desk {
         {
             return Err(Finding::MissingFile { file: 1 }.into());
         }
-        let key = match public_key(&folder)? {
+        let file = opened(&folder.segment(number))?;
+        if segments.is_empty() {
+            folder.sync()?;
+        }
+        // The key is put in place last: without it, nothing was ever written.
+        let is_new = !folder.key().exists() && folder.is_blank()?;
+        let public = if is_new { None } else { public_key(&folder)? };
+        let key = match &public {
             Some(public) => Key::read(&folder.key(), public.origin())?,
             None => made(&folder)?,
         };
         let mut desk = Self {
-            file: opened(&folder.segment(number))?,
+            file,
             standing: Standing::default(),
             note: None,
             notes_bytes: 0,
+            notes_gap: false,
             signed_at: Instant::now(),
             ahead: VecDeque::new(),
             repaired: None,
@@ -82,9 +94,6 @@ impl Desk {
             number,
             key,
         };
-        if segments.is_empty() {
-            desk.folder.sync()?;
-        }
         let length =
             std::fs::metadata(desk.folder.checkpoints()).map_or(0, |metadata| metadata.len());
         desk.notes_bytes = length.saturating_sub(NOTES_BYTES);
@@ -92,7 +101,12 @@ impl Desk {
         desk.begin_in_the_last_file()?;
         desk.catch_up()?;
         desk.begin()?;
-        if desk.note.is_none() && desk.standing.size() > 1 {
+        let in_force = desk.standing.key() == Some(desk.key.public());
+        if in_force && public.is_some_and(|public| &public != desk.key.public()) {
+            // A crash between the new key's rename and this.
+            publish(&desk.folder, desk.key.public())?;
+        }
+        if Guard::TrailSigned.bars(desk.note.is_none() && desk.standing.size() > 1) {
             return Err(Finding::Unsigned.into());
         }
         if let Some(dir) = &desk.options.copy {
@@ -143,7 +157,7 @@ impl Desk {
         };
         let size = self.standing.size();
         self.ahead.retain(|note| note.size() >= size);
-        if self.ahead.is_empty() {
+        if Guard::TrailSigned.bars(self.ahead.is_empty()) {
             return Err(Finding::Unsigned.into());
         }
         self.check_notes()
@@ -167,17 +181,15 @@ impl Desk {
         let skipped = if amid {
             Note::start(&bytes).ok_or_else(|| bad("their file holds none".to_owned()))?
         } else {
-            0
+            usize::from(self.notes_gap && bytes.starts_with(b"\n"))
         };
+        // What follows, a crash left. It was never answered for; the next checkpoint takes its place.
         let (notes, whole) = Note::parse_all(&bytes[skipped..]).map_err(bad)?;
-        let whole = self.notes_bytes + (skipped + whole) as u64;
-        if whole < self.notes_bytes + bytes.len() as u64 {
-            // A crash left the rest. It was never answered for.
-            let file = OpenOptions::new().write(true).open(&path);
-            file.and_then(|file| file.set_len(whole))
-                .map_err(io(&path))?;
+        let read = &bytes[..skipped + whole];
+        if !read.is_empty() {
+            self.notes_gap = whole > 0 && !read.ends_with(b"\n\n");
         }
-        self.notes_bytes = whole;
+        self.notes_bytes += read.len() as u64;
         self.ahead.extend(notes);
         Ok(())
     }
@@ -199,9 +211,11 @@ impl Desk {
         Ok(())
     }
 
-    /// Reads what others wrote since, and takes off what a crash left.
+    /// Reads what others wrote since. What a crash left is counted, and stays.
     fn catch_up(&mut self) -> Result<(), AuditError> {
         self.read_notes(false)?;
+        // Others may have signed what this process has read already, and written nothing since.
+        self.check_notes()?;
         loop {
             let path = self.folder.segment(self.number);
             let length = self.file.metadata().map_err(io(&path))?.len();
@@ -209,6 +223,7 @@ impl Desk {
             if length < self.bytes || there != length {
                 return Err(self.cut());
             }
+            self.repaired = None;
             if length > self.bytes {
                 self.take(&path)?;
             }
@@ -223,13 +238,13 @@ impl Desk {
             (self.bytes, self.line) = (0, 0);
         }
         match self.ahead.front() {
-            None => Ok(()),
-            Some(note) => Err(Finding::CutTail {
+            Some(note) if Guard::TrailTail.stands() => Err(Finding::CutTail {
                 have: self.standing.size(),
                 told: note.size(),
                 by: "its signed checkpoint".to_owned(),
             }
             .into()),
+            _ => Ok(()),
         }
     }
 
@@ -256,11 +271,19 @@ impl Desk {
             rest = &rest[end + 1..];
             self.check_notes()?;
         }
-        if !rest.is_empty() {
-            self.file.set_len(self.bytes).map_err(io(path))?;
-            self.repaired = Some(self.repaired.unwrap_or(0) + rest.len() as u64);
-        }
+        self.repaired = (!rest.is_empty()).then_some(rest.len() as u64);
         Ok(())
+    }
+
+    /// Takes off what a crash left: what is written goes to the end of the file.
+    fn take_off(&self) -> Result<(), AuditError> {
+        match self.repaired {
+            Some(_) => {
+                let cut = self.file.set_len(self.bytes);
+                cut.map_err(io(&self.folder.segment(self.number)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn bad(&self, why: String) -> AuditError {
@@ -288,6 +311,7 @@ impl Desk {
         if self.standing.size() > 0 {
             return Ok(());
         }
+        self.take_off()?;
         self.repaired = None;
         let act = Act::from(Action::AuditBegun)
             .own("origin", self.key.public().origin().to_owned())
@@ -304,6 +328,8 @@ impl Desk {
         };
         let current = Key::read(&self.folder.key(), named.origin())?;
         if current.public() == &named {
+            // Whoever put it in place may have been killed before this.
+            publish(&self.folder, &named)?;
             self.key = current;
             return Ok(());
         }
@@ -336,6 +362,7 @@ impl Desk {
         self.catch_up()?;
         self.settle_key()?;
         self.begin()?;
+        self.take_off()?;
         if self.bytes >= self.options.segment_bytes {
             self.sign()?;
             let next = self.folder.segment(self.number + 1);
@@ -359,7 +386,7 @@ impl Desk {
         self.write(actor, acts)?;
         let signed = self.note.as_ref().map_or(0, Note::size);
         let unsigned = self.standing.size() - signed;
-        if unsigned >= self.options.unsigned_entries_max
+        if Guard::TrailUnsigned.bars(unsigned >= self.options.unsigned_entries_max)
             || self.signed_at.elapsed() >= self.options.unsigned_time_max
         {
             self.sign()?;
@@ -407,22 +434,25 @@ impl Desk {
             self.standing
                 .holds(&note)
                 .map_err(|why| Finding::BadCheckpoint { why })?;
-            let text = format!("{note}\n");
+            let gap = if self.notes_gap { "\n" } else { "" };
+            let text = format!("{gap}{note}\n");
             let path = self.folder.checkpoints();
             let mut file = opened(&path)?;
             let new = self.notes_bytes == 0;
-            file.write_all(text.as_bytes())
+            file.set_len(self.notes_bytes)
+                .and_then(|()| file.write_all(text.as_bytes()))
                 .and_then(|()| file.sync_data())
                 .map_err(io(&path))?;
             if new {
                 self.folder.sync()?;
             }
             self.notes_bytes += text.len() as u64;
+            self.notes_gap = false;
             self.note = Some(note);
         }
         self.signed_at = Instant::now();
-        match &self.copy {
-            Some(copy) => copy.follow(&self.folder, self.number, self.bytes),
+        match &mut self.copy {
+            Some(copy) => copy.follow(&self.folder, self.number, self.bytes, self.notes_bytes),
             None => Ok(()),
         }
     }
@@ -440,9 +470,7 @@ impl Desk {
         self.settle_key()?;
         let next = self.folder.next_key();
         // One that a crash left before it was named.
-        if next.exists() {
-            std::fs::remove_file(&next).map_err(io(&next))?;
-        }
+        remove(&next)?;
         let key = Key::create(&next, self.key.public().origin())?;
         self.folder.sync()?;
         let act = Act::from(Action::AuditKey).own("key", key.public().text());

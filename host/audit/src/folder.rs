@@ -55,6 +55,11 @@ impl Folder {
         self.0.join("key.pub")
     }
 
+    /// Where the copy is, once there was one.
+    pub(crate) fn copied(&self) -> PathBuf {
+        self.0.join("copied")
+    }
+
     /// Held by whoever appends.
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("lock")
@@ -79,6 +84,11 @@ impl Folder {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Whether there is no entry yet, and no checkpoint of one.
+    pub(crate) fn is_blank(&self) -> Result<bool, AuditError> {
+        Ok(contents(&self.segment(1))?.is_empty() && contents(&self.checkpoints())?.is_empty())
     }
 
     /// Makes the names in it durable.

@@ -6,6 +6,7 @@ use crate::key::{Key, PublicKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
 /// The public key of a trail that was begun.
 pub(crate) fn public_key(folder: &Folder) -> Result<Option<PublicKey>, AuditError> {
@@ -21,7 +22,8 @@ pub(crate) fn public_key(folder: &Folder) -> Result<Option<PublicKey>, AuditErro
     })
 }
 
-/// The key of a trail that begins.
+/// The key of a trail that begins. It is put in place last: a kill before that leaves a trail that never began, and is
+/// begun anew.
 pub(crate) fn made(folder: &Folder) -> Result<Key, AuditError> {
     let mut id = [0; 8];
     let random = SystemRandom::new().fill(&mut id);
@@ -30,8 +32,12 @@ pub(crate) fn made(folder: &Folder) -> Result<Key, AuditError> {
         reason: "the system gives no random numbers".to_owned(),
     })?;
     let origin = format!("sluice.audit/{:016x}", u64::from_be_bytes(id));
-    let key = Key::create(&folder.key(), &origin)?;
+    let next = folder.next_key();
+    remove(&next)?;
+    let key = Key::create(&next, &origin)?;
     publish(folder, key.public())?;
+    std::fs::rename(&next, folder.key()).map_err(io(&folder.key()))?;
+    folder.sync()?;
     Ok(key)
 }
 
@@ -39,9 +45,18 @@ pub(crate) fn made(folder: &Folder) -> Result<Key, AuditError> {
 pub(crate) fn publish(folder: &Folder, key: &PublicKey) -> Result<(), AuditError> {
     let path = folder.public_key();
     let whole = path.with_extension("pub.new");
-    let mut file = File::create(&whole).map_err(io(&whole))?;
+    remove(&whole)?;
+    let mut file = File::create_new(&whole).map_err(io(&whole))?;
     let written = writeln!(file, "{}", key.text()).and_then(|()| file.sync_all());
     written.map_err(io(&whole))?;
     std::fs::rename(&whole, &path).map_err(io(&path))?;
     folder.sync()
+}
+
+/// Removes what a crash may have left.
+pub(crate) fn remove(file: &Path) -> Result<(), AuditError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(file)(error)),
+        _ => Ok(()),
+    }
 }

@@ -6,6 +6,7 @@ use crate::error::{AuditError, io};
 use crate::folder::Folder;
 use crate::standing::Standing;
 use crate::verify::Finding;
+use sluice_model::guards::Guard;
 use sluice_model::limits::AUDIT_LINE_BYTES_MAX;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -40,7 +41,7 @@ impl Entries {
     pub fn of(folder: &Folder) -> Result<Self, AuditError> {
         let segments = folder.segments()?;
         for (number, due) in segments.iter().zip(1..) {
-            if *number != due {
+            if Guard::TrailFiles.bars(*number != due) {
                 return Err(Finding::MissingFile { file: due }.into());
             }
         }
@@ -85,7 +86,7 @@ impl Entries {
                 continue;
             };
             self.line.clear();
-            let most = AUDIT_LINE_BYTES_MAX as u64 + 1;
+            let most = Guard::AuditLine.limit(AUDIT_LINE_BYTES_MAX as u64 + 1);
             let read = (&mut open.file)
                 .take(most)
                 .read_until(b'\n', &mut self.line);
@@ -116,7 +117,9 @@ impl Entries {
                     });
                     return taken.map(Some).map_err(|why| bad(why).into());
                 }
-                Some(_) if last && self.line.len() as u64 <= AUDIT_LINE_BYTES_MAX as u64 => {
+                Some(_)
+                    if last && self.line.len() <= Guard::AuditLine.limit(AUDIT_LINE_BYTES_MAX) =>
+                {
                     self.torn = true;
                     return Ok(None);
                 }
@@ -139,7 +142,8 @@ pub(crate) fn follows(
             "a file after the first begins with `audit.segment`, and only there".to_owned(),
         );
     }
-    if heads_a_file && Standing::before(entry).as_ref() != Some(&*standing) {
+    let is_so = !heads_a_file || Standing::before(entry).as_ref() == Some(&*standing);
+    if Guard::TrailHeads.bars(!is_so) {
         return Err("what it says of the files before it is not so".to_owned());
     }
     standing.take(entry)

@@ -7,6 +7,7 @@ use crate::hash::Hash;
 use crate::key::PublicKey;
 use crate::note::{Body, Note};
 use crate::tree::Tree;
+use sluice_model::guards::Guard;
 
 /// After so many entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,7 +64,7 @@ impl Standing {
 
     /// Whether a checkpoint of this size says what it should, and is signed by whom it should be.
     pub(crate) fn holds(&self, note: &Note) -> Result<(), String> {
-        if Some(&note.body) != self.body().as_ref() {
+        if Guard::CheckpointBody.bars(Some(&note.body) != self.body().as_ref()) {
             return Err(format!(
                 "the checkpoint of {} entries says they hash to {}, and they hash to {}",
                 note.size(),
@@ -72,7 +73,7 @@ impl Standing {
             ));
         }
         match self.signer() {
-            Some(signer) if signer.signed(note) => Ok(()),
+            Some(signer) if Guard::CheckpointSigned.holds(signer.signed(note)) => Ok(()),
             _ => Err(format!(
                 "the checkpoint of {} entries is not signed by the key that was in force then",
                 note.size()
@@ -149,17 +150,17 @@ impl Standing {
 
     /// The next entry, if it is one.
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.seq != self.size() + 1 {
+        if Guard::TrailNumbers.bars(entry.seq != self.size() + 1) {
             return Err(format!(
                 "it has number {}, and {} was due",
                 entry.seq,
                 self.size() + 1
             ));
         }
-        if entry.prev != self.head() {
+        if Guard::TrailChain.bars(entry.prev != self.head()) {
             return Err("it does not follow the entry before it".to_owned());
         }
-        if entry.hashed() != entry.hash {
+        if Guard::TrailHashes.bars(entry.hashed() != entry.hash) {
             return Err("what it says is not what its hash was taken of".to_owned());
         }
         self.learn(entry)?;
@@ -196,7 +197,9 @@ impl Standing {
             self.host = None;
         }
         match (entry.commit, self.commit) {
-            (Some(now), Some(before)) if now < before && !action(Action::StateRestored) => {
+            (Some(now), Some(before))
+                if Guard::TrailCommits.bars(now < before && !action(Action::StateRestored)) =>
+            {
                 Err(format!(
                     "the state store was at commit {now}, after it had been at {before}: it was rolled back"
                 ))
@@ -207,5 +210,62 @@ impl Standing {
             }
             (None, _) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::follows;
+    use crate::{Actor, Folder, Options, Trail, each};
+
+    /// A trail of several files: each entry with its file and line.
+    fn honest() -> Vec<(u32, u64, Entry)> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            segment_bytes: 1_000,
+            ..Options::default()
+        };
+        let trail = Trail::open(dir.path(), options).unwrap();
+        for _ in 0..10 {
+            let _ = trail.act(&Actor::host(), Action::SecretSet).unwrap();
+        }
+        let (mut file, mut line, mut found) = (1, 0, Vec::new());
+        each(&Folder::new(dir.path()), |entry| {
+            if entry.action == Action::AuditSegment.word() {
+                (file, line) = (file + 1, 0);
+            }
+            line += 1;
+            found.push((file, line, entry.clone()));
+        })
+        .unwrap();
+        found
+    }
+
+    /// What is told of this entry, forged and with a hash that is right, after those before it.
+    fn told(at: usize, forge: impl FnOnce(&mut Entry)) -> String {
+        let mut entries = honest();
+        let mut standing = Standing::default();
+        for (file, line, entry) in &entries[..at] {
+            follows(&mut standing, *file, *line, entry).unwrap();
+        }
+        let (file, line, entry) = &mut entries[at];
+        forge(entry);
+        entry.hash = entry.hashed();
+        follows(&mut standing, *file, *line, entry).map_or_else(|told| told, |()| "taken".into())
+    }
+
+    #[test]
+    fn each_link_of_the_chain_holds_by_itself() {
+        let entries = honest();
+        let head = entries.iter().position(|(file, ..)| *file == 2).unwrap();
+        assert_eq!(told(3, |_| ()), "taken");
+        assert!(told(3, |entry| entry.seq = 9).contains("it has number 9"));
+        assert!(told(3, |entry| entry.prev = Hash::NONE).contains("does not follow"));
+        assert_eq!(told(head, |_| ()), "taken");
+        let other = |entry: &mut Entry| {
+            let _ = entry.fields.insert("commit".into(), "7".into());
+        };
+        assert!(told(head, other).contains("of the files before it is not so"));
     }
 }

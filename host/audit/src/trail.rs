@@ -11,6 +11,7 @@ use sluice_model::limits::{
     AUDIT_SEGMENT_BYTES, AUDIT_UNSIGNED_ENTRIES_MAX, AUDIT_UNSIGNED_TIME_MAX,
 };
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub struct Trail {
 
 impl Trail {
     /// Opens the trail in this folder, or begins one. Blocking, as all of it is. An error where the trail is not what
-    /// hosts wrote; a last line that a crash left half written is taken off, and the next entry says so.
+    /// hosts wrote; a last line that a crash left half written is taken off by the next entry, which says so.
     pub fn open(dir: &Path, options: Options) -> Result<Self, AuditError> {
         let folder = Folder::new(dir);
         folder.create()?;
@@ -58,6 +59,7 @@ impl Trail {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(&lock_path);
         let lock = lock.map_err(io(&lock_path))?;
         let held = Held::of(&lock, &lock_path)?;

@@ -83,6 +83,12 @@ pub enum Finding {
         /// The file.
         file: u32,
     },
+    /// The second place holds nothing.
+    #[error("the copy `{dir}` is not there, or is empty")]
+    MissingCopy {
+        /// Where it should be.
+        dir: String,
+    },
     /// The state store is older than the trail.
     #[error(
         "the state store is at commit {store}, and the trail has seen {trail}: the store was rolled back"
@@ -256,6 +262,10 @@ fn known(folder: &Folder, trust: &Trust) -> Result<Vec<Known>, AuditError> {
 
 fn copies(copy: &Folder) -> Result<Vec<(u32, Vec<u8>)>, AuditError> {
     let numbers = copy.segments()?;
+    if numbers.is_empty() {
+        let dir = copy.path().display().to_string();
+        return Err(Finding::MissingCopy { dir }.into());
+    }
     numbers
         .into_iter()
         .map(|number| Ok((number, contents(&copy.segment(number))?)))

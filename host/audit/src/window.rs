@@ -5,6 +5,7 @@
 //! `a_million_refusals_are_a_few_entries`).
 
 use crate::action::{Act, Action};
+use sluice_model::guards::Guard;
 use sluice_model::ids::StageId;
 use sluice_model::limits::{AUDIT_NAMES_MAX, AUDIT_WINDOW_KINDS_MAX, LOG_LINES_MAX};
 use sluice_model::ports::{Refusal, Used};
@@ -61,7 +62,7 @@ impl Window {
     pub fn refused(&mut self, stage: StageId, refusal: &Refusal) {
         let here = self.stages.entry(stage).or_default();
         let key = (refusal.capability, refusal.asked.clone());
-        let full = here.refused.len() >= AUDIT_WINDOW_KINDS_MAX;
+        let full = here.refused.len() >= Guard::AuditRefusals.limit(AUDIT_WINDOW_KINDS_MAX);
         match here.refused.get_mut(&key) {
             Some((_, times)) => *times += 1,
             None if full => here.refused_others += 1,
@@ -74,7 +75,7 @@ impl Window {
         let here = self.stages.entry(stage).or_default();
         if used.capability.starts_with("data.") {
             let columns = here.columns.entry(used.capability).or_default();
-            let full = columns.len() >= COLUMNS_MAX;
+            let full = columns.len() >= Guard::AuditColumns.limit(COLUMNS_MAX);
             match columns.get_mut(used.name) {
                 Some(times) => *times = times.saturating_add(used.times),
                 None if full => *here.columns_others.entry(used.capability).or_default() += 1,
@@ -83,7 +84,7 @@ impl Window {
             return;
         }
         let key = (used.capability, used.name.to_owned());
-        let full = here.used.len() >= AUDIT_WINDOW_KINDS_MAX;
+        let full = here.used.len() >= Guard::AuditUses.limit(AUDIT_WINDOW_KINDS_MAX);
         match here.used.get_mut(&key) {
             Some(sum) => sum.add(used),
             None if full => here
@@ -221,6 +222,16 @@ mod tests {
             .sum();
         assert_eq!(times, 1_000_000, "each is counted");
         assert!(window.empty(&Party::default()).is_empty());
+    }
+
+    #[test]
+    fn a_million_names_are_a_few_entries() {
+        let mut window = Window::default();
+        for at in 0..1_000 {
+            window.used(STAGE, &used("http", &format!("name {at}")));
+        }
+        let acts = window.empty(&Party::default());
+        assert_eq!(acts.len(), AUDIT_WINDOW_KINDS_MAX + 1);
     }
 
     #[test]

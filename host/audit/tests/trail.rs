@@ -85,6 +85,30 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn a_few_entries_are_signed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        unsigned_entries_max: 5,
+        ..Options::default()
+    };
+    let trail = Trail::open(dir.path(), options).unwrap();
+    write(&trail, 0, 18);
+    assert!(holds(dir.path()).unsigned < 5);
+}
+
+#[test]
+fn a_line_without_end_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .open(last_file(dir.path()));
+    file.unwrap().write_all(&vec![b'x'; 200_000]).unwrap();
+    let error = verify(&Folder::new(dir.path()), &Trust::default()).unwrap_err();
+    assert!(error.to_string().contains("the line has no end"), "{error}");
+}
+
+#[test]
 fn files_follow_one_another() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
@@ -443,4 +467,149 @@ fn processes_take_turns() {
         }
     }
     assert_eq!(holds(dir.path()).unsigned, 0);
+}
+
+/// A last line that a checkpoint covers was not left half written: it was damaged, and stays as evidence.
+#[test]
+fn a_damaged_end_is_told_and_left_as_it_is() {
+    let damages: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| {
+            let last = bytes.len() - 10;
+            bytes[last] = 0;
+        },
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] = 0;
+        },
+    ];
+    for damage in damages {
+        let dir = tempfile::tempdir().unwrap();
+        write(&open(dir.path()), 0, 4);
+        let file = last_file(dir.path());
+        let mut damaged = fs::read(&file).unwrap();
+        damage(&mut damaged);
+        fs::write(&file, &damaged).unwrap();
+        let checkpoints = fs::read(dir.path().join("checkpoints")).unwrap();
+        let error = Trail::open(dir.path(), small()).map(drop).unwrap_err();
+        assert!(matches!(error, AuditError::Broken(_)), "{error}");
+        assert_eq!(fs::read(&file).unwrap(), damaged, "it was changed");
+        assert_eq!(
+            fs::read(dir.path().join("checkpoints")).unwrap(),
+            checkpoints
+        );
+    }
+}
+
+/// Every moment at which a host can be killed while it makes a trail.
+#[test]
+fn a_trail_that_never_began_is_begun() {
+    let whole = tempfile::tempdir().unwrap();
+    drop(open(whole.path()));
+    let windows: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("", "00000001.log")],
+        &[("", "00000001.log"), ("key", "key.next")],
+        &[
+            ("", "00000001.log"),
+            ("key", "key.next"),
+            ("key.pub", "key.pub"),
+        ],
+        &[("", "00000001.log"), ("key", "key"), ("key.pub", "key.pub")],
+    ];
+    for window in windows {
+        let dir = tempfile::tempdir().unwrap();
+        for (from, to) in window {
+            match *from {
+                "" => fs::write(dir.path().join(to), "").unwrap(),
+                from => drop(fs::copy(whole.path().join(from), dir.path().join(to)).unwrap()),
+            }
+        }
+        write(&open(dir.path()), 0, 1);
+        assert_eq!(holds(dir.path()).entries, 2, "{window:?}");
+        assert!(!dir.path().join("key.next").exists(), "{window:?}");
+    }
+    fs::remove_file(whole.path().join("00000001.log")).unwrap();
+    let error = Trail::open(whole.path(), small()).map(drop).unwrap_err();
+    assert!(matches!(error, AuditError::Broken(_)), "{error}");
+}
+
+/// A crash after the new key was put in place and before its public half was.
+#[test]
+fn the_public_half_follows_the_key_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    let old = fs::read(dir.path().join("key.pub")).unwrap();
+    trail.rotate_key(&Actor::host()).unwrap();
+    let key = trail.key().unwrap();
+    drop(trail);
+    fs::write(dir.path().join("key.pub"), old).unwrap();
+    drop(open(dir.path()));
+    assert_eq!(holds(dir.path()).key, key);
+}
+
+#[test]
+fn a_copy_that_is_gone_is_missed() {
+    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = second.path().join("copy");
+    let with_copy = || Options {
+        copy: Some(copy.clone()),
+        ..small()
+    };
+    let trust = Trust {
+        copy: Some(copy.clone()),
+        ..Trust::default()
+    };
+    write(&Trail::open(dir.path(), with_copy()).unwrap(), 0, 3);
+    assert!(verify(&Folder::new(dir.path()), &trust).is_ok());
+    let missed = || {
+        let error = Trail::open(dir.path(), with_copy()).map(drop).unwrap_err();
+        assert!(matches!(error, AuditError::Copy { .. }), "{error}");
+        let error = verify(&Folder::new(dir.path()), &trust).unwrap_err();
+        let is_missing = matches!(error, AuditError::Broken(Finding::MissingCopy { .. }));
+        assert!(is_missing, "{error}");
+    };
+    fs::rename(&copy, second.path().join("away")).unwrap();
+    missed();
+    assert!(!copy.exists(), "nothing is begun in its place");
+    fs::create_dir(&copy).unwrap();
+    missed();
+    fs::remove_dir(&copy).unwrap();
+    fs::rename(second.path().join("away"), &copy).unwrap();
+    write(&Trail::open(dir.path(), with_copy()).unwrap(), 3, 4);
+    assert!(verify(&Folder::new(dir.path()), &trust).is_ok());
+}
+
+/// The last checkpoint, cut at every byte: the next one stands where it must.
+#[test]
+fn a_torn_checkpoint_is_followed_by_a_whole_one() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&open(dir.path()), 0, 2);
+    let checkpoints = dir.path().join("checkpoints");
+    let before = fs::read(&checkpoints).unwrap().len();
+    write(&open(dir.path()), 2, 3);
+    let (file, whole) = (last_file(dir.path()), fs::read(&checkpoints).unwrap());
+    let entries = fs::read(&file).unwrap();
+    for cut in before..whole.len() {
+        fs::write(&file, &entries).unwrap();
+        fs::write(&checkpoints, &whole[..cut]).unwrap();
+        let (one, other) = (open(dir.path()), open(dir.path()));
+        write(&one, 3, 4);
+        one.sign().unwrap();
+        write(&other, 4, 5);
+        drop((one, other));
+        assert_eq!(holds(dir.path()).unsigned, 0, "{cut}");
+    }
+}
+
+/// Somebody asks for a checkpoint while a run goes on.
+#[test]
+fn what_another_process_signs_is_no_end_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = open(dir.path());
+    write(&run, 0, 3);
+    open(dir.path()).sign().unwrap();
+    write(&run, 3, 4);
+    drop(run);
+    assert_eq!(holds(dir.path()).entries, 5);
 }

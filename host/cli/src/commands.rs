@@ -12,7 +12,7 @@ use crate::show;
 use sluice_model::ids::{NameError, PipelineName};
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
-use sluice_service::audit::Audit;
+use sluice_service::audit::{Action, Audit};
 use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::keeping::{Keeping, LetterFilter};
 use sluice_service::report::Ending;
@@ -46,7 +46,7 @@ pub fn run(
     json: bool,
     began: Instant,
 ) -> Result<ExitCode, Error> {
-    let plan = plan::make(pipeline).map_err(Error::Wrong)?;
+    let plan = plan::make_to_run(pipeline)?;
     let report = wait(async {
         let watch = Arc::new(Watch::since(began));
         let (drain, drained) = watch::channel(false);
@@ -280,7 +280,17 @@ pub fn dlq(command: &Dlq, json: bool) -> Result<ExitCode, Error> {
         } => {
             let (deployment, name) = named(pipeline)?;
             let keeping = Keeping::open_existing(&deployment)?;
-            let written = export(&keeping, &name, &filtered(filter)?, out.as_deref())?;
+            let filter = filtered(filter)?;
+            if let Some(out) = out
+                && out.exists()
+            {
+                return Err(is_there(out));
+            }
+            let act = Action::DlqExported
+                .with("pipeline", &name)
+                .with("to", out.as_deref().map_or_else(|| "-".to_owned(), shown));
+            Audit::open(&deployment)?.act(act.at(keeping.last_commit()))?;
+            let written = export(&keeping, &name, &filter, out.as_deref())?;
             if let Some(out) = out {
                 show::exported(&shown(out), written, json);
             }
@@ -307,6 +317,19 @@ fn filtered(filter: &Filter) -> Result<LetterFilter, Error> {
     })
 }
 
+/// Records stand in it as they entered: it is its owner's alone, and takes no other file's place.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn is_there(path: &Path) -> Error {
+    FileError::new(shown(path), "it is there already, and is not overwritten")
+        .hint("name another file, or move this one away")
+        .into()
+}
+
 fn export(
     keeping: &Keeping,
     name: &PipelineName,
@@ -318,7 +341,10 @@ fn export(
         Error::wrong(FileError::new(file, error.to_string()))
     };
     let file: Box<dyn std::io::Write> = match out {
-        Some(path) => Box::new(std::fs::File::create(path).map_err(told)?),
+        Some(path) => Box::new(private_file(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => is_there(path),
+            _ => told(error),
+        })?),
         None => Box::new(std::io::stdout().lock()),
     };
     let mut file = std::io::BufWriter::new(file);

@@ -18,6 +18,12 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let arguments = Arguments::parse();
     start_log(arguments.verbose, arguments.json);
+    if let Some(guard) = sluice_model::guards::off() {
+        tracing::warn!(
+            guard = guard.word(),
+            "a guard is switched off in this debug build"
+        );
+    }
     leave_no_memory_behind();
     match work(&arguments, began) {
         Ok(code) => code,

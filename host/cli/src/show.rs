@@ -20,19 +20,27 @@ use serde::Serialize;
 use serde_json::json;
 use sluice_model::fault::Fault;
 use sluice_model::tomlfile::FileError;
+use sluice_model::visible::visible_lines;
 use sluice_service::Error;
 use std::io::Write as _;
 
 /// The widest a message from a plugin or a record is shown in a table.
 const MESSAGE_WIDTH: usize = 80;
 
-/// Writes to standard output. Nobody there to read it is not a failure of the command.
+/// Writes lines to standard output. A name in them may be a plugin's: what would steer a terminal is shown, not obeyed.
 fn say(text: &str) {
+    say_raw(&visible_lines(text));
+}
+
+/// The same, for formats that have an escaping of their own. Nobody there to read it is not a failure of the command.
+fn say_raw(text: &str) {
     drop(writeln!(std::io::stdout().lock(), "{text}"));
 }
 
 fn say_json(value: &impl Serialize) {
-    say(&serde_json::to_string_pretty(value).expect("reports are plain data, which JSON holds"));
+    say_raw(
+        &serde_json::to_string_pretty(value).expect("reports are plain data, which JSON holds"),
+    );
 }
 
 fn say_lines(lines: &[String]) {
@@ -69,7 +77,7 @@ pub fn error(error: &Error, json: bool) {
         Error::Failed { stage, fault } => format!("{stage}: {}", told(fault)),
         Error::Host(message) => message.replace('\n', "\n  "),
     };
-    drop(writeln!(out, "error: {}", text.trim_end()));
+    drop(writeln!(out, "error: {}", visible_lines(text.trim_end())));
 }
 
 /// A mistake in a file in lines, its hint further in.

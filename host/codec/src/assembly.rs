@@ -7,6 +7,7 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use sluice_model::batch::{Batch, PlaceUnit, Places};
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::limits;
 use sluice_model::rejection::{Record, Rejection};
@@ -128,14 +129,16 @@ impl<'t> Assembly<'t> {
 
     fn bounded(&self) -> Result<(), Stop> {
         let cells = (self.records - self.rejections.len()).saturating_mul(self.columns.len());
-        let too_many = if self.rejections.len() > limits::DOCUMENT_REJECTIONS_MAX {
+        let too_many = if self.rejections.len()
+            > Guard::DocumentRejections.limit(limits::DOCUMENT_REJECTIONS_MAX)
+        {
             format!(
                 "more than {} records were refused",
                 limits::DOCUMENT_REJECTIONS_MAX
             )
-        } else if self.records > limits::PAGE_ROWS_MAX {
+        } else if self.records > Guard::DocumentRows.limit(limits::PAGE_ROWS_MAX) {
             format!("more than {} records", limits::PAGE_ROWS_MAX)
-        } else if cells > limits::DOCUMENT_CELLS_MAX {
+        } else if cells > Guard::DocumentCells.limit(limits::DOCUMENT_CELLS_MAX) {
             format!(
                 "more than {} values, absent ones included",
                 limits::DOCUMENT_CELLS_MAX
@@ -187,7 +190,7 @@ impl<'t> Assembly<'t> {
 /// What a dead letter keeps of a record: no more than its limit, cut between characters where it is text.
 fn kept(raw: &[u8]) -> (Record, bool) {
     let Some(head) = raw
-        .get(..limits::DEAD_LETTER_RECORD_BYTES_MAX)
+        .get(..Guard::LetterRecord.limit(limits::DEAD_LETTER_RECORD_BYTES_MAX))
         .filter(|head| head.len() < raw.len())
     else {
         return (Record::Raw(raw.to_vec()), false);

@@ -13,6 +13,7 @@ use crate::json::scan::{Flaw, Found, Scanner};
 use crate::moment::{self, Offset};
 use crate::ndjson::Lines;
 use crate::problem::shown;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::schema::{Field, FieldType, Schema, SchemaError};
 use std::collections::HashMap;
@@ -268,7 +269,7 @@ impl Sample {
         for (name, kind) in self.pending.drain(..) {
             if let Some(&place) = self.places.get(&name) {
                 self.kinds[place].1 = self.kinds[place].1.or(kind);
-            } else if self.kinds.len() <= limits::FIELDS_MAX {
+            } else if self.kinds.len() <= Guard::SchemaFields.limit(limits::FIELDS_MAX) {
                 // One more than a schema may have is enough to refuse them all.
                 self.places.insert(name.clone(), self.kinds.len());
                 self.kinds.push((name, kind));
@@ -305,7 +306,7 @@ impl Sample {
             let name = String::from_utf8_lossy(plain.unwrap_or(&unescaped)).into_owned();
             scanner.colon()?;
             let kind = Kind::of_json(scanner, crate::json::value::FIELD_DEPTH)?;
-            if name.len() <= limits::FIELD_NAME_BYTES_MAX {
+            if name.len() <= Guard::WidenName.limit(limits::FIELD_NAME_BYTES_MAX) {
                 self.see(&name, kind);
             }
             scanner.skip_space();

@@ -5,6 +5,7 @@ use crate::document::Document;
 use crate::json::object::ObjectReader;
 use crate::json::scan::Scanner;
 use crate::problem::Problem;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 
 /// One line, without its end.
@@ -100,7 +101,7 @@ fn record(
     reader: &mut ObjectReader<'_>,
     assembly: &mut Assembly<'_>,
 ) -> Result<(), Box<Problem>> {
-    if line.len() > limits::RECORD_BYTES_MAX {
+    if line.len() > Guard::RecordBytes.limit(limits::RECORD_BYTES_MAX) {
         return Err(Box::new(Problem::TooLarge { bytes: line.len() }));
     }
     if !is_utf8 && let Err(error) = std::str::from_utf8(line) {

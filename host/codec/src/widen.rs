@@ -2,6 +2,7 @@
 //! Only where the contract is `evolve`.
 
 use crate::infer::Kind;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::schema::{Field, FieldType, Schema, SchemaError};
 use std::collections::HashMap;
@@ -32,10 +33,10 @@ impl Sightings {
     /// Notes a new field of the record being read, or says why it cannot join the schema. A field that is null joins
     /// once it has a value.
     pub fn see(&mut self, name: &str, kind: Kind) -> Result<(), &'static str> {
-        if self.room == 0 {
+        if Guard::WidenFields.bars(self.room == 0) {
             return Err("is not in the schema, which has as many fields as it may");
         }
-        if name.len() > limits::FIELD_NAME_BYTES_MAX {
+        if name.len() > Guard::WidenName.limit(limits::FIELD_NAME_BYTES_MAX) {
             return Err("is not in the schema, and its name is too long to join it");
         }
         if kind != Kind::Null {

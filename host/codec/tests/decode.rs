@@ -807,6 +807,10 @@ fn any_order_of_fields_is_read() {
 
 /// The identities of the rows of a document under a schema with this key.
 fn ids(text: &str, fields: &str, key: &[&str]) -> Vec<Vec<u8>> {
+    ids_by(&[7; 32], text, fields, key)
+}
+
+fn ids_by(row_key: &[u8; 32], text: &str, fields: &str, key: &[&str]) -> Vec<Vec<u8>> {
     let key = key.iter().map(|&name| name.to_owned()).collect();
     let schema = Schema::new(schema(fields).fields().to_vec(), key).expect("a schema");
     match run(
@@ -819,7 +823,7 @@ fn ids(text: &str, fields: &str, key: &[&str]) -> Vec<Vec<u8>> {
             .batches
             .iter()
             .flat_map(|batch| {
-                row_ids(batch)
+                row_ids(batch, row_key)
                     .chunks(16)
                     .map(<[u8]>::to_vec)
                     .collect::<Vec<_>>()
@@ -862,4 +866,12 @@ fn identities_are_of_the_key_or_of_all_values() {
         ids("{\"a\":1}", "a int64", &[]),
         ids("{\"a\":\"1\"}", "a text", &[])
     );
+}
+
+#[test]
+fn another_pipelines_identities_are_others() {
+    let text = "{\"email\": \"a@b.example\"}\n";
+    let by = |row_key: [u8; 32]| ids_by(&row_key, text, "email text", &["email"]);
+    assert_eq!(by([1; 32]), by([1; 32]));
+    assert_ne!(by([1; 32]), by([2; 32]));
 }

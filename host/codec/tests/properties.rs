@@ -236,7 +236,7 @@ proptest! {
                 prop_assert!((1..=3).contains(&batch.rows()));
                 prop_assert_eq!(batch.data.schema(), Arc::clone(schema.arrow()));
                 prop_assert_eq!(batch.origin.entered.places.numbers.len(), batch.rows());
-                prop_assert_eq!(row_ids(batch).len(), batch.rows() * 16);
+                prop_assert_eq!(row_ids(batch, &[7; 32]).len(), batch.rows() * 16);
             }
             for rejection in &decoded.rejections {
                 prop_assert!(!rejection.code.is_empty() && rejection.message.len() <= 1_024);
@@ -311,7 +311,7 @@ proptest! {
         let rows = |parts: &[&[sluice_model::batch::Batch]]| {
             let batches: Vec<_> = parts.iter().copied().flatten().collect();
             let numbers: Vec<u64> = batches.iter().flat_map(|b| b.origin.entered.places.numbers.clone()).collect();
-            let ids: Vec<u8> = batches.iter().flat_map(|batch| row_ids(batch)).collect();
+            let ids: Vec<u8> = batches.iter().flat_map(|batch| row_ids(batch, &[7; 32])).collect();
             (concat_batches(schema.arrow(), batches.iter().map(|b| &b.data)).expect("one batch"), numbers, ids)
         };
         prop_assert_eq!(rows(&[&one.batches]), rows(&[&first.batches, &second.batches]));

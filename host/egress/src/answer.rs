@@ -10,6 +10,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRA
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use sluice_model::guards;
 use sluice_model::ports::HttpError;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,17 +21,21 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Checks that the answer's end can be found in one way only, and takes out what concerns the connection alone.
 pub(crate) fn check_head(status: StatusCode, headers: &mut HeaderMap) -> Result<(), &'static str> {
-    if status == StatusCode::SWITCHING_PROTOCOLS {
+    if guards::Guard::AnswerSwitched.bars(status == StatusCode::SWITCHING_PROTOCOLS) {
         return Err("it switched protocols unasked");
     }
     if let Some(encoding) = headers.get(TRANSFER_ENCODING) {
-        if headers.contains_key(CONTENT_LENGTH) {
+        if guards::Guard::AnswerFraming.bars(headers.contains_key(CONTENT_LENGTH)) {
             return Err("its answer has both `content-length` and `transfer-encoding`");
         }
         let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || headers.get_all(TRANSFER_ENCODING).iter().count() > 1 {
+        let twice = headers.get_all(TRANSFER_ENCODING).iter().count() > 1;
+        if guards::Guard::AnswerEncoding.bars(!chunked || twice) {
             return Err("its answer has a `transfer-encoding` other than `chunked`");
         }
+    }
+    if !guards::Guard::AnswerHops.stands() {
+        return Ok(());
     }
     for name in [CONNECTION, TRANSFER_ENCODING, TRAILER, UPGRADE] {
         headers.remove(name);
@@ -138,13 +143,13 @@ impl Answer {
             body,
             record,
             received_bytes: 0,
-            bytes_max,
+            bytes_max: guards::Guard::ResponseBytes.limit(bytes_max),
             patience,
             lease: Some(lease),
             guard,
             over: false,
         };
-        if answer.body.size_hint().lower() > bytes_max {
+        if answer.body.size_hint().lower() > answer.bytes_max {
             return Err(answer.too_large());
         }
         answer.finish_at_end();
@@ -187,8 +192,10 @@ impl Answer {
 
     fn look(&mut self, data: Bytes, last: bool) -> Result<Bytes, HttpError> {
         match &mut self.guard {
-            Some(guard) => guard.scan.pass(data, last).map_err(|Echoed| (guard.tell)()),
-            None => Ok(data),
+            Some(guard) if guards::Guard::EchoBody.stands() => {
+                guard.scan.pass(data, last).map_err(|Echoed| (guard.tell)())
+            }
+            _ => Ok(data),
         }
     }
 

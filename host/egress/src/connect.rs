@@ -5,6 +5,7 @@ use crate::pool::Connection;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
 use sluice_model::manifest::Scheme;
 use sluice_model::ports::HttpError;
@@ -91,8 +92,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
-        .max_headers(HTTP_HEADERS_MAX)
-        .max_header_size(HTTP_HEADER_BYTES_MAX)
+        // Hyper makes room for as many: without the guard for some more, not for all there can be.
+        .max_headers(
+            Guard::AnswerHeaders
+                .limit(HTTP_HEADERS_MAX)
+                .min(10 * HTTP_HEADERS_MAX),
+        )
+        .max_header_size(Guard::AnswerHeaderBytes.limit(HTTP_HEADER_BYTES_MAX))
         // The head and a piece of the body behind it.
         .max_buf_size(2 * HTTP_HEADER_BYTES_MAX)
         .handshake::<_, Outgoing>(TokioIo::new(stream))

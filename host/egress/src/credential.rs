@@ -52,7 +52,9 @@ pub(crate) fn attach(
         SecretPlace::OAuth2
         | SecretPlace::AwsSigV4
         | SecretPlace::HmacSha256(_)
-        | SecretPlace::Mtls => Err(Unusable),
+        | SecretPlace::Mtls
+        // A manifest that attaches such a secret is refused when it is read.
+        | SecretPlace::Reveal => Err(Unusable),
     }
 }
 

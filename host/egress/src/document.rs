@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sluice_model::guards::Guard;
 use sluice_model::secret::Secret;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -139,7 +140,7 @@ impl AwsKeys {
                 .access_key_id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric());
-        if !is_id || text.secret_access_key.is_empty() {
+        if Guard::AwsIdentity.bars(!is_id) || text.secret_access_key.is_empty() {
             return Err(Unreadable(AWS_KEYS));
         }
         Ok(Self {

@@ -15,9 +15,10 @@ use crate::settings::DoorSettings;
 use crate::tokens::Tokens;
 use async_trait::async_trait;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use sluice_model::guards;
 use sluice_model::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
 use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal, Secrets};
 use sluice_policy::{Credential, Effective, Sending};
@@ -66,7 +67,11 @@ impl Door {
             Arc::clone(&observer),
             effective.stage,
         ));
-        let in_flight = Arc::new(Semaphore::new(settings.in_flight_max));
+        let in_flight = Arc::new(Semaphore::new(
+            guards::Guard::RequestsOpen
+                .limit(settings.in_flight_max)
+                .min(Semaphore::MAX_PERMITS),
+        ));
         let line = Arc::new(Line::new(effective, observer, resolver, settings));
         let tokens = Tokens::new(
             Arc::clone(&line),
@@ -135,6 +140,8 @@ impl Door {
             return Ok(answered);
         };
         drop(answered);
+        // It is one request more to the server, whatever it was to the plugin.
+        self.take_turn(sending, timeouts).await?;
         let whole = body.whole();
         let attached = self.attacher.attach(sending, head, whole).await?;
         self.exchange(sending, attached, body, timeouts, meter)
@@ -186,11 +193,12 @@ impl Door {
         };
         let line = Arc::clone(&self.line);
         let tell = move || line.denied(refusal.clone());
-        forms.check_headers(headers).map_err(|Echoed| tell())?;
-        if headers
-            .get(CONTENT_ENCODING)
-            .is_some_and(|encoding| encoding != "identity")
-        {
+        if guards::Guard::EchoHeaders.stands() {
+            forms.check_headers(headers).map_err(|Echoed| tell())?;
+        }
+        let plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+        let is_compressed = !headers.get_all(CONTENT_ENCODING).iter().all(plain);
+        if guards::Guard::EchoCompressed.bars(is_compressed) {
             let reason =
                 "its answer is compressed unasked, so that a secret in it could not be seen"
                     .to_owned();
@@ -269,7 +277,10 @@ impl HttpDoor for Door {
             pool: Arc::clone(&self.line.pool),
             slot,
         };
-        let patience = Patience::new(timeouts.between_bytes, settings.answer_time_max);
+        let patience = Patience::new(
+            timeouts.between_bytes,
+            guards::Guard::AnswerTime.limit(settings.answer_time_max),
+        );
         let bytes_max = settings.response_bytes_max;
         let body = Answer::new(body, record, bytes_max, patience, lease, guard)?;
         response.extensions.clear();
@@ -287,12 +298,12 @@ fn check_size(request: &request::Parts) -> Result<(), HttpError> {
         .path_and_query()
         .map_or(0, |path| path.as_str().len());
     let bytes = answer::head_bytes(&request.headers) + uri as u64;
-    if request.headers.len() > HTTP_HEADERS_MAX {
+    if request.headers.len() > guards::Guard::RequestHeaders.limit(HTTP_HEADERS_MAX) {
         return Err(HttpError::TooLarge(format!(
             "a request has {HTTP_HEADERS_MAX} headers at most"
         )));
     }
-    if bytes > HTTP_HEADER_BYTES_MAX as u64 {
+    if bytes > guards::Guard::RequestHeaderBytes.limit(HTTP_HEADER_BYTES_MAX as u64) {
         return Err(HttpError::TooLarge(format!(
             "a request's head has {HTTP_HEADER_BYTES_MAX} bytes at most"
         )));

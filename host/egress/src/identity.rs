@@ -5,6 +5,7 @@ use crate::keyring::mark;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use sluice_model::guards::Guard;
 use sluice_model::secret::Secret;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -69,8 +70,8 @@ impl Identities {
             return Ok(known.clone());
         }
         let roots = match authority {
-            None => Arc::clone(&self.public),
-            Some(path) => self.authority(path).await?,
+            Some(path) if Guard::AuthorityPinned.stands() => self.authority(path).await?,
+            _ => Arc::clone(&self.public),
         };
         let speaker = Speaker {
             identity,
@@ -109,7 +110,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn read_authority(file: &Path) -> Result<RootCertStore, String> {
     let told = |reason: &dyn std::fmt::Display| format!("`ca` file `{}`: {reason}", file.display());
     let metadata = std::fs::metadata(file).map_err(|error| told(&error))?;
-    if !metadata.is_file() || metadata.len() > AUTHORITY_BYTES_MAX {
+    if !metadata.is_file() || metadata.len() > Guard::AuthorityBytes.limit(AUTHORITY_BYTES_MAX) {
         return Err(told(&format!(
             "not a file of at most {AUTHORITY_BYTES_MAX} bytes"
         )));

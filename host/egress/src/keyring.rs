@@ -43,14 +43,15 @@ impl Keyring {
         self.ask(name, move |provider| provider.get(&asked)).await
     }
 
-    /// Puts a new value in its place: durable when this returns.
+    /// Puts a new value in the place of this one: durable when this returns. No, where it has another by now.
     pub(crate) async fn replace(
         &self,
         name: &SecretName,
+        old: Secret,
         value: Secret,
-    ) -> Result<(), SecretError> {
+    ) -> Result<bool, SecretError> {
         let asked = name.clone();
-        self.ask(name, move |provider| provider.replace(&asked, value))
+        self.ask(name, move |provider| provider.replace(&asked, &old, value))
             .await
     }
 

@@ -1,4 +1,4 @@
-//! The network door: DNS, address rules, HTTP, TLS, credentials. The only crate that opens sockets for plugins.
+//! The network door: DNS, address rules, HTTP, TCP, TLS, credentials. The only crate that opens sockets for plugins.
 //! What may be sent is decided in `policy`; this crate sees to it that nothing else is.
 
 mod answer;
@@ -21,9 +21,11 @@ mod resolve;
 mod settings;
 mod signature;
 mod sigv4;
+mod tcp;
 mod tokens;
 
 pub use door::Door;
 pub use identity::read_authority;
 pub use resolve::{Resolver, SystemResolver};
 pub use settings::{DoorSettings, public_roots};
+pub use tcp::{NetDoor, TcpSettings};

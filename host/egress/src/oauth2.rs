@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
+use sluice_model::guards::Guard;
 use sluice_model::limits::OAUTH2_TOKEN_BYTES_MAX;
 use sluice_model::secret::Secret;
 use std::time::Duration;
@@ -101,7 +102,7 @@ pub(crate) fn given(status: u16, body: &[u8]) -> Result<Given, NoToken> {
     let token = text("access_token").ok_or_else(|| failed("its answer has no `access_token`"))?;
     let refresh_token = text("refresh_token");
     let kind = text("token_type").unwrap_or_default();
-    if !kind.eq_ignore_ascii_case("bearer") {
+    if Guard::TokenKind.bars(!kind.eq_ignore_ascii_case("bearer")) {
         return Err(failed("its tokens are not of the type `Bearer`"));
     }
     let longest = token
@@ -109,7 +110,9 @@ pub(crate) fn given(status: u16, body: &[u8]) -> Result<Given, NoToken> {
         .max(refresh_token.as_ref().map_or(0, |token| token.len()));
     // RFC 6750, section 2.1; a little wider, as servers are.
     let can_stand = token.bytes().all(|byte| byte.is_ascii_graphic());
-    if longest > OAUTH2_TOKEN_BYTES_MAX || !can_stand {
+    if longest > Guard::TokenBytes.limit(OAUTH2_TOKEN_BYTES_MAX)
+        || Guard::TokenShape.bars(!can_stand)
+    {
         return Err(failed(
             "its tokens are too long, or cannot stand in a header",
         ));
@@ -122,7 +125,9 @@ pub(crate) fn given(status: u16, body: &[u8]) -> Result<Given, NoToken> {
     let lifetime = seconds.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
     Ok(Given {
         access_token: Secret::new(token.as_bytes().to_vec()),
-        lifetime: lifetime.unwrap_or(LIFETIME_DEFAULT).min(LIFETIME_MAX),
+        lifetime: lifetime
+            .unwrap_or(LIFETIME_DEFAULT)
+            .min(Guard::TokenLifetime.limit(LIFETIME_MAX)),
         refresh_token,
     })
 }
@@ -134,7 +139,7 @@ fn code_word(text: &str) -> Option<String> {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_word.then(|| text.to_owned())
+    Guard::TokenCode.holds(is_word).then(|| text.to_owned())
 }
 
 /// What to do about a refusal.

@@ -7,6 +7,7 @@ use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{Body, HttpError};
 use sluice_policy::{Sending, headers};
 use std::pin::Pin;
@@ -45,7 +46,7 @@ impl Head {
             .auth
             .as_ref()
             .is_some_and(|auth| headers::is_sent(&auth.place));
-        if is_searched || !headers.contains_key(ACCEPT_ENCODING) {
+        if Guard::EncodingAsked.bars(is_searched) || !headers.contains_key(ACCEPT_ENCODING) {
             headers.insert(ACCEPT_ENCODING, plain);
         }
         headers
@@ -107,7 +108,7 @@ impl Bound {
             return Ok(None);
         };
         self.bytes += data.len() as u64;
-        if self.bytes > self.bytes_max {
+        if self.bytes > Guard::RequestBytes.limit(self.bytes_max) {
             let most = self.bytes_max;
             return Err(HttpError::TooLarge(format!(
                 "the request's body is larger than {most} bytes"

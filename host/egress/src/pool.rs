@@ -4,6 +4,7 @@
 use crate::identity::Identity;
 use crate::outgoing::Outgoing;
 use hyper::client::conn::http1::SendRequest;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::Scheme;
 use sluice_policy::Target;
 use sluice_policy::host::Host;
@@ -27,7 +28,8 @@ pub(crate) struct Key {
     scheme: Scheme,
     host: Host,
     port: u16,
-    identity: Identity,
+    /// Of whom at either end.
+    identity: Option<Identity>,
 }
 
 impl Key {
@@ -36,7 +38,7 @@ impl Key {
             scheme: target.scheme,
             host: target.host.clone(),
             port: target.port,
-            identity,
+            identity: Guard::KeptIdentity.stands().then_some(identity),
         }
     }
 }
@@ -120,7 +122,7 @@ impl Pool {
         idle.retain(|_, waiting| {
             waiting.retain(|connection| {
                 !connection.sender.is_closed()
-                    && connection.idle_since.elapsed() < self.idle_time_max
+                    && connection.idle_since.elapsed() < Guard::IdleTime.limit(self.idle_time_max)
             });
             !waiting.is_empty()
         });

@@ -1,6 +1,7 @@
 //! The bounds of a door, by default those of `limits`. None of them can be reached from a plugin's settings.
 
 use rustls::RootCertStore;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::ports::HttpTimeouts;
 use std::sync::Arc;
@@ -61,9 +62,15 @@ impl DoorSettings {
     /// What the plugin asked for, under the ceilings.
     pub(crate) fn capped(&self, asked: HttpTimeouts) -> HttpTimeouts {
         HttpTimeouts {
-            connect: asked.connect.min(self.timeouts_max.connect),
-            first_byte: asked.first_byte.min(self.timeouts_max.first_byte),
-            between_bytes: asked.between_bytes.min(self.timeouts_max.between_bytes),
+            connect: asked
+                .connect
+                .min(Guard::ConnectTime.limit(self.timeouts_max.connect)),
+            first_byte: asked
+                .first_byte
+                .min(Guard::FirstByteTime.limit(self.timeouts_max.first_byte)),
+            between_bytes: asked
+                .between_bytes
+                .min(Guard::BetweenBytesTime.limit(self.timeouts_max.between_bytes)),
         }
     }
 }

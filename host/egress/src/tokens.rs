@@ -15,6 +15,7 @@ use crate::oauth2::{self, Given, NoToken};
 use crate::outgoing::{Head, Outgoing};
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::limits::OAUTH2_ANSWER_BYTES_MAX;
 use sluice_model::ports::{HttpError, Refusal, SecretError};
@@ -45,7 +46,7 @@ pub(crate) struct Token {
 struct Slot {
     token: Option<Token>,
     /// A rotated refresh token that could not be stored yet, and the value that it takes the place of.
-    unstored: Option<(Mark, Secret)>,
+    unstored: Option<(Secret, Secret)>,
 }
 
 /// See the module.
@@ -154,7 +155,7 @@ impl Tokens {
             return Ok(token);
         }
         let turn = turn(&client, terms);
-        let _turn = if client.refresh_token.is_some() {
+        let _turn = if Guard::TokenTurns.bars(client.refresh_token.is_some()) {
             let mine = turn.lock().await;
             // Another door may have rotated it while this one waited.
             (value, client) = self.client(name).await?;
@@ -168,8 +169,10 @@ impl Tokens {
             && old != new
         {
             let next = client.with_refresh_token(new);
-            slot.unstored = Some((mark(&[value.expose()]), next.clone()));
-            self.settle(name, &mut slot).await?;
+            slot.unstored = Some((value.clone(), next.clone()));
+            if Guard::TokenStored.stands() {
+                self.settle(name, &mut slot).await?;
+            }
             value = next;
             refresh_token.clone_from(&given.refresh_token);
         }
@@ -195,11 +198,8 @@ impl Tokens {
         let Some((old, next)) = slot.unstored.take() else {
             return Ok(());
         };
-        if mark(&[self.value(name).await?.expose()]) != old {
-            return Ok(());
-        }
-        let stored = self.keyring.replace(name, next.clone()).await;
-        stored.map_err(|error| {
+        let stored = self.keyring.replace(name, old.clone(), next.clone()).await;
+        stored.map(drop).map_err(|error| {
             slot.unstored = Some((old, next));
             self.line.denied(Refusal {
                 capability: "secret",
@@ -222,7 +222,7 @@ impl Tokens {
         terms: &TokenTerms,
     ) -> Result<Given, HttpError> {
         let host = terms.target.authority();
-        let within = self.line.settings.token_time_max;
+        let within = Guard::TokenTime.limit(self.line.settings.token_time_max);
         let answered = timeout(within, self.ask(client, terms)).await;
         let (status, body) = answered.map_err(|_| HttpError::Timeout {
             host: host.clone(),
@@ -240,7 +240,8 @@ impl Tokens {
     }
 
     async fn ask(&self, client: &Client, terms: &TokenTerms) -> Result<(u16, Vec<u8>), HttpError> {
-        let sending = Arc::new(terms.sending());
+        let permitted = self.line.effective.may_trade(terms);
+        let sending = Arc::new(permitted.map_err(|refusal| self.line.denied(refusal))?);
         let (headers, body) = oauth2::ask(client, &terms.scopes);
         let head = Head::new(Method::POST, &sending, &terms.query, headers);
         let Line {
@@ -273,7 +274,7 @@ impl Tokens {
         };
         answer::check_head(response.status, &mut response.headers)
             .map_err(|reason| failed(reason.to_owned()))?;
-        let most = OAUTH2_ANSWER_BYTES_MAX as usize;
+        let most = Guard::TokenAnswerBytes.limit(OAUTH2_ANSWER_BYTES_MAX) as usize;
         let body = Limited::new(body, most)
             .collect()
             .await
@@ -291,7 +292,8 @@ impl Tokens {
 fn fresh(slot: &Slot, value: &Secret) -> Option<Token> {
     let of = mark(&[value.expose()]);
     let token = slot.token.as_ref()?;
-    (token.of == of && Instant::now() < token.renew_at).then(|| token.clone())
+    (Guard::TokenOwner.holds(token.of == of) && Instant::now() < token.renew_at)
+        .then(|| token.clone())
 }
 
 /// A secret that its provider cannot give.

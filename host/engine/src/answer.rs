@@ -4,6 +4,7 @@ use crate::bindings::imports::types as wit;
 use crate::columns::Lie;
 use crate::guest::Guest;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::text::shown;
 use std::collections::HashSet;
@@ -27,15 +28,17 @@ pub(crate) fn fault(given: &wit::Fault) -> Fault {
         wit::Fault::CursorLost(message) => (FaultKind::CursorLost, message),
         wit::Fault::Broken(message) => (FaultKind::Broken, message),
     };
-    Fault::new(kind, shown(message, limits::FAULT_BYTES_MAX))
+    let most = Guard::FaultBytes.limit(limits::FAULT_BYTES_MAX);
+    Fault::new(kind, shown(message, most))
 }
 
 /// A rejection's code and message.
 pub(crate) fn rejection(given: &wit::Rejection) -> (String, String) {
-    let code = shown(&given.code, limits::REJECTION_CODE_BYTES_MAX);
+    let code_max = Guard::RejectionCode.limit(limits::REJECTION_CODE_BYTES_MAX);
+    let message_max = Guard::RejectionMessage.limit(limits::REJECTION_MESSAGE_BYTES_MAX);
     (
-        code,
-        shown(&given.message, limits::REJECTION_MESSAGE_BYTES_MAX),
+        shown(&given.code, code_max),
+        shown(&given.message, message_max),
     )
 }
 
@@ -55,4 +58,21 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejections_words_are_bounded() {
+        let (code, message) = rejection(&wit::Rejection {
+            part: 0,
+            row: 0,
+            code: "no".repeat(1_000),
+            message: "no ".repeat(1_000),
+        });
+        assert_eq!(code.len(), limits::REJECTION_CODE_BYTES_MAX);
+        assert_eq!(message.len(), limits::REJECTION_MESSAGE_BYTES_MAX);
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::features;
 use sluice_model::digest::Digest;
+use sluice_model::guards::Guard;
 use sluice_model::ids::Role;
 use sluice_model::limits;
 use sluice_model::manifest::Manifest;
@@ -116,7 +117,7 @@ impl Artifact {
         let manifest = Manifest::parse(&format!("{file} (manifest)"), &manifest_text)?;
         let config_schema = found.schema.map(|text| schema(file, text)).transpose()?;
         let (imports, roles) = (found.imports, found.roles);
-        Validator::new_with_features(features::ALLOWED)
+        Validator::new_with_features(features::allowed(Guard::FeaturesRead))
             .validate_all(&bytes)
             .map_err(|error| ArtifactError::Invalid {
                 file: file.to_owned(),
@@ -179,7 +180,7 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn within(file: &str, bytes: &'a [u8]) -> Result<Self, ArtifactError> {
-        if bytes.len() > limits::COMPONENT_BYTES_MAX {
+        if bytes.len() > Guard::ComponentBytes.limit(limits::COMPONENT_BYTES_MAX) {
             return Err(ArtifactError::TooLarge {
                 file: file.to_owned(),
                 bytes: bytes.len(),
@@ -204,7 +205,9 @@ impl<'a> Found<'a> {
                 }
                 Payload::Version { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,
-                payload if depth == 1 => found.take(file, payload)?,
+                payload if Guard::ManifestOutermost.holds(depth == 1) => {
+                    found.take(file, payload)?;
+                }
                 _ => {}
             }
         }
@@ -275,10 +278,10 @@ fn text<'a>(
     data: &'a [u8],
     kept: &mut Option<&'a str>,
 ) -> Result<(), ArtifactError> {
-    if kept.is_some() {
+    if Guard::SectionOnce.bars(kept.is_some()) {
         return Err(section(file, name, "stands twice"));
     }
-    if data.len() > limits::MANIFEST_BYTES_MAX {
+    if data.len() > Guard::ManifestBytes.limit(limits::MANIFEST_BYTES_MAX) {
         let reason = format!(
             "has {} bytes; at most {} are allowed",
             data.len(),

@@ -13,6 +13,8 @@ pub mod imports {
                 import sluice:plugin/log@0.1.0;
                 import sluice:plugin/records@0.1.0;
                 import sluice:plugin/files@0.1.0;
+                import sluice:plugin/net@0.1.0;
+                import sluice:plugin/secrets@0.1.0;
             }
         ",
         imports: {
@@ -20,6 +22,12 @@ pub mod imports {
             "sluice:plugin/files.[method]writable.list": async | trappable,
             "sluice:plugin/files.[method]writable.rename": async | trappable,
             "sluice:plugin/files.[method]file.finish": async | trappable,
+            "sluice:plugin/net.[static]connection.connect": async | trappable,
+            "sluice:plugin/net.[method]connection.read": async | trappable,
+            "sluice:plugin/net.[method]connection.write": async | trappable,
+            "sluice:plugin/net.[method]connection.upgrade": async | trappable,
+            "sluice:plugin/net.[method]connection.shutdown": async | trappable,
+            "sluice:plugin/secrets.reveal": async | trappable,
             default: trappable,
         },
         with: {
@@ -27,9 +35,10 @@ pub mod imports {
             "sluice:plugin/files.readable": crate::door::files::Readable,
             "sluice:plugin/files.writable": crate::door::files::Writable,
             "sluice:plugin/files.file": crate::door::files::Writing,
+            "sluice:plugin/net.connection": crate::door::net::Handle,
         },
     });
-    pub use sluice::plugin::{files, log, records, types};
+    pub use sluice::plugin::{files, log, net, records, secrets, types};
 }
 
 macro_rules! world {

@@ -2,6 +2,7 @@
 //! rather than letting a failed allocation end in whatever the guest's language makes of it.
 
 use crate::stop::Stop;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use wasmtime::ResourceLimiter;
 
@@ -36,7 +37,7 @@ impl ResourceLimiter for Bounds {
     ) -> wasmtime::Result<bool> {
         let growing = (desired as u64).saturating_sub(current as u64);
         let wanted = self.memory_bytes.saturating_add(growing);
-        if wanted > self.memory_bytes_max {
+        if wanted > Guard::Memory.limit(self.memory_bytes_max) {
             return Err(Stop::Memory {
                 wanted_bytes: wanted,
                 max_bytes: self.memory_bytes_max,
@@ -61,21 +62,21 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > limits::TABLE_ENTRIES_MAX {
+        if desired > Guard::TableEntries.limit(limits::TABLE_ENTRIES_MAX) {
             return Err(Stop::Table { wanted: desired }.into());
         }
         Ok(true)
     }
 
     fn instances(&self) -> usize {
-        limits::CORE_INSTANCES_MAX
+        Guard::CoreInstances.limit(limits::CORE_INSTANCES_MAX)
     }
 
     fn tables(&self) -> usize {
-        limits::CORE_INSTANCES_MAX
+        Guard::CoreInstances.limit(limits::CORE_INSTANCES_MAX)
     }
 
     fn memories(&self) -> usize {
-        limits::CORE_INSTANCES_MAX
+        Guard::CoreInstances.limit(limits::CORE_INSTANCES_MAX)
     }
 }

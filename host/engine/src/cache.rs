@@ -5,6 +5,7 @@
 
 use crate::engine::EngineError;
 use sluice_model::digest::Digest;
+use sluice_model::guards::Guard;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,9 @@ impl Cache {
             .into_iter()
             .find(|file| file.ends_with(name))?;
         let bytes = fs::read(&file).ok()?;
-        (Digest::of(&bytes).hex() == sum).then_some(file)
+        Guard::CacheSums
+            .holds(Digest::of(&bytes).hex() == sum)
+            .then_some(file)
     }
 
     /// Removes compiled files that no note vouches for: damaged ones, and those of a process that died in between.
@@ -145,7 +148,7 @@ fn private(dir: &Path) -> io::Result<()> {
             .recursive(true)
             .mode(0o700)
             .create(dir)?;
-        if fs::metadata(dir)?.mode() & OTHERS_MAY_WRITE != 0 {
+        if Guard::CachePrivate.bars(fs::metadata(dir)?.mode() & OTHERS_MAY_WRITE != 0) {
             return Err(io::Error::other(
                 "others may write it: they could hand the host code to run",
             ));

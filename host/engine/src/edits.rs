@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
 use sluice_model::batch::{Batch, Change};
+use sluice_model::guards::Guard;
 use sluice_model::ports::Refusal;
 use sluice_model::schema::{Field, Schema};
 use sluice_policy::Effective;
@@ -120,7 +121,7 @@ impl<'a> Desk<'a> {
             Edit::Replace(_) => self.edited || self.keep.is_some() || self.replacement.is_some(),
             _ => self.replacement.is_some(),
         };
-        if stands_beside_a_replacement {
+        if Guard::EditReplaceAlone.bars(stands_beside_a_replacement) {
             return lie("`replace` stands beside another edit than `reject`");
         }
         match edit {
@@ -133,8 +134,15 @@ impl<'a> Desk<'a> {
         }
     }
 
+    fn may_write(&self, guard: Guard, column: &str) -> Result<(), Refusal> {
+        if guard.stands() {
+            self.effective.may_write(column)?;
+        }
+        Ok(())
+    }
+
     fn put(&mut self, named: crate::bindings::imports::records::NamedColumn) -> Result<(), Wrong> {
-        self.effective.may_write(&named.field.name)?;
+        self.may_write(Guard::EditPut, &named.field.name)?;
         let (field, array) = lift::named_column(named, self.batch.rows())?;
         let at = self.index_of(&field.name);
         let column = (Cow::Owned(field), array);
@@ -147,7 +155,7 @@ impl<'a> Desk<'a> {
     }
 
     fn drop(&mut self, name: &str) -> Result<(), Wrong> {
-        self.effective.may_write(name)?;
+        self.may_write(Guard::EditDrop, name)?;
         let Some(index) = self.index_of(name) else {
             return lie(format!(
                 "it drops column `{}`, which is not there",
@@ -160,15 +168,16 @@ impl<'a> Desk<'a> {
     }
 
     fn rename(&mut self, old: &str, new: String) -> Result<(), Wrong> {
-        self.effective.may_write(old)?;
-        self.effective.may_write(&new)?;
+        self.may_write(Guard::EditRename, old)?;
+        self.may_write(Guard::EditRename, &new)?;
         let Some(index) = self.index_of(old) else {
             return lie(format!(
                 "it renames column `{}`, which is not there",
                 answer::quoted(old)
             ));
         };
-        if self.index_of(&new).is_some_and(|other| other != index) {
+        let is_there = self.index_of(&new).is_some_and(|other| other != index);
+        if Guard::EditRenameOnto.bars(is_there) {
             return lie(format!(
                 "it renames a column to `{}`, which is there already",
                 answer::quoted(&new)
@@ -180,7 +189,7 @@ impl<'a> Desk<'a> {
     }
 
     fn keep(&mut self, bits: Vec<u8>) -> Result<(), Wrong> {
-        if self.keep.is_some() {
+        if Guard::EditKeepOnce.bars(self.keep.is_some()) {
             return lie("`keep` stands twice");
         }
         let bits = lift::bits(bits, self.batch.rows())
@@ -193,7 +202,7 @@ impl<'a> Desk<'a> {
         let rows = self.batch.rows();
         for rejection in rejections {
             let row = rejection.row as usize;
-            if rejection.part != 0 || row >= rows {
+            if Guard::EditRejections.bars(rejection.part != 0 || row >= rows) {
                 return lie(format!(
                     "it rejects row {row} of part {}; part 0 has {rows} rows",
                     rejection.part
@@ -209,13 +218,13 @@ impl<'a> Desk<'a> {
 
     fn replace(&mut self, given: Replacement) -> Result<(), Wrong> {
         let rows = given.rows as usize;
-        if given.origins.len() != rows {
+        if Guard::EditOriginsCount.bars(given.origins.len() != rows) {
             return lie(format!("{} origins for {rows} rows", given.origins.len()));
         }
         if let Some(origin) = given
             .origins
             .iter()
-            .find(|origin| **origin as usize >= self.batch.rows())
+            .find(|origin| Guard::EditOrigins.bars(**origin as usize >= self.batch.rows()))
         {
             return lie(format!(
                 "a row comes from row {origin} of a batch of {} rows",
@@ -223,7 +232,7 @@ impl<'a> Desk<'a> {
             ));
         }
         for named in &given.columns {
-            self.effective.may_write(&named.field.name)?;
+            self.may_write(Guard::EditReplace, &named.field.name)?;
         }
         let gone = |field: &&Field| {
             !given
@@ -232,7 +241,7 @@ impl<'a> Desk<'a> {
                 .any(|named| named.field.name == field.name)
         };
         for field in self.batch.schema.fields().iter().filter(gone) {
-            self.effective.may_write(&field.name)?;
+            self.may_write(Guard::EditReplaceDrops, &field.name)?;
         }
         let changes = given
             .changes
@@ -319,10 +328,9 @@ impl<'a> Desk<'a> {
             changes,
             origins,
         } = replaced;
-        if let Some(origin) = origins
-            .iter()
-            .find(|origin| rejected.contains_key(&(**origin as usize)))
-        {
+        if let Some(origin) = origins.iter().find(|origin| {
+            Guard::EditOriginRejected.bars(rejected.contains_key(&(**origin as usize)))
+        }) {
             return lie(format!(
                 "row {origin} is rejected, and yet the origin of a new row"
             ));
@@ -363,7 +371,7 @@ fn shaped(
             ));
         };
         let (field, array) = columns.swap_remove(index);
-        if *field != *promised {
+        if Guard::OutputKinds.bars(*field != *promised) {
             return lie(format!(
                 "column `{}` is {}; `output` promised {}",
                 answer::quoted(&field.name),
@@ -373,7 +381,9 @@ fn shaped(
         }
         arrays.push(array);
     }
-    if let Some((field, _)) = columns.first() {
+    if Guard::OutputColumns.stands()
+        && let Some((field, _)) = columns.first()
+    {
         return lie(format!(
             "column `{}` is not in what `output` promised",
             answer::quoted(&field.name)

@@ -6,6 +6,7 @@ use crate::features;
 use crate::guest::Guest;
 use crate::link;
 use crate::plugin::{Plugin, Worlds};
+use sluice_model::guards::Guard;
 use sluice_model::ids::PluginName;
 use sluice_policy::imports;
 use std::path::PathBuf;
@@ -147,18 +148,20 @@ impl Shared {
             Some(cache) => cache.through(&self.wasmtime, artifact.digest, compile)?,
             None => compile()?,
         };
-        Worlds::of(&self.linker.instantiate_pre(&component)?, &artifact.roles)
+        let linker = link::with_doors(&self.linker, &artifact.manifest)?;
+        Worlds::of(&linker.instantiate_pre(&component)?, &artifact.roles)
     }
 }
 
 /// wasmtime's settings. Guard pages, signals and on-demand allocation are its defaults, and stay.
 pub(crate) fn config() -> Config {
+    let allowed = features::allowed(Guard::FeaturesCompiled);
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .wasm_features(WasmFeatures::all().difference(features::ALLOWED), false)
-        .wasm_features(features::ALLOWED, true)
+        .wasm_features(WasmFeatures::all().difference(allowed), false)
+        .wasm_features(allowed, true)
         .concurrency_support(false)
         .epoch_interruption(true)
         .consume_fuel(false)

@@ -1,6 +1,7 @@
 //! Which of WebAssembly a plugin may use: a list of what is allowed, so that what wasmtime learns next year is
 //! refused until somebody allows it here. Held twice, by the validator that reads an artifact and by the compiler.
 
+use sluice_model::guards::Guard;
 use wasmparser::WasmFeatures;
 
 /// What language toolchains emit today, and nothing else. Left out on purpose: threads and shared-everything (races
@@ -20,3 +21,12 @@ pub(crate) const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::FLOATS)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
+
+/// [`ALLOWED`], and without this guard one feature more that wasmtime has.
+pub(crate) fn allowed(guard: Guard) -> WasmFeatures {
+    if guard.stands() {
+        ALLOWED
+    } else {
+        ALLOWED.union(WasmFeatures::MULTI_MEMORY)
+    }
+}

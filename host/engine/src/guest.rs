@@ -3,10 +3,14 @@
 use crate::bounds::Bounds;
 use crate::door::http::Sender;
 use crate::door::log::LogMeter;
+use crate::door::net::Dialer;
+use crate::door::secrets::Revealing;
 use crate::plugin::Context;
 use crate::stderr::Stderr;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use sluice_codec::RowKey;
+use sluice_model::guards::Guard;
 use sluice_model::ids::StageId;
 use sluice_model::limits;
 use sluice_model::ports::{Observer, Refusal};
@@ -24,11 +28,14 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 pub(crate) struct Guest {
     pub(crate) effective: Arc<Effective>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) row_key: RowKey,
     pub(crate) table: ResourceTable,
     pub(crate) bounds: Bounds,
     pub(crate) stderr: Stderr,
     pub(crate) log: LogMeter,
     pub(crate) tally: Tally,
+    pub(crate) dialer: Dialer,
+    pub(crate) revealing: Revealing,
     /// Epoch ticks left to the call.
     pub(crate) ticks_left: u32,
     wasi: WasiCtx,
@@ -42,22 +49,25 @@ impl Guest {
         let stderr = Stderr::default();
         let mut wasi = WasiCtxBuilder::new();
         wasi.stderr(stderr.clone())
-            .max_random_size(RANDOM_BYTES_MAX)
+            .max_random_size(Guard::RandomBytes.limit(RANDOM_BYTES_MAX))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(limits::HTTP_HEADER_BYTES_MAX);
+        http.set_field_size_limit(Guard::HeaderFields.limit(limits::HTTP_HEADER_BYTES_MAX));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::HANDLES_MAX);
+        table.set_max_capacity(Guard::Handles.limit(limits::HANDLES_MAX));
         Self {
             effective: Arc::clone(&context.effective),
             observer: Arc::clone(&context.observer),
+            row_key: context.row_key,
             table,
             bounds: Bounds::new(context.effective.memory_bytes_max),
             stderr,
             log: LogMeter::default(),
             tally: Tally::default(),
+            dialer: Dialer::new(context.tcp.clone()),
+            revealing: Revealing::new(context.secrets.clone()),
             ticks_left: 0,
             wasi: wasi.build(),
             http,

@@ -6,6 +6,7 @@ use crate::guest::Guest;
 use crate::plugin::Context;
 use crate::stop::Call;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use std::time::Duration;
 use tokio::time::error::Elapsed;
@@ -30,7 +31,7 @@ impl Instance {
     pub(crate) fn new(engine: &Engine, context: &Context) -> Self {
         let mut store = Store::new(engine, Guest::new(context));
         store.limiter(|guest| &mut guest.bounds);
-        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+        store.set_hostcall_fuel(Guard::HostcallBytes.limit(limits::HOSTCALL_BYTES_MAX));
         store.epoch_deadline_callback(|mut guest| guest.data_mut().tick());
         Self {
             store,
@@ -42,20 +43,20 @@ impl Instance {
     pub(crate) fn begin(&mut self) -> Result<Duration, Fault> {
         let plugin = &self.store.data().effective.plugin;
         match &self.state {
-            State::Idle => {}
-            State::Calling => {
+            State::Calling if Guard::CallEnded.stands() => {
                 let message = format!(
                     "the instance of `{plugin}` was thrown away: its last call was cancelled"
                 );
                 return Err(Fault::new(FaultKind::TimedOut, message));
             }
-            State::Dead(kind) => {
+            State::Dead(kind) if Guard::InstanceDead.stands() => {
                 let message =
                     format!("the instance of `{plugin}` was thrown away after an earlier fault");
                 return Err(Fault::new(kind.clone(), message));
             }
+            _ => {}
         }
-        let time_max = self.store.data().effective.call_time_max;
+        let time_max = Guard::CallTime.limit(self.store.data().effective.call_time_max);
         let guest = self.store.data_mut();
         guest.ticks_left = ticks(time_max);
         guest.stderr.clear();
@@ -150,6 +151,9 @@ mod tests {
             effective: Arc::new(effective),
             config: "{}".to_owned(),
             http: None,
+            tcp: None,
+            secrets: None,
+            row_key: [7; 32],
             observer: Arc::new(Deaf),
         };
         let bytes = wat::parse_str(format!("(component {inside})")).expect("a component");
@@ -221,6 +225,26 @@ mod tests {
             .expect("as many as may be");
         let many = modules(&[""; limits::CORE_INSTANCES_MAX + 1]);
         refused(&many, kind, "instance count too high at 101").await;
+    }
+
+    #[tokio::test]
+    async fn a_table_that_grows_over_the_limit() {
+        let grows = |by| {
+            modules(&[&format!(
+                "(table 1 funcref) (func $f (drop (table.grow (ref.null func) (i32.const {by})))) (start $f)"
+            )])
+        };
+        start(&grows(99_999))
+            .await
+            .map(drop)
+            .expect("as large as may be");
+        refused(
+            &grows(100_000),
+            FaultKind::LimitExceeded,
+            "a table of 100001 entries",
+        )
+        .await;
+        refused(&grows(-2), FaultKind::LimitExceeded, "a table of ").await;
     }
 
     #[tokio::test]

@@ -1,11 +1,12 @@
 //! Is it one JSON text, and not too deep? Nothing is kept of it.
 
 use serde::de::IgnoredAny;
+use sluice_model::guards::Guard;
 use sluice_model::limits::JSON_DEPTH_MAX;
 
 /// The error says what is wrong, to stand behind `row 3 `.
 pub(crate) fn check(text: &str) -> Result<(), String> {
-    if depth(text.as_bytes()) > JSON_DEPTH_MAX {
+    if depth(text.as_bytes()) > Guard::ColumnJsonDepth.limit(JSON_DEPTH_MAX) {
         return Err(format!("is JSON nested more than {JSON_DEPTH_MAX} deep"));
     }
     serde_json::from_str::<IgnoredAny>(text)

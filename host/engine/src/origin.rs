@@ -5,6 +5,7 @@
 use auditable_serde::VersionInfo;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{DEPENDENCIES_BYTES_MAX, ORIGIN_ENTRIES_MAX};
 use std::collections::BTreeSet;
 use wasmparser::{BinaryReader, Parser, Payload, ProducersSectionReader};
@@ -61,7 +62,7 @@ pub fn origin(component: &[u8]) -> Origin {
                     _ => Ok(()),
                 };
                 if let Err(reason) = read
-                    && origin.unreadable.len() < ORIGIN_ENTRIES_MAX
+                    && origin.unreadable.len() < Guard::OriginEntries.limit(ORIGIN_ENTRIES_MAX)
                 {
                     origin
                         .unreadable
@@ -87,7 +88,7 @@ impl Origin {
             let field = field.map_err(broken)?;
             for value in field.values {
                 let value = value.map_err(broken)?;
-                if self.producers.len() >= ORIGIN_ENTRIES_MAX {
+                if self.producers.len() >= Guard::OriginEntries.limit(ORIGIN_ENTRIES_MAX) {
                     return Err(format!("more than {ORIGIN_ENTRIES_MAX} entries"));
                 }
                 self.producers.insert(Producer {
@@ -101,7 +102,8 @@ impl Origin {
     }
 
     fn dependencies(&mut self, data: &[u8]) -> Result<(), String> {
-        let bytes = decompress_to_vec_zlib_with_limit(data, DEPENDENCIES_BYTES_MAX)
+        let most = Guard::DependenciesBytes.limit(DEPENDENCIES_BYTES_MAX);
+        let bytes = decompress_to_vec_zlib_with_limit(data, most)
             .map_err(|_| format!("not zlib, or more than {DEPENDENCIES_BYTES_MAX} bytes"))?;
         let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
         let info: VersionInfo = text
@@ -109,7 +111,7 @@ impl Origin {
             .map_err(|error: serde_json::Error| error.to_string())?;
         let known = self.dependencies.get_or_insert_default();
         for package in info.packages {
-            if known.len() >= ORIGIN_ENTRIES_MAX {
+            if known.len() >= Guard::OriginEntries.limit(ORIGIN_ENTRIES_MAX) {
                 return Err(format!("more than {ORIGIN_ENTRIES_MAX} crates"));
             }
             known.insert(Dependency {
@@ -180,6 +182,26 @@ mod tests {
         let module = "(component (core module (@producers (processed-by \"rustc\" \"1.95.0\"))))";
         let component = wat::parse_str(module).expect("a component");
         assert_eq!(origin(&component).producers.first(), Some(&expected));
+    }
+
+    #[test]
+    fn a_list_without_end_is_cut() {
+        // One field, `sdk`, with values that differ in their name: `0000`, `0001` …
+        let count = ORIGIN_ENTRIES_MAX + 1;
+        let mut data = vec![1, 3];
+        data.extend_from_slice(b"sdk");
+        data.extend_from_slice(&[(count & 0x7f) as u8 | 0x80, (count >> 7) as u8]);
+        for at in 0..count {
+            data.push(4);
+            data.extend_from_slice(format!("{at:04}").as_bytes());
+            data.push(0);
+        }
+        let origin = origin(&with(&[(PRODUCERS, &data)]));
+        assert_eq!(origin.producers.len(), ORIGIN_ENTRIES_MAX);
+        assert_eq!(
+            origin.unreadable,
+            ["`producers`: more than 5000 entries".to_owned()]
+        );
     }
 
     #[test]

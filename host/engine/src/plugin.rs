@@ -6,9 +6,10 @@ use crate::instance::Instance;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::transform::TransformStage;
+use sluice_codec::RowKey;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{PluginName, Role};
-use sluice_model::ports::{HttpDoor, Observer};
+use sluice_model::ports::{HttpDoor, Observer, Secrets, TcpDoor};
 use sluice_policy::Effective;
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -22,6 +23,12 @@ pub struct Context {
     pub config: String,
     /// Where its requests go; none: each is refused.
     pub http: Option<Arc<dyn HttpDoor>>,
+    /// Where its connections go; none: each is refused.
+    pub tcp: Option<Arc<dyn TcpDoor>>,
+    /// Where the secrets come from that it may see itself; none: it has none.
+    pub secrets: Option<Arc<dyn Secrets>>,
+    /// What row identities are made with; never handed to it.
+    pub row_key: RowKey,
     /// Who is told of refusals and log lines.
     pub observer: Arc<dyn Observer>,
 }
@@ -70,7 +77,7 @@ macro_rules! instantiate {
         let mut instance = Instance::new(&$plugin.engine, &$context);
         let time_max = instance.begin()?;
         let outcome =
-            tokio::time::timeout(time_max, pre.instantiate_async(&mut instance.store)).await;
+            crate::pace::timeout(time_max, pre.instantiate_async(&mut instance.store)).await;
         let world = instance.end("start", outcome)?;
         (instance, world)
     }};

@@ -5,15 +5,16 @@ use crate::bindings::sink::{Plugin as World, wit};
 use crate::columns::lower;
 use crate::door::records::Handle;
 use crate::instance::Instance;
+use crate::pace::timeout;
 use sluice_model::batch::Batch;
 use sluice_model::checkpoint::{Commit, Mark};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, SplitId, StreamName};
 use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::time::timeout;
 use wasmtime::component::{Resource, ResourceAny, ResourceTableError};
 
 /// One row that a sink refuses.
@@ -122,7 +123,9 @@ impl Sink {
             return Ok(None);
         };
         let open = self.opened()?;
-        if commit.pipeline != open.pipeline.as_str() || commit.split != open.split.as_str() {
+        let is_others =
+            commit.pipeline != open.pipeline.as_str() || commit.split != open.split.as_str();
+        if Guard::CommitOwner.bars(is_others) {
             let lie = format!(
                 "the commit is of `{}` in `{}`, not of `{}` in `{}`",
                 answer::quoted(&commit.split),
@@ -132,7 +135,7 @@ impl Sink {
             );
             return Err(self.instance.malformed("committed", lie));
         }
-        if commit.cursor.len() > limits::CURSOR_BYTES_MAX {
+        if commit.cursor.len() > Guard::CommitCursor.limit(limits::CURSOR_BYTES_MAX) {
             return Err(self
                 .instance
                 .malformed("committed", "the cursor is longer than any the host gave"));
@@ -141,6 +144,10 @@ impl Sink {
             epoch: commit.epoch,
             sequence: commit.sequence,
         };
+        if mark.epoch.max(mark.sequence) > Guard::CommitMark.limit(limits::MARK_MAX) {
+            let lie = format!("the commit is {mark}, which no host has counted to");
+            return Err(self.instance.malformed("committed", lie));
+        }
         Ok(Some(Commit {
             mark,
             cursor: commit.cursor.into(),
@@ -217,7 +224,8 @@ impl Sink {
     /// A handle for each part, beside those that the guest may hold of its own.
     fn lend(&mut self, parts: &[Batch]) -> Result<Vec<wit::Part>, ResourceTableError> {
         let table = &mut self.instance.store.data_mut().table;
-        table.set_max_capacity(limits::HANDLES_MAX + parts.len());
+        let most = Guard::Handles.limit(limits::HANDLES_MAX);
+        table.set_max_capacity(most.saturating_add(parts.len()));
         let lend = |batch: &Batch| {
             let handle = table.push(Handle::new(batch.clone()))?;
             Ok(wit::Part {
@@ -233,11 +241,13 @@ impl Sink {
     fn take_back(&mut self, handles: Vec<u32>) {
         let table = &mut self.instance.store.data_mut().table;
         for handle in handles {
-            if let Ok(kept) = table.get_mut(&Resource::<Handle>::new_borrow(handle)) {
+            if let Ok(kept) = table.get_mut(&Resource::<Handle>::new_borrow(handle))
+                && Guard::BatchClosed.stands()
+            {
                 kept.close();
             }
         }
-        table.set_max_capacity(limits::HANDLES_MAX);
+        table.set_max_capacity(Guard::Handles.limit(limits::HANDLES_MAX));
     }
 
     async fn close(&mut self) -> Result<(), Fault> {
@@ -268,7 +278,7 @@ fn rejected(
                 parts.len()
             )
         })?;
-        if row >= rows {
+        if Guard::SinkRejections.bars(row >= rows) {
             return Err(format!(
                 "it rejects row {row} of part {part}, which has {rows} rows"
             ));

@@ -4,17 +4,18 @@ use crate::answer;
 use crate::bindings::source::{Plugin as World, wit};
 use crate::columns::{Lie, lift};
 use crate::instance::Instance;
+use crate::pace::timeout;
 use arrow_array::RecordBatch;
 use sluice_codec::DocumentFormat;
 use sluice_model::batch::Change;
 use sluice_model::checkpoint::Cursor;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{SplitId, StreamName};
 use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 use wasmtime::component::ResourceAny;
 
 /// One stream that a source can read.
@@ -150,7 +151,7 @@ impl Source {
             .instance
             .end("streams", outcome)?
             .map_err(|fault| answer::fault(&fault))?;
-        if streams.len() > limits::STREAMS_MAX {
+        if streams.len() > Guard::Streams.limit(limits::STREAMS_MAX) {
             return Err(self.too_much("streams", streams.len(), "streams", limits::STREAMS_MAX));
         }
         let streams = streams
@@ -159,10 +160,10 @@ impl Source {
             .collect::<Result<Vec<_>, _>>();
         let streams = streams.map_err(|lie| self.instance.malformed("streams", lie))?;
         match answer::twice(streams.iter().map(|stream| stream.name.as_str())) {
-            Some(name) => Err(self
+            Some(name) if Guard::StreamOnce.stands() => Err(self
                 .instance
                 .malformed("streams", format!("stream `{name}` stands twice"))),
-            None => Ok(streams),
+            _ => Ok(streams),
         }
     }
 
@@ -180,7 +181,7 @@ impl Source {
             .instance
             .end("splits", outcome)?
             .map_err(|fault| answer::fault(&fault))?;
-        if splits.len() > limits::SPLITS_MAX {
+        if splits.len() > Guard::Splits.limit(limits::SPLITS_MAX) {
             return Err(self.too_much("splits", splits.len(), "splits", limits::SPLITS_MAX));
         }
         let splits = splits
@@ -189,10 +190,10 @@ impl Source {
             .collect::<Result<Vec<_>, _>>();
         let splits = splits.map_err(|lie| self.instance.malformed("splits", lie))?;
         match answer::twice(splits.iter().map(|split| split.id.as_str())) {
-            Some(id) => Err(self
+            Some(id) if Guard::SplitOnce.stands() => Err(self
                 .instance
                 .malformed("splits", format!("split `{id}` stands twice"))),
-            None => Ok(splits),
+            _ => Ok(splits),
         }
     }
 
@@ -287,7 +288,7 @@ impl Source {
     }
 
     fn page(&mut self, page: wit::Page) -> Result<Page, Fault> {
-        if page.cursor.len() > limits::CURSOR_BYTES_MAX {
+        if page.cursor.len() > Guard::CursorBytes.limit(limits::CURSOR_BYTES_MAX) {
             return Err(self.too_much(
                 "read",
                 page.cursor.len(),
@@ -295,14 +296,14 @@ impl Source {
                 limits::CURSOR_BYTES_MAX,
             ));
         }
-        if page.parts.len() > limits::PAGE_PARTS_MAX {
+        if page.parts.len() > Guard::PageParts.limit(limits::PAGE_PARTS_MAX) {
             return Err(self.too_much("read", page.parts.len(), "parts", limits::PAGE_PARTS_MAX));
         }
         let (rows, bytes) = size(&page);
-        if rows > limits::PAGE_ROWS_MAX {
+        if rows > Guard::PageRows.limit(limits::PAGE_ROWS_MAX) {
             return Err(self.too_much("read", rows, "rows", limits::PAGE_ROWS_MAX));
         }
-        if bytes > limits::PAGE_BYTES_MAX {
+        if bytes > Guard::PageBytes.limit(limits::PAGE_BYTES_MAX) {
             return Err(self.too_much("read", bytes, "bytes", limits::PAGE_BYTES_MAX));
         }
         let streams = self.reader.as_ref().map_or(&[][..], |(_, streams)| streams);
@@ -370,6 +371,7 @@ fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
 fn known(name: &str, streams: &[StreamName]) -> Result<StreamName, Lie> {
     match streams.iter().find(|stream| stream.as_str() == name) {
         Some(stream) => Ok(stream.clone()),
+        None if !Guard::StreamAsked.stands() => answer::name(name),
         None => Err(Lie::new(format!(
             "stream `{}` was not asked for",
             answer::quoted(name)

@@ -2,6 +2,7 @@
 //! `eprintln!` whose write fails is a panic of its own.
 
 use bytes::Bytes;
+use sluice_model::guards::Guard;
 use sluice_model::limits::STDERR_BYTES_MAX;
 use std::io;
 use std::pin::Pin;
@@ -21,8 +22,9 @@ pub(crate) struct Stderr(Arc<Mutex<Vec<u8>>>);
 impl Stderr {
     fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = &bytes[bytes.len().saturating_sub(STDERR_BYTES_MAX)..];
-        let over = (kept.len() + fresh.len()).saturating_sub(STDERR_BYTES_MAX);
+        let most = Guard::StderrBytes.limit(STDERR_BYTES_MAX);
+        let fresh = &bytes[bytes.len().saturating_sub(most)..];
+        let over = (kept.len() + fresh.len()).saturating_sub(most);
         kept.drain(..over);
         kept.extend_from_slice(fresh);
     }

@@ -6,11 +6,11 @@ use crate::columns::{lift, lower};
 use crate::door::records::Handle;
 use crate::edits;
 use crate::instance::Instance;
+use crate::pace::timeout;
 use sluice_model::batch::Batch;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::schema::Schema;
 use std::sync::Arc;
-use tokio::time::timeout;
 use wasmtime::component::{Resource, ResourceAny};
 
 /// One row that a transform refuses.

@@ -104,3 +104,32 @@ async fn a_component_that_reaches_for_more_than_its_manifest_says_is_not_loaded(
         _ => panic!("it imports `wasi:http`, and its manifest has no [[http]]"),
     }
 }
+
+/// Never answers.
+struct Silent;
+
+#[async_trait]
+impl HttpDoor for Silent {
+    async fn send(
+        &self,
+        _: http::Request<Body>,
+        _: HttpTimeouts,
+    ) -> Result<http::Response<Body>, HttpError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_has_so_many_requests_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = Stage::new(Behaviour::RequestsUnanswered, dir.path());
+    stage.http = Some(Arc::new(Silent));
+    stage.time = "2s";
+    let source = plugin().await.source(stage.context(Role::Source)).await;
+    let fault = source
+        .expect("an instance")
+        .check()
+        .await
+        .expect_err("one more than may be open");
+    assert!(fault.message.contains("ConnectionLimitReached"), "{fault}");
+}

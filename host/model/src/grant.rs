@@ -18,6 +18,9 @@ pub struct Grant {
     /// Requests it may send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Http>,
+    /// Connections it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<Tcp>,
     /// Directories it may open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dir: Vec<Dir>,
@@ -98,6 +101,33 @@ pub struct Rate {
     pub per: Span,
 }
 
+/// `[[tcp]]`: as in a manifest, with every setting filled in. Of several that fit a connection the first counts, and
+/// it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// A name, `*.suffix` or an IP address.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+    /// Networks outside the public internet that the name may resolve into: `10.1.0.0/16`, `127.0.0.1/32`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// A file of PEM certificates, beside the deployment's `sluice.toml` where it is relative: whom to trust for TLS,
+    /// in place of the public authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// What may be sent to it in one run, over all its connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_out_max: Option<ByteSize>,
+    /// What may be received of it in one run, over all its connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_in_max: Option<ByteSize>,
+    /// Only where the plugin plays this part.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
 /// `[[dir]]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +147,7 @@ pub struct Dir {
 pub struct SecretUse {
     /// The plugin's word for it.
     pub name: SecretName,
-    /// Where the host may put it.
+    /// Where the host may put it; `reveal`: the plugin may see it.
     #[serde(rename = "use")]
     pub place: SecretPlace,
     /// `oauth2`: where the host trades it for tokens. Nobody else chooses: neither the plugin nor the secret.
@@ -230,6 +260,15 @@ name = "crm-token"
 use = "oauth2"
 token_url = "https://login.acme.example/token"
 scopes = ["contacts.read"]
+
+[[tcp]]
+host = "db.acme.example"
+port = 5432
+networks = ["10.2.0.0/16"]
+ca = "ca/acme.pem"
+bytes_out_max = "1GiB"
+bytes_in_max = "10GiB"
+as = "sink"
 "#;
 
     #[test]
@@ -249,6 +288,9 @@ scopes = ["contacts.read"]
             ),
             ("ba7816", "ba781", "is not a digest"),
             ("paths", "path", "did you mean `paths`?"),
+            ("ca = \"ca/", "cab = \"ca/", "did you mean `ca`?"),
+            ("\"1GiB\"", "\"1GB\"", "`1GB` is not a"),
+            ("port = 5432\n", "", "missing field `port`"),
             ("pipeline = \"crm\"", "", "missing field `pipeline`"),
         ] {
             let error = Grant::parse("g", &WHOLE.replacen(from, to, 1))

@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod digest;
 pub mod fault;
 pub mod grant;
+pub mod guards;
 pub mod ids;
 pub mod limits;
 pub mod manifest;

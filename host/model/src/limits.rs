@@ -31,6 +31,10 @@ pub const DOCUMENT_CELLS_MAX: usize = 32 << 20;
 /// A cursor. Stops a source from filling the state store through its checkpoints.
 pub const CURSOR_BYTES_MAX: usize = 64 << 10;
 
+/// The highest epoch or sequence that a sink may say it holds: a million units a second for 285 years. Stops a sink from
+/// claiming the last number there is, after which the host could not count on.
+pub const MARK_MAX: u64 = 1 << 53;
+
 /// Splits of one pipeline. Stops a source from opening an instance for each of a million names.
 pub const SPLITS_MAX: usize = 100_000;
 /// Streams a source may name. Stops a catalogue without end.
@@ -110,6 +114,9 @@ pub const HTTP_RESPONSE_BYTES_MAX: u64 = 64 << 20;
 pub const HTTP_REQUESTS_IN_FLIGHT_MAX: usize = 16;
 /// Looking a name up. Stops a resolver that never answers.
 pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
+/// Look-ups of one stage at once, those that nobody waits for any more among them. Stops a plugin that gives up each at
+/// once from taking all threads.
+pub const DNS_LOOK_UPS_MAX: usize = 8;
 /// Addresses a name may have.
 pub const DNS_ADDRESSES_MAX: usize = 32;
 /// Opening a connection, TLS included.
@@ -131,6 +138,24 @@ pub const OAUTH2_ANSWER_BYTES_MAX: u64 = 64 << 10;
 pub const OAUTH2_TIME_MAX: Duration = Duration::from_secs(30);
 /// An access token, and a refresh token. Stops what a token endpoint says from growing every request after it.
 pub const OAUTH2_TOKEN_BYTES_MAX: usize = 16 << 10;
+
+/// Connections one instance may hold. Stops a plugin from taking every socket of the host.
+pub const TCP_CONNECTIONS_MAX: usize = 16;
+/// Opening a connection, its TLS included; and one upgrade to TLS. Stops a server that accepts and then is silent.
+pub const TCP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// One read, where nothing comes. Stops a silent server from holding a call; a plugin that waits longer asks again.
+pub const TCP_READ_TIME_MAX: Duration = Duration::from_mins(1);
+/// One write, or the end of writing. Stops a server that never reads.
+pub const TCP_WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// What one read may return. Stops a plugin from making the host allocate what never comes.
+pub const TCP_READ_BYTES_MAX: usize = 256 << 10;
+/// What one write may hold. Stops one call from outlasting its time on a slow line.
+pub const TCP_WRITE_BYTES_MAX: usize = 1 << 20;
+/// What a stage may send, and what it may receive, in one run by one entry of its grant that names no less. Stops a
+/// plugin from becoming a pipe without end.
+pub const TCP_BYTES_MAX: u64 = 1 << 40;
+/// Secrets that one instance may have revealed, repetitions included. Stops a loop from filling the audit trail.
+pub const REVEALS_MAX: u32 = 100;
 
 /// One value in the state store. Stops one caller from filling the store's memory: a batch is held in memory whole.
 pub const STATE_VALUE_BYTES_MAX: usize = 16 << 20;

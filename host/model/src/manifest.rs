@@ -1,6 +1,11 @@
 //! The manifest: what a plugin asks for, written by its vendor and embedded in the component. Shapes only: what
 //! it permits together with a grant is decided in `policy`.
 
+mod tcp;
+
+pub use tcp::{Port, Tcp};
+
+use crate::guards::Guard;
 use crate::ids::{PluginName, Role, SecretName};
 use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
@@ -20,6 +25,9 @@ pub struct Manifest {
     /// Requests it may send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<Http>,
+    /// Connections it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<Tcp>,
     /// Directories it may open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dir: Vec<Dir>,
@@ -38,6 +46,9 @@ pub struct Manifest {
     /// Its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
+    /// Optional secrets to be revealed that nobody names a value for: see [`Manifest::without_unnamed`].
+    #[serde(skip)]
+    pub unnamed: Vec<SecretName>,
 }
 
 /// What says nothing is not written.
@@ -151,7 +162,7 @@ impl fmt::Display for DirMode {
     }
 }
 
-/// `[[secret]]`: a secret that is used for it.
+/// `[[secret]]`: a secret that is used for it, or revealed to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretUse {
@@ -172,7 +183,7 @@ pub struct SecretUse {
     /// `aws-sigv4`: the region, `eu-north-1`; may hold `{config.KEY}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Whether it works without: a pipeline that names no secret for it sends its requests bare.
+    /// Whether it works without: a pipeline that names no secret for it sends its requests bare, and reveals none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
     /// Why, for whoever grants it.
@@ -196,7 +207,7 @@ impl SecretUse {
 }
 
 /// What the host does with a secret. Written `bearer`, `basic`, `header:NAME`, `query:NAME`, `oauth2`, `aws-sigv4`,
-/// `hmac-sha256:NAME`, `mtls`.
+/// `hmac-sha256:NAME`, `mtls`; or `reveal`, where the plugin itself is given the value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SecretPlace {
@@ -216,6 +227,8 @@ pub enum SecretPlace {
     HmacSha256(String),
     /// It is the certificate and key that the host shows of itself in the TLS handshake.
     Mtls,
+    /// Nowhere: the plugin asks for the value, and sees it.
+    Reveal,
 }
 
 impl fmt::Display for SecretPlace {
@@ -229,6 +242,7 @@ impl fmt::Display for SecretPlace {
             SecretPlace::AwsSigV4 => f.write_str("aws-sigv4"),
             SecretPlace::HmacSha256(name) => write!(f, "hmac-sha256:{name}"),
             SecretPlace::Mtls => f.write_str("mtls"),
+            SecretPlace::Reveal => f.write_str("reveal"),
         }
     }
 }
@@ -237,7 +251,7 @@ impl fmt::Display for SecretPlace {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a use of a secret: `bearer`, `basic`, `header:NAME`, `query:NAME`, `oauth2`, `aws-sigv4`, \
-     `hmac-sha256:NAME` or `mtls`"
+     `hmac-sha256:NAME`, `mtls` or `reveal`"
 )]
 pub struct SecretPlaceError(String);
 
@@ -255,6 +269,7 @@ impl FromStr for SecretPlace {
             None if text == "oauth2" => Ok(SecretPlace::OAuth2),
             None if text == "aws-sigv4" => Ok(SecretPlace::AwsSigV4),
             None if text == "mtls" => Ok(SecretPlace::Mtls),
+            None if text == "reveal" => Ok(SecretPlace::Reveal),
             Some(("header", name)) => header(name).map(SecretPlace::Header),
             Some(("hmac-sha256", name)) => header(name).map(SecretPlace::HmacSha256),
             Some(("query", name)) if !name.is_empty() && !name.chars().any(char::is_control) => {
@@ -356,11 +371,20 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Without the optional secrets that nobody names a value for: their requests go bare.
+    /// Without the optional secrets that nobody names a value for: their requests go bare, and asked to be revealed
+    /// they are none.
     #[must_use]
     pub fn without_unnamed(mut self, is_named: impl Fn(&SecretName) -> bool) -> Self {
-        self.secret
-            .retain(|secret| !secret.optional || is_named(&secret.name));
+        let unnamed = |secret: &SecretUse| secret.optional && !is_named(&secret.name);
+        let revealed = self
+            .secret
+            .iter()
+            .filter(|secret| secret.place == SecretPlace::Reveal);
+        self.unnamed = revealed
+            .filter(|secret| unnamed(secret))
+            .map(|secret| secret.name.clone())
+            .collect();
+        self.secret.retain(|secret| !unnamed(secret));
         for http in &mut self.http {
             http.auth = http
                 .auth
@@ -385,7 +409,16 @@ impl Manifest {
         }
         for http in &self.http {
             let Some(auth) = &http.auth else { continue };
-            if !self.secret.iter().any(|secret| &secret.name == auth) {
+            let secret = self.secret.iter().find(|secret| &secret.name == auth);
+            if secret.is_some_and(|secret| secret.place == SecretPlace::Reveal) {
+                return wrong(
+                    format!(
+                        "`auth = \"{auth}\"` names a secret with `use = \"reveal\"`, which the host attaches nowhere"
+                    ),
+                    &[&format!("auth = \"{auth}\"")],
+                );
+            }
+            if secret.is_none() {
                 return Err(FileError::new(
                     file,
                     format!("`auth = \"{auth}\"` names no `[[secret]]`"),
@@ -394,6 +427,15 @@ impl Manifest {
                 .hint(format!(
                     "[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\""
                 )));
+            }
+        }
+        for tcp in &self.tcp {
+            if tcp.port.is_none() && !tcp.host.contains("{config.") {
+                let message = format!("`[[tcp]]` with `host = \"{}\"` has no `port`", tcp.host);
+                let near = format!("host = \"{}\"", tcp.host);
+                return Err(FileError::new(file, message)
+                    .near(text, &[&near])
+                    .hint("port = 5432"));
             }
         }
         for (at, secret) in self.secret.iter().enumerate() {
@@ -416,11 +458,9 @@ impl Manifest {
                 );
             }
         }
-        if let Some(memory) = self
-            .limits
-            .memory
-            .filter(|memory| memory.0 > crate::limits::MEMORY_BYTES_MAX)
-        {
+        if let Some(memory) = self.limits.memory.filter(|memory| {
+            memory.0 > Guard::ManifestMemory.limit(crate::limits::MEMORY_BYTES_MAX)
+        }) {
             return wrong(
                 format!(
                     "`memory = \"{memory}\"` is above the ceiling of {}",
@@ -432,7 +472,7 @@ impl Manifest {
         if let Some(time) = self
             .limits
             .call_time
-            .filter(|time| time.0 > crate::limits::CALL_TIME_MAX)
+            .filter(|time| time.0 > Guard::ManifestCallTime.limit(crate::limits::CALL_TIME_MAX))
         {
             return wrong(
                 format!(
@@ -508,6 +548,13 @@ call_time = "10s"
         assert_eq!(auths(&optional, true), (1, true));
         assert_eq!(auths(&optional, false), (0, false));
         assert_eq!(auths(WHOLE, false), (1, true));
+        let revealed =
+            "[[secret]]\nname = \"password\"\nuse = \"reveal\"\noptional = true\nreason = \"x\"\n";
+        let manifest = Manifest::parse("m", &format!("{WHOLE}{revealed}")).expect("a manifest");
+        let named = manifest.clone().without_unnamed(|_| true);
+        assert_eq!((named.secret.len(), named.unnamed.len()), (2, 0));
+        let unnamed = manifest.without_unnamed(|_| false);
+        assert_eq!((unnamed.secret.len(), unnamed.unnamed.len()), (1, 1));
     }
 
     #[test]
@@ -557,5 +604,20 @@ call_time = "10s"
             let to = format!("use = \"bearer\"\n{key}");
             check("use = \"bearer\"", &to, "not for `bearer`");
         }
+        check(
+            "use = \"bearer\"",
+            "use = \"reveal\"",
+            "m:12:1: `auth = \"crm-token\"` names a secret with `use = \"reveal\"`",
+        );
+        check(
+            "[data]",
+            "[[tcp]]\nhost = \"db\"\nreason = \"x\"\n\n[data]",
+            "`[[tcp]]` with `host = \"db\"` has no `port`\n  hint: port = 5432",
+        );
+        check(
+            "[data]",
+            "[[tcp]]\nhost = \"db\"\nport = 0\nreason = \"x\"\n\n[data]",
+            "`0` is not a port",
+        );
     }
 }

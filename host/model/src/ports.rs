@@ -1,6 +1,10 @@
 //! The traits through which the house acts on the world, implemented by one crate each: `state` keeps, `egress`
 //! sends, and whoever runs a pipeline observes.
 
+mod tcp;
+
+pub use tcp::{Security, TcpConnection, TcpDoor, TcpError};
+
 use crate::fault::Fault;
 use crate::ids::{SecretName, StageId};
 use crate::secret::Secret;
@@ -92,7 +96,8 @@ pub enum HttpError {
 /// One thing a plugin asked for and did not get.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Refusal {
-    /// What was asked, in the words of the manifest: `http`, `dir`, `data.reads`, `data.writes`, `secret`.
+    /// What was asked, in the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`; and
+    /// `wasi:sockets`, which no manifest can ask for.
     pub capability: &'static str,
     /// What exactly: a request's method and URL without its query, a path, a column.
     pub asked: String,
@@ -142,11 +147,12 @@ pub enum LogLevel {
 /// What a plugin did with something it was granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used<'a> {
-    /// In the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`.
+    /// In the words of the manifest: `http`, `tcp`, `dir`, `data.reads`, `data.writes`, `secret`; and
+    /// `secret.reveal` where the plugin itself was given the value.
     pub capability: &'static str,
-    /// Which: a destination (`https://host:port`), a directory with what for (`read in`), a column, a secret.
+    /// Which: a destination (`https://host:port`, `host:port` of `tcp`), a directory with what for (`read in`), a column, a secret.
     pub name: &'a str,
-    /// Requests, connections, opened directories, batches.
+    /// Requests, connections, opened directories, batches, reveals.
     pub times: u64,
     /// Towards it.
     pub bytes_out: u64,
@@ -162,6 +168,11 @@ pub trait Observer: Send + Sync {
     fn logged(&self, line: LogLine);
     /// A plugin used what it was granted. Whoever does not count need not listen.
     fn used(&self, _stage: StageId, _used: &Used<'_>) {}
+    /// A plugin is about to be given the value of a secret (`use = "reveal"`). An error refuses it: what cannot be
+    /// recorded does not happen. Unlike the others, called where it may block.
+    fn reveals(&self, _stage: StageId, _secret: &SecretName) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Why a secret cannot be had, or not be kept. Never says anything of its value.
@@ -179,8 +190,9 @@ pub struct SecretError {
 pub trait Secrets: Send + Sync {
     /// Its value as it is now; none where nothing is named for it.
     fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretError>;
-    /// Puts a new value in its place, durable when this returns: what an authorization server has rotated.
-    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError>;
+    /// Puts a new value in the place of this one, durable when this returns: what an authorization server has rotated.
+    /// No, where it has another value by now: somebody's newer one is never lost to it.
+    fn replace(&self, name: &SecretName, old: &Secret, value: Secret) -> Result<bool, SecretError>;
 }
 
 /// Values that were read once and stay as they are.
@@ -189,7 +201,7 @@ impl<S: BuildHasher + Send + Sync> Secrets for HashMap<SecretName, Secret, S> {
         Ok(HashMap::get(self, name).cloned())
     }
 
-    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, _: &Secret, _: Secret) -> Result<bool, SecretError> {
         Err(SecretError {
             name: name.clone(),
             reason: "its provider cannot be written to".to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! A `json` field is an Arrow string field marked with the metadata key [`KIND`].
 
+use crate::guards::Guard;
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -194,13 +195,13 @@ struct Plain {
 impl Schema {
     /// Checks that names are unique and that `key` names fields.
     pub fn new(fields: Vec<Field>, key: Vec<String>) -> Result<Self, SchemaError> {
-        if fields.len() > crate::limits::FIELDS_MAX {
+        if fields.len() > Guard::SchemaFields.limit(crate::limits::FIELDS_MAX) {
             return Err(SchemaError::TooMany(fields.len()));
         }
         let mut seen = std::collections::HashSet::new();
         if let Some(twice) = fields
             .iter()
-            .find(|field| !seen.insert(field.name.as_str()))
+            .find(|field| Guard::FieldOnce.bars(!seen.insert(field.name.as_str())))
         {
             return Err(SchemaError::Twice(twice.name.clone()));
         }

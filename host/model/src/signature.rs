@@ -5,6 +5,7 @@
 //! The format is DSSE (<https://github.com/secure-systems-lab/dsse>), so that other tools can check it too.
 
 use crate::digest::Digest;
+use crate::guards::Guard;
 use crate::ids::PluginName;
 use crate::limits::SIGNATURE_BYTES_MAX;
 use crate::manifest::Manifest;
@@ -267,7 +268,7 @@ struct One {
 impl Signed {
     /// Reads a signature file.
     pub fn parse(file: &[u8]) -> Result<Self, SignedError> {
-        if file.len() > SIGNATURE_BYTES_MAX {
+        if file.len() > Guard::SignatureBytes.limit(SIGNATURE_BYTES_MAX) {
             return Err(SignedError::TooLarge);
         }
         let shape = |error: &dyn fmt::Display| SignedError::Shape(error.to_string());

@@ -1,6 +1,7 @@
 //! A plugin's words, made fit for people to read: bounded, and without what would move a terminal's cursor or turn
 //! text around.
 
+use crate::guards::Guard;
 use std::fmt::Write as _;
 
 /// The first `bytes_max` bytes of the shown text, with everything that is not plain text escaped as `\u{…}`.
@@ -9,7 +10,7 @@ pub fn shown(text: &str, bytes_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(bytes_max));
     for c in text.chars() {
         let before = out.len();
-        if hidden(c) {
+        if Guard::TextPlain.bars(hidden(c)) {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
         } else {
             out.push(c);

@@ -53,6 +53,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     for heading in [
         "[plugin]",
         "[[http]]",
+        "[[tcp]]",
         "[[dir]]",
         "[[secret]]",
         "[data]",

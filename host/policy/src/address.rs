@@ -2,6 +2,7 @@
 //! allowed, for a list of what is forbidden is never complete. Not hosts as people write them: see `host`.
 
 use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address that may not be dialled.
@@ -37,12 +38,10 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
     (Ipv4Addr::BROADCAST, 32, "broadcast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
-    (
-        Ipv4Addr::new(168, 63, 129, 16),
-        32,
-        "a cloud's metadata service",
-    ),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, METADATA),
 ];
+
+const METADATA: &str = "a cloud's metadata service";
 
 /// Where the public part of IPv6 lies.
 const GLOBAL_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
@@ -73,7 +72,11 @@ const SPECIAL_V6: [(Ipv6Addr, u8, &str); 4] = [
 
 /// May this address be dialled, where the grant names these networks besides the public internet?
 pub fn check(address: IpAddr, networks: &[Network]) -> Result<(), Barred> {
-    let address = address.to_canonical();
+    let address = if Guard::AddressMapped.stands() {
+        address.to_canonical()
+    } else {
+        address
+    };
     if networks.iter().any(|network| contains(*network, address)) {
         return Ok(());
     }
@@ -86,15 +89,27 @@ pub fn check(address: IpAddr, networks: &[Network]) -> Result<(), Barred> {
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let inside = |(network, bits, _): &&(Ipv4Addr, u8, _)| same_v4(*network, address, *bits);
-    SPECIAL_V4.iter().find(inside).map(|(_, _, what)| *what)
+    let found = SPECIAL_V4.iter().find(inside);
+    found.map(|(_, _, what)| *what).filter(|what| {
+        let guard = match *what {
+            "loopback" => Guard::AddressLoopback,
+            "private" => Guard::AddressPrivate,
+            "link-local" | METADATA => Guard::AddressMetadata,
+            _ => Guard::AddressReserved,
+        };
+        guard.stands()
+    })
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
-    if !same_v6(GLOBAL_V6.0, address, GLOBAL_V6.1) {
+    if Guard::AddressGlobal.bars(!same_v6(GLOBAL_V6.0, address, GLOBAL_V6.1)) {
         return Some("outside the public part of ipv6");
     }
     let inside = |(network, bits, _): &&(Ipv6Addr, u8, _)| same_v6(*network, address, *bits);
-    SPECIAL_V6.iter().find(inside).map(|(_, _, what)| *what)
+    let found = SPECIAL_V6.iter().find(inside);
+    found
+        .map(|(_, _, what)| *what)
+        .filter(|_| Guard::AddressTunnels.stands())
 }
 
 /// A network is compared with addresses of its own family; `address` is canonical.

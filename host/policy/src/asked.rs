@@ -10,9 +10,11 @@ use crate::refuse::malformed;
 use crate::rules::{Allowance, Ask, Credential, HttpRule};
 use crate::settings::{expand, is_template};
 use crate::target::{self, TargetError};
+use crate::tcp::{self, TcpAllowance, TcpAsk};
 use crate::terms::Terms;
 use serde_json::Value;
 use sluice_model::grant::{self, Dir};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, SecretName};
 use sluice_model::manifest::{Http, Manifest, Scheme, SecretPlace};
 use sluice_model::ports::Refusal;
@@ -23,9 +25,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) http: Vec<Ask>,
+    pub(crate) tcp: Vec<TcpAsk>,
     /// As the settings spell them.
     pub(crate) dirs: Vec<Dir>,
-    /// Those that some request of this role uses.
+    /// Those that some request of this role uses, and those to be revealed.
     pub(crate) secrets: Vec<Credential>,
     pub(crate) reads: Columns,
     pub(crate) writes: Columns,
@@ -48,6 +51,17 @@ impl Asked {
             match asks(manifest, entry, config) {
                 Ok(asks) => http.extend(asks),
                 Err(reason) => wrong.push(malformed("http", &entry.host, reason)),
+            }
+        }
+        let mut tcp = Vec::new();
+        for entry in manifest
+            .tcp
+            .iter()
+            .filter(|entry| entry.role.is_none_or(|only| only == role))
+        {
+            match tcp::asks(entry, config) {
+                Ok(asks) => tcp.extend(asks),
+                Err(reason) => wrong.push(malformed("tcp", &entry.host, reason)),
             }
         }
         let mut dirs = Vec::new();
@@ -87,9 +101,19 @@ impl Asked {
                 secrets.push(credential.clone());
             }
         }
+        let revealed = manifest
+            .secret
+            .iter()
+            .filter(|secret| secret.place == SecretPlace::Reveal);
+        secrets.extend(revealed.map(|secret| Credential {
+            name: secret.name.clone(),
+            place: SecretPlace::Reveal,
+            terms: Arc::default(),
+        }));
         if wrong.is_empty() {
             Ok(Self {
                 http,
+                tcp,
                 dirs,
                 secrets,
                 reads,
@@ -114,7 +138,7 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
         let is_shown = auth
             .as_ref()
             .is_some_and(|auth| auth.place == SecretPlace::Mtls);
-        if is_shown && scheme != Scheme::Https {
+        if Guard::CertificateEncrypted.bars(is_shown && scheme != Scheme::Https) {
             return Err("`use = \"mtls\"` is for `https`".to_owned());
         }
         let (methods, paths) = (methods.clone(), paths.clone());
@@ -143,10 +167,8 @@ pub(crate) fn rules(manifest: &Manifest, entry: &Http, config: &Value) -> Vec<Ht
 fn credential(manifest: &Manifest, name: &SecretName) -> Result<Credential, String> {
     let secret = manifest.secret.iter().find(|secret| &secret.name == name);
     let secret = secret.ok_or_else(|| format!("`auth = \"{name}\"` names no `[[secret]]`"))?;
-    if headers::injected(&secret.place)
-        .iter()
-        .any(headers::forbidden)
-    {
+    let injected = headers::injected(&secret.place);
+    if Guard::SecretFraming.bars(injected.iter().any(headers::forbidden)) {
         return Err(format!(
             "`use = \"{}\"`: the host sets that header itself",
             secret.place
@@ -181,13 +203,13 @@ fn destination(entry: &Http, value: &str) -> Result<(HostPattern, Scheme, u16), 
         ))
     };
     if let (Some(setting), Some(manifest)) = (scheme, entry.scheme)
-        && setting != manifest
+        && Guard::SettingScheme.bars(setting != manifest)
     {
         return differs("the scheme", &setting.to_string(), &manifest.to_string());
     }
     let scheme = scheme.or(entry.scheme).unwrap_or(Scheme::Https);
     if let (Some(setting), Some(manifest)) = (port, entry.port)
-        && setting != manifest
+        && Guard::SettingPort.bars(setting != manifest)
     {
         return differs("the port", &setting.to_string(), &manifest.to_string());
     }
@@ -203,7 +225,8 @@ type Found = (HostPattern, Option<Scheme>, Option<u16>);
 
 /// A setting's URL or `host:port`; none where it is a host alone.
 fn setting(entry: &Http, value: &str) -> Result<Option<Found>, String> {
-    if value.matches('*').count() > entry.host.matches('*').count() {
+    let widens = value.matches('*').count() > entry.host.matches('*').count();
+    if Guard::SettingWildcard.bars(widens) {
         return Err("a setting cannot hold a `*`".to_owned());
     }
     let (scheme, rest) = match value.split_once("://") {
@@ -240,11 +263,13 @@ pub(crate) fn allowances(
             allowances.iter().find(differs).is_none()
         };
         match allowance(entry, base) {
-            Ok(allowance) if !one_authority(&allowance) => wrong.push(malformed(
-                "http",
-                &entry.host,
-                "in the grant: two entries for this host differ in `ca`".to_owned(),
-            )),
+            Ok(allowance) if Guard::OneAuthority.bars(!one_authority(&allowance)) => {
+                wrong.push(malformed(
+                    "http",
+                    &entry.host,
+                    "in the grant: two entries for this host differ in `ca`".to_owned(),
+                ));
+            }
             Ok(allowance) => allowances.push(allowance),
             Err(reason) => wrong.push(malformed(
                 "http",
@@ -265,7 +290,7 @@ fn allowance(entry: &grant::Http, base: &Path) -> Result<Allowance, String> {
     let scheme = entry.scheme.unwrap_or(Scheme::Https);
     let port = entry.port.unwrap_or(scheme.default_port());
     let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
-    if entry.ca.is_some() && scheme != Scheme::Https {
+    if Guard::AuthorityEncrypted.bars(entry.ca.is_some() && scheme != Scheme::Https) {
         return Err("`ca` is for `https`".to_owned());
     }
     let rule = HttpRule {
@@ -283,6 +308,23 @@ fn allowance(entry: &grant::Http, base: &Path) -> Result<Allowance, String> {
     })
 }
 
+/// The `[[tcp]]` entries of a grant for one role.
+pub(crate) fn tcp_allowances(
+    grant: &grant::Grant,
+    role: Role,
+    base: &Path,
+) -> Result<Vec<TcpAllowance>, Vec<Refusal>> {
+    let (allowances, wrong) = tcp::allowances(grant, role, base);
+    let told = |(host, reason): (String, String)| {
+        malformed("tcp", &host, format!("in the grant: {reason}"))
+    };
+    if wrong.is_empty() {
+        Ok(allowances)
+    } else {
+        Err(wrong.into_iter().map(told).collect())
+    }
+}
+
 fn paths(texts: &[String]) -> Result<Vec<PathPattern>, String> {
     let parse =
         |text: &String| PathPattern::parse(text).map_err(|error| format!("path `{text}`: {error}"));
@@ -298,7 +340,9 @@ fn methods(texts: &[String]) -> Result<Vec<String>, String> {
                 .bytes()
                 .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         match text.as_str() {
-            "CONNECT" | "TRACE" => Err(format!("method `{text}` cannot be granted")),
+            "CONNECT" | "TRACE" if Guard::MethodsNever.stands() => {
+                Err(format!("method `{text}` cannot be granted"))
+            }
             _ if upper => Ok(text.clone()),
             _ => Err(format!(
                 "method `{text}` is not in capital letters, such as `GET`"

@@ -13,7 +13,7 @@ const REASON_CHARS_MAX: usize = 500;
 /// One thing asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Asks {
-    /// `http`, `dir`, `secret`, `data.reads`, `data.writes`, `limits`.
+    /// `http`, `tcp`, `dir`, `secret`, `data.reads`, `data.writes`, `limits`.
     pub capability: &'static str,
     /// What exactly, with hidden characters shown.
     pub what: String,
@@ -42,6 +42,9 @@ pub fn asks(manifest: &Manifest, findings: &[Finding]) -> Vec<Asks> {
     let mut all = Vec::new();
     for (at, (requests, entry)) in reach.http.iter().zip(&manifest.http).enumerate() {
         all.push(asks("http", at, requests.to_string(), &entry.reason));
+    }
+    for (at, (tcp, entry)) in reach.tcp.iter().zip(&manifest.tcp).enumerate() {
+        all.push(asks("tcp", at, tcp.to_string(), &entry.reason));
     }
     for (at, (dir, entry)) in reach.dirs.iter().zip(&manifest.dir).enumerate() {
         all.push(asks("dir", at, dir.to_string(), &entry.reason));

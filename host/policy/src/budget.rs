@@ -4,6 +4,7 @@
 use crate::refuse::File;
 use crate::rules::{Allowance, Sending};
 use sluice_model::grant::{Http, Rate};
+use sluice_model::guards::Guard;
 use sluice_model::limits::HTTP_RATE_REQUESTS_MAX;
 use sluice_model::ports::Refusal;
 use sluice_model::sizes::{ByteSize, Span};
@@ -38,7 +39,7 @@ impl Budget {
     /// Errors: a rate that cannot be kept.
     pub(crate) fn of(entry: &Http) -> Result<Self, String> {
         if let Some(rate) = entry.rate {
-            if rate.requests == 0 || rate.requests > HTTP_RATE_REQUESTS_MAX {
+            if rate.requests == 0 || rate.requests > Guard::RateMost.limit(HTTP_RATE_REQUESTS_MAX) {
                 return Err(format!(
                     "`rate` has from 1 to {HTTP_RATE_REQUESTS_MAX} requests"
                 ));
@@ -69,9 +70,13 @@ impl Budget {
         };
         let bytes = |bytes: u64| format!("\"{}\"", ByteSize(bytes));
         let number = |number: u64| number.to_string();
-        most("requests_max", self.requests_max, spent.requests, &number)
-            .or_else(|| most("bytes_out_max", self.bytes_out_max, spent.bytes_out, &bytes))
-            .or_else(|| most("bytes_in_max", self.bytes_in_max, spent.bytes_in, &bytes))
+        let under = |guard: Guard, most: Option<u64>| most.filter(|_| guard.stands());
+        let requests_max = under(Guard::BudgetRequests, self.requests_max);
+        let bytes_out_max = under(Guard::BudgetBytesOut, self.bytes_out_max);
+        let bytes_in_max = under(Guard::BudgetBytesIn, self.bytes_in_max);
+        most("requests_max", requests_max, spent.requests, &number)
+            .or_else(|| most("bytes_out_max", bytes_out_max, spent.bytes_out, &bytes))
+            .or_else(|| most("bytes_in_max", bytes_in_max, spent.bytes_in, &bytes))
     }
 }
 
@@ -151,7 +156,7 @@ impl Turns {
     /// Takes the next turn, and says how long it is until then. Errors: it is longer than `patience`, so it was not
     /// taken.
     pub fn take(&mut self, now: Duration, patience: Duration) -> Result<Duration, Duration> {
-        let is_full = self.begun.len() >= self.rate.requests as usize;
+        let is_full = Guard::BudgetRate.bars(self.begun.len() >= self.rate.requests as usize);
         let free = self.begun.front().filter(|_| is_full);
         let begins = free.map_or(now, |oldest| now.max(*oldest + self.rate.per.0));
         let wait = begins.saturating_sub(now);

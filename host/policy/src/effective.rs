@@ -1,11 +1,15 @@
 //! What one stage may do: manifest ∩ grant ∩ policy, with the pipeline's settings filled in.
 //!
 //! Invariant: what is permitted here, the manifest asks for, the grant allows and the policy leaves, each on its own
-//! (test: `nothing_outside_any_file_is_permitted`).
+//! (tests: `nothing_outside_any_file_is_permitted`, `nothing_outside_any_file_is_connected_to`).
 
 mod alone;
+mod dirs;
 mod report;
+mod reveal;
+mod tcp;
 
+use dirs::covers;
 pub use report::{Explained, Sought, SoughtError};
 
 use crate::address;
@@ -14,19 +18,22 @@ use crate::budget::{self, Budget, Spent};
 use crate::columns::Columns;
 use crate::headers;
 use crate::organisation::{Bound, Forbidden, Organisation};
+use crate::own::Own;
 use crate::refuse::{self, File};
 use crate::rules::{Allowance, Ask, Credential, HttpRule, Sending};
 use crate::start::{self, NotGranted};
 use crate::target::Target;
-use crate::terms::{self, Terms};
+use crate::tcp::{TcpAllowance, TcpAsk};
+use crate::terms::{self, Terms, TokenTerms};
 use http::{HeaderName, Method, Uri};
 use serde_json::Value;
 use sluice_model::grant::{Dir, Grant};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SecretName, StageId};
 use sluice_model::limits::{
     CALL_TIME_DEFAULT, CALL_TIME_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
 };
-use sluice_model::manifest::{DirMode, Manifest, Unit};
+use sluice_model::manifest::{DirMode, Manifest, SecretPlace, Unit};
 use sluice_model::ports::Refusal;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -52,12 +59,20 @@ pub struct Effective {
     pub unit: Unit,
     asks: Vec<Ask>,
     allowances: Vec<Allowance>,
+    tcp_asks: Vec<TcpAsk>,
+    tcp_allowances: Vec<TcpAllowance>,
+    asked_reveals: Vec<SecretName>,
+    granted_reveals: Vec<SecretName>,
+    /// Optional, and the pipeline names none for them.
+    unnamed_reveals: Vec<SecretName>,
     asked_dirs: Vec<(PathBuf, DirMode)>,
     granted_dirs: Vec<(PathBuf, DirMode)>,
     asked_data: Reach,
     granted_data: Reach,
     base: PathBuf,
     policy: Arc<Organisation>,
+    /// What no directory may touch.
+    own: Arc<Own>,
     /// The policy's classes that it may see a column of.
     bounds: Vec<Bound>,
     wished: Wished,
@@ -110,6 +125,16 @@ impl Effective {
         let allowances = asked::allowances(grant, stage.role, base).map_err(malformed)?;
         let file = File::Grant(&manifest.plugin.name, pipeline);
         let (terms, wrong) = terms::all(manifest, grant, &asked, config, base, file);
+        let tcp_allowances = asked::tcp_allowances(grant, stage.role, base).map_err(malformed)?;
+        let is_revealed = |place: &SecretPlace| *place == SecretPlace::Reveal;
+        let asked_reveals = asked
+            .secrets
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
+        let granted_reveals = grant
+            .secret
+            .iter()
+            .filter(|secret| is_revealed(&secret.place));
         let dirs = grant
             .dir
             .iter()
@@ -124,12 +149,12 @@ impl Effective {
                 memory.map(|size| size.map(|size| size.0)),
                 MEMORY_BYTES_DEFAULT,
             )
-            .min(MEMORY_BYTES_MAX),
+            .min(Guard::MemoryCeiling.limit(MEMORY_BYTES_MAX)),
             call_time_max: lowest(
                 call_time.map(|span| span.map(|span| span.0)),
                 CALL_TIME_DEFAULT,
             )
-            .min(CALL_TIME_MAX),
+            .min(Guard::CallTimeCeiling.limit(CALL_TIME_MAX)),
             unit: manifest.sink.map(|sink| sink.unit).unwrap_or_default(),
             asked_dirs: asked
                 .dirs
@@ -146,9 +171,15 @@ impl Effective {
                 writes: Columns::of(grant.data.writes.iter().cloned()),
             },
             asks: asked.http.iter().map(|ask| with(ask, &terms)).collect(),
+            tcp_asks: asked.tcp.clone(),
+            tcp_allowances,
+            asked_reveals: asked_reveals.map(|secret| secret.name.clone()).collect(),
+            granted_reveals: granted_reveals.map(|secret| secret.name.clone()).collect(),
+            unnamed_reveals: manifest.unnamed.clone(),
             allowances,
             base: base.to_owned(),
             policy: Arc::default(),
+            own: Arc::default(),
             bounds: Vec::new(),
             wished: Wished::of(manifest, grant),
         };
@@ -172,8 +203,15 @@ impl Effective {
             let is_asked = self.asks.iter().any(|ask| ask.rule.meets(&allowance.rule));
             policy.forbids_requests(allowance, &self.bounds, is_asked)
         });
-        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
         let mut forbidden: Vec<Forbidden> = requests.collect();
+        forbidden.extend(self.tcp_allowances.iter().flat_map(|allowance| {
+            let asks = &mut self.tcp_asks.iter();
+            let is_asked = asks.any(|ask| ask.rule.meets(&allowance.rule));
+            policy.forbids_connections(allowance, &self.bounds, is_asked)
+        }));
+        forbidden.extend(self.tokens().flat_map(|terms| policy.forbids_tokens(terms)));
+        forbidden.extend(policy.forbids_reveals(&self.plugin, &self.granted_reveals));
+        let dirs = self.granted_dirs.iter().map(|(path, _)| path);
         forbidden.extend(policy.forbids_dirs(&self.base, dirs));
         if forbidden.is_empty() {
             self.policy = policy;
@@ -216,29 +254,13 @@ impl Effective {
         granted: &Columns,
         column: &str,
     ) -> Result<(), Refusal> {
-        if !asked.has(column) {
+        if Guard::ColumnAsked.bars(!asked.has(column)) {
             return Err(refuse::column(self.manifest(), capability, asked, column));
         }
-        if !granted.has(column) {
+        if Guard::ColumnGranted.bars(!granted.has(column)) {
             return Err(refuse::column(self.grant(), capability, granted, column));
         }
         Ok(())
-    }
-
-    /// May it open this directory so? The directory as the deployment has it, below `base` where it is relative.
-    /// Where writing is permitted, reading is.
-    pub fn may_open(&self, dir: &str, mode: DirMode) -> Result<PathBuf, Refusal> {
-        let path = plain(&self.base, dir);
-        let nameless = dir.is_empty() || dir.chars().any(char::is_control);
-        if nameless || !covers(&self.asked_dirs, &path, mode) {
-            return Err(refuse::dir(self.manifest(), dir, mode));
-        }
-        if !covers(&self.granted_dirs, &path, mode) {
-            return Err(refuse::dir(self.grant(), dir, mode));
-        }
-        let ruled = self.policy.may_open(&self.base, &path);
-        ruled.map_err(|no| no.refusal("dir", refuse::bounded(dir)))?;
-        Ok(path)
     }
 
     /// May it send this request? Where several entries of the manifest fit, the first one's secret is attached.
@@ -246,25 +268,25 @@ impl Effective {
         let method = method.as_str();
         let target =
             Target::parse(uri).map_err(|error| refuse::target(method, uri, error.to_string()))?;
-        let Some(ask) = self
+        let ask = self
             .asks
             .iter()
-            .find(|ask| ask.rule.permits(method, &target))
-        else {
+            .find(|ask| ask.rule.permits(method, &target));
+        if Guard::RequestAsked.bars(ask.is_none()) {
             let rules: Vec<&HttpRule> = self.asks.iter().map(|ask| &ask.rule).collect();
             return Err(refuse::http(self.manifest(), &rules, method, &target));
-        };
+        }
         let fits = |(_, allowance): &(usize, &Allowance)| allowance.rule.permits(method, &target);
         let granted: Vec<(usize, &Allowance)> =
             self.allowances.iter().enumerate().filter(fits).collect();
-        let Some((_, first)) = granted.first() else {
+        if Guard::RequestGranted.bars(granted.is_empty()) {
             let rules: Vec<&HttpRule> = self
                 .allowances
                 .iter()
                 .map(|allowance| &allowance.rule)
                 .collect();
             return Err(refuse::http(self.grant(), &rules, method, &target));
-        };
+        }
         let ruled = self
             .policy
             .may_travel(target.scheme)
@@ -277,8 +299,8 @@ impl Effective {
                 .flat_map(|(_, allowance)| allowance.networks.iter().copied())
                 .collect(),
             // All that fit say the same of it.
-            ca: first.ca.clone(),
-            auth: ask.auth.clone(),
+            ca: granted.first().and_then(|(_, first)| first.ca.clone()),
+            auth: ask.and_then(|ask| ask.auth.clone()),
             budgets: granted
                 .iter()
                 .filter(|(_, allowance)| allowance.budget.is_bound())
@@ -292,12 +314,38 @@ impl Effective {
     /// May these addresses, all that the request's host resolved to, be dialled? One bad one refuses them all:
     /// a name that leads to both is an attack or a mistake.
     pub fn may_dial(&self, sending: &Sending, addresses: &[IpAddr]) -> Result<(), Refusal> {
-        addresses
+        let checked = match addresses {
+            [first, ..] if !Guard::EveryAddress.stands() => std::slice::from_ref(first),
+            all => all,
+        };
+        checked
             .iter()
             .try_for_each(|address| address::check(*address, &sending.networks))
             .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
         let ruled = self.policy.may_dial(addresses);
         ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
+    }
+
+    /// May the host trade a secret for a token, as the grant says? Which columns the plugin sees is no matter here: it
+    /// has no word in that request.
+    pub fn may_trade(&self, terms: &TokenTerms) -> Result<Sending, Refusal> {
+        let sending = terms.sending();
+        let ruled = self.policy.may_trade(terms);
+        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))?;
+        Ok(sending)
+    }
+
+    /// Where its secrets are traded for tokens, each once.
+    fn tokens(&self) -> impl Iterator<Item = &TokenTerms> {
+        let mut found: Vec<&TokenTerms> = Vec::new();
+        for auth in self.asks.iter().filter_map(|ask| ask.auth.as_ref()) {
+            if let Terms::Token(terms) = &*auth.terms
+                && !found.contains(&terms)
+            {
+                found.push(terms);
+            }
+        }
+        found.into_iter()
     }
 
     /// What each `[[http]]` of the grant lets it spend in one run, in the order that [`Sending::budgets`] counts them.
@@ -333,10 +381,16 @@ impl Effective {
         else {
             return Ok(());
         };
-        let why = if headers::injected(place).contains(name) {
+        let why = if Guard::SecretHeader.bars(headers::injected(place).contains(name)) {
             format!("where the host puts secret `{secret}`")
-        } else if name == http::header::ACCEPT_ENCODING && headers::is_sent(place) {
+        } else if Guard::EncodingAsked
+            .bars(name == http::header::ACCEPT_ENCODING && headers::is_sent(place))
+        {
             format!("the host's to set: it looks for secret `{secret}` in the answer")
+        } else if headers::acts_beyond(place, name) {
+            format!(
+                "one that acts beyond this request's path, with the rights of secret `{secret}`"
+            )
         } else {
             return Ok(());
         };
@@ -354,13 +408,13 @@ impl Effective {
             return Ok(());
         };
         match headers::owned_parameter(place, query) {
-            Some(name) => Err(refuse::owned(
+            Some(name) if Guard::SecretParameter.stands() => Err(refuse::owned(
                 sending,
                 "query parameter",
                 &name,
                 &format!("where the host puts secret `{secret}`"),
             )),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -404,14 +458,9 @@ fn with(ask: &Ask, terms: &HashMap<SecretName, Arc<Terms>>) -> Ask {
 fn lowest<T: Ord>([manifest, grant]: [Option<T>; 2], default: T) -> T {
     let wish = manifest.unwrap_or(default);
     match grant {
-        Some(ceiling) => wish.min(ceiling),
-        None => wish,
+        Some(ceiling) if Guard::GrantLowers.stands() => wish.min(ceiling),
+        _ => wish,
     }
-}
-
-fn covers(dirs: &[(PathBuf, DirMode)], path: &Path, mode: DirMode) -> bool {
-    dirs.iter()
-        .any(|(ours, has)| ours == path && (*has == mode || *has == DirMode::Write))
 }
 
 /// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is

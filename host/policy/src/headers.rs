@@ -2,16 +2,19 @@
 
 use http::HeaderName;
 use http::header;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::SecretPlace;
 use std::borrow::Cow;
 
-/// Headers that say how a request is framed, where it goes and through whom. A plugin that could set them could
-/// smuggle a second request or reach a second host behind one that is granted.
+/// Headers that say how a request is framed, where it goes, through whom, and which method or path the server is to
+/// take for its own. A plugin that could set them could smuggle a second request, or reach a second host or another
+/// path behind the one that is granted.
 pub fn forbidden(name: &HeaderName) -> bool {
-    const OWNED: [&str; 12] = [
+    const OWNED: [&str; 18] = [
         "connection",
         "content-length",
         "expect",
+        "forwarded",
         "host",
         "http2-settings",
         "keep-alive",
@@ -21,9 +24,33 @@ pub fn forbidden(name: &HeaderName) -> bool {
         "trailers",
         "transfer-encoding",
         "upgrade",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
     ];
     let name = name.as_str();
-    OWNED.contains(&name) || name.starts_with("proxy-")
+    let begins = |start| name.starts_with(start);
+    Guard::FramingHeaders.bars(OWNED.contains(&name) || begins("proxy-") || begins("x-forwarded-"))
+}
+
+/// Headers that have a server act, with the secret of this request, on something that its method and path do not name:
+/// copy another object here, give others rights to this one.
+pub fn acts_beyond(place: &SecretPlace, name: &HeaderName) -> bool {
+    /// Of AWS's own, those that say something of the object that the path names.
+    const OF_THE_OBJECT: [&str; 5] = [
+        "x-amz-checksum-",
+        "x-amz-meta-",
+        "x-amz-sdk-checksum-algorithm",
+        "x-amz-target",
+        "x-amz-trailer",
+    ];
+    let name = name.as_str();
+    let aws = *place == SecretPlace::AwsSigV4 && name.starts_with("x-amz-");
+    let beyond = name.contains("copy-source")
+        || aws && !OF_THE_OBJECT.iter().any(|start| name.starts_with(start));
+    Guard::ActingHeaders.bars(beyond)
 }
 
 /// What AWS Signature Version 4 adds to a request besides `authorization`.
@@ -50,14 +77,18 @@ pub fn injected(place: &SecretPlace) -> Vec<HeaderName> {
             AMZ_CONTENT_SHA256,
             AMZ_SECURITY_TOKEN,
         ],
-        SecretPlace::Query(_) | SecretPlace::Mtls => Vec::new(),
+        SecretPlace::Query(_) | SecretPlace::Mtls | SecretPlace::Reveal => Vec::new(),
     }
 }
 
 /// Whether the secret itself, or a token it was traded for, goes with the request, so that the answer could repeat it.
-/// A signature is worth nothing to whoever reads it, and a client's key never leaves the host.
+/// A signature is worth nothing to whoever reads it, a client's key never leaves the host, and what is revealed goes with
+/// no request at all.
 pub fn is_sent(place: &SecretPlace) -> bool {
-    !matches!(place, SecretPlace::HmacSha256(_) | SecretPlace::Mtls)
+    !matches!(
+        place,
+        SecretPlace::HmacSha256(_) | SecretPlace::Mtls | SecretPlace::Reveal
+    )
 }
 
 /// A parameter of this query that is the host's: the one it puts the secret in, or one that would be read as a
@@ -99,6 +130,7 @@ mod tests {
             "trailer",
             "upgrade",
             "expect",
+            "forwarded",
             "keep-alive",
             "proxy-authorization",
             "proxy-connection",

@@ -3,6 +3,7 @@
 //!
 //! Every spelling that two parsers could read differently is refused rather than mended.
 
+use sluice_model::guards::Guard;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -62,12 +63,14 @@ impl Host {
         }
         let odd =
             |c: &char| c.is_control() || c.is_whitespace() || "\\%@/?#:[]*{}<>^|\"'`".contains(*c);
-        if let Some(c) = text.chars().find(odd) {
+        if Guard::HostCharacters.stands()
+            && let Some(c) = text.chars().find(odd)
+        {
             return Err(HostError::Character(c));
         }
         match url::Host::parse(text).map_err(|_| HostError::Malformed)? {
             url::Host::Domain(name) => name_of(&name),
-            url::Host::Ipv4(address) if address.to_string() == text => {
+            url::Host::Ipv4(address) if Guard::HostSpelling.holds(address.to_string() == text) => {
                 Ok(Self::Address(address.into()))
             }
             url::Host::Ipv4(address) => Err(HostError::Spelling(address.into())),
@@ -85,10 +88,12 @@ impl Host {
 
 fn name_of(name: &str) -> Result<Host, HostError> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.split('.').any(str::is_empty) {
+    if Guard::HostLabels.bars(name.split('.').any(str::is_empty)) {
         return Err(HostError::EmptyLabel);
     }
-    if name.len() > NAME_BYTES_MAX || name.split('.').any(|label| label.len() > LABEL_BYTES_MAX) {
+    let is_long =
+        name.len() > NAME_BYTES_MAX || name.split('.').any(|label| label.len() > LABEL_BYTES_MAX);
+    if Guard::HostLength.bars(is_long) {
         return Err(HostError::TooLong);
     }
     Ok(Host::Name(name.to_ascii_lowercase()))
@@ -124,7 +129,9 @@ impl HostPattern {
             };
         };
         match Host::parse(suffix) {
-            Ok(Host::Name(name)) if name.split('.').count() >= WILDCARD_LABELS_MIN => {
+            Ok(Host::Name(name))
+                if Guard::WildcardSuffix.holds(name.split('.').count() >= WILDCARD_LABELS_MIN) =>
+            {
                 Ok(Self::Below(name))
             }
             Ok(_) | Err(HostError::Character('*')) => Err(HostError::Wildcard),
@@ -185,7 +192,7 @@ impl HostPattern {
 
 fn below(name: &str, suffix: &str) -> bool {
     name.strip_suffix(suffix)
-        .is_some_and(|head| head.len() > 1 && head.ends_with('.'))
+        .is_some_and(|head| head.len() > 1 && Guard::WildcardLabel.holds(head.ends_with('.')))
 }
 
 impl fmt::Display for HostPattern {

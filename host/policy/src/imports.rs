@@ -2,7 +2,8 @@
 //! ask for is told so before it runs. Reads names only; knows no wasm.
 
 use serde::Serialize;
-use sluice_model::manifest::Manifest;
+use sluice_model::guards::Guard;
+use sluice_model::manifest::{Manifest, SecretPlace};
 
 /// Every import of a component, explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,9 +15,9 @@ pub struct ImportReport {
 impl ImportReport {
     /// The imports that keep the component from starting.
     pub fn unexplained(&self) -> impl Iterator<Item = &Import> {
-        self.imports
-            .iter()
-            .filter(|import| matches!(import.kind, ImportKind::Unexplained { .. }))
+        self.imports.iter().filter(|import| {
+            Guard::ImportsExplained.bars(matches!(import.kind, ImportKind::Unexplained { .. }))
+        })
     }
 }
 
@@ -103,6 +104,18 @@ fn kind(manifest: &Manifest, import: &str) -> ImportKind {
         ("sluice:plugin", "files") => ImportKind::Granted {
             by: "[[dir]]".to_owned(),
         },
+        ("sluice:plugin", "net") if manifest.tcp.is_empty() => unexplained(
+            "add to the manifest:\n[[tcp]]\nhost = \"{config.host}\"\nport = \"{config.port}\"\nreason = \"…\"",
+        ),
+        ("sluice:plugin", "net") => ImportKind::Granted {
+            by: "[[tcp]]".to_owned(),
+        },
+        ("sluice:plugin", "secrets") if !reveals(manifest) => unexplained(
+            "add to the manifest:\n[[secret]]\nname = \"password\"\nuse = \"reveal\"\nreason = \"…\"",
+        ),
+        ("sluice:plugin", "secrets") => ImportKind::Granted {
+            by: "[[secret]] with use = \"reveal\"".to_owned(),
+        },
         ("wasi:http", "types" | "outgoing-handler") if manifest.http.is_empty() => unexplained(
             "add to the manifest:\n[[http]]\nhost = \"api.acme.example\"\nmethods = [\"GET\"]\npaths = [\"/**\"]\nreason = \"…\"",
         ),
@@ -117,6 +130,12 @@ fn kind(manifest: &Manifest, import: &str) -> ImportKind {
     }
 }
 
+/// Whether the plugin is to see any secret itself.
+pub fn reveals(manifest: &Manifest) -> bool {
+    let mut places = manifest.secret.iter().map(|secret| &secret.place);
+    places.any(|place| *place == SecretPlace::Reveal) || !manifest.unnamed.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +148,9 @@ interface = "sluice:plugin@0.1"
 description = "x"
 "#;
     const HTTP: &str = "[[http]]\nhost = \"api.acme.example\"\nreason = \"x\"\n";
+    const TCP: &str = "[[tcp]]\nhost = \"db.acme.example\"\nport = 5432\nreason = \"x\"\n";
+    const BEARER: &str = "[[secret]]\nname = \"a\"\nuse = \"bearer\"\nreason = \"x\"\n";
+    const REVEAL: &str = "[[secret]]\nname = \"a\"\nuse = \"reveal\"\nreason = \"x\"\n";
     const DIR: &str = "[[dir]]\npath = \"in\"\nmode = \"read\"\nreason = \"x\"\n";
 
     fn linked(manifest: &str, import: &str) -> String {
@@ -151,7 +173,13 @@ description = "x"
             (DIR, "sluice:plugin/files@0.1.0", "granted"),
             ("", "sluice:plugin/files@0.1.0", "unexplained"),
             (HTTP, "sluice:plugin/files@0.1.0", "unexplained"),
+            (TCP, "sluice:plugin/net@0.1.0", "granted"),
             ("", "sluice:plugin/net@0.1.0", "unexplained"),
+            (HTTP, "sluice:plugin/net@0.1.0", "unexplained"),
+            (REVEAL, "sluice:plugin/secrets@0.1.0", "granted"),
+            ("", "sluice:plugin/secrets@0.1.0", "unexplained"),
+            (BEARER, "sluice:plugin/secrets@0.1.0", "unexplained"),
+            (TCP, "wasi:sockets/tcp-create-socket@0.2.0", "refusing"),
             ("", "sluice:plugin/log@0.2.0", "unexplained"),
             ("", "sluice:plugin/log@1.1.0", "unexplained"),
             ("", "sluice:plugin/log", "unexplained"),

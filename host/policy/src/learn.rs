@@ -2,15 +2,17 @@
 //! the grant or manifest they are made from permits too (test: `what_is_learnt_is_never_wider`).
 
 use crate::asked;
+use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::rules::HttpRule;
 use crate::settings::expand;
 use crate::target::Target;
-use crate::used::{Item, items};
+use crate::tcp;
+use crate::used::{Item, items, of_secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sluice_model::grant::{Dir, Grant};
-use sluice_model::manifest::Manifest;
+use sluice_model::grant::{Dir, Grant, Tcp};
+use sluice_model::manifest::{Manifest, SecretPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -27,7 +29,7 @@ pub struct Trial {
     /// Whether there were more than are listed: then what is asked of the network stays as it is.
     #[serde(default)]
     pub requests_cut: bool,
-    /// What else it used, by capability: directories, secrets, columns.
+    /// What else it used, by capability: connections, directories, secrets, columns.
     #[serde(default)]
     pub used: BTreeMap<String, BTreeSet<String>>,
 }
@@ -152,6 +154,7 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
             .collect();
         trial.narrow(&rules, &mut http.methods, &mut http.paths)
     });
+    narrow.tcp = connections(grant, trial);
     narrow
         .dir
         .retain(|dir| item(grant, "dir", &format!("{} {}", dir.mode, dir.path), trial));
@@ -161,9 +164,11 @@ pub fn narrow_grant(grant: &Grant, trial: &Trial) -> Grant {
         .map(|dir| mode_used(dir, trial))
         .collect();
     // A secret goes with its requests; where it was told of on its own, that counts too.
-    narrow
-        .secret
-        .retain(|secret| trial.requests_cut || trial.has("secret", secret.name.as_str()));
+    narrow.secret.retain(|secret| {
+        let is_attached = secret.place != SecretPlace::Reveal;
+        (is_attached && trial.requests_cut)
+            || trial.has(of_secret(&secret.place), secret.name.as_str())
+    });
     narrow.data.reads = columns("data.reads", &grant.data.reads, trial);
     narrow.data.writes = columns("data.writes", &grant.data.writes, trial);
     narrow
@@ -173,11 +178,31 @@ fn empty(grant: &Grant) -> Grant {
     Grant {
         grant: grant.grant.clone(),
         http: Vec::new(),
+        tcp: Vec::new(),
         dir: Vec::new(),
         secret: Vec::new(),
         data: sluice_model::manifest::Data::default(),
         limits: sluice_model::manifest::Limits::default(),
     }
+}
+
+/// The entries that were used, and those before them that set the terms of a host which one of them holds too: of several
+/// that fit the first counts, and without it the host would be on another's terms.
+fn connections(grant: &Grant, trial: &Trial) -> Vec<Tcp> {
+    let is_used = |tcp: &Tcp| item(grant, "tcp", &format!("{}:{}", tcp.host, tcp.port), trial);
+    let meets = |one: &Tcp, other: &Tcp| {
+        let hosts = [&one.host, &other.host].map(|host| HostPattern::parse(host));
+        let [Ok(ours), Ok(theirs)] = hosts else {
+            return true;
+        };
+        one.port == other.port && ours.meets(&theirs)
+    };
+    let all = grant.tcp.iter().enumerate();
+    let kept = all.filter(|(at, tcp)| {
+        let later = &mut grant.tcp[at + 1..].iter();
+        is_used(tcp) || later.any(|later| is_used(later) && meets(tcp, later))
+    });
+    kept.map(|(_, tcp)| tcp.clone()).collect()
 }
 
 fn item(grant: &Grant, capability: &str, name: &str, trial: &Trial) -> bool {
@@ -238,6 +263,16 @@ pub fn narrow_manifest(
             .collect();
         rules.is_empty() || trial.narrow(&rules, &mut http.methods, &mut http.paths)
     });
+    narrow.tcp.retain(|tcp| {
+        let asked = plays(tcp.role).flat_map(|config| tcp::asks(tcp, config).unwrap_or_default());
+        let mut asked = asked.peekable();
+        asked.peek().is_none()
+            || asked.any(|ask| {
+                let name = format!("{}:{}", ask.rule.host, ask.rule.port);
+                let capability = "tcp";
+                trial.of(&Item { capability, name }).next().is_some()
+            })
+    });
     narrow.dir.retain(|dir| {
         let mut paths = plays(dir.role)
             .flat_map(|config| expand(&dir.path, config).unwrap_or_default())
@@ -278,7 +313,8 @@ pub fn narrow_manifest(
         .filter_map(|http| http.auth.clone())
         .collect();
     narrow.secret.retain(|secret| {
-        needed.contains(&secret.name) || trial.has("secret", secret.name.as_str())
+        let capability = of_secret(&secret.place);
+        needed.contains(&secret.name) || trial.has(capability, secret.name.as_str())
     });
     narrow
 }

@@ -1,6 +1,7 @@
 //! Paths of requests: which are plain enough to be compared at all, and which a pattern permits. Nothing is
 //! normalised, for the server might normalise differently; what is not plain is refused.
 
+use sluice_model::guards::Guard;
 use std::fmt;
 
 /// A path in a request or a pattern. Servers commonly stop at 8 KiB.
@@ -21,8 +22,8 @@ pub enum PathError {
     /// `%`, `%4`, `%zz`
     #[error("`%` stands before two hexadecimal digits")]
     Percent,
-    /// `%2e`, `%2f`, `%5c`, encoded once or more, encoded control characters, and UTF-8 that hides them.
-    #[error("`.`, `/`, `\\` and control characters cannot be percent-encoded in a path")]
+    /// `%2e`, `%2f`, `%5c`, `%3b`, encoded once or more, encoded control characters, and UTF-8 that hides them.
+    #[error("`.`, `/`, `\\`, `;` and control characters cannot be percent-encoded in a path")]
     Hidden,
     /// `.`, `..`, `..;x`
     #[error("a path cannot have `.` or `..` as a part")]
@@ -37,26 +38,24 @@ pub enum PathError {
 
 /// Checks that a path, as it stands in a request line without its query, means one thing to every server.
 pub fn check(path: &str) -> Result<(), PathError> {
-    if path.len() > PATH_BYTES_MAX {
+    if path.len() > Guard::PathLength.limit(PATH_BYTES_MAX) {
         return Err(PathError::TooLong);
     }
     let Some(below) = path.strip_prefix('/') else {
         return Err(PathError::Relative);
     };
-    if path
-        .bytes()
-        .any(|byte| !byte.is_ascii_graphic() || b"\\?#".contains(&byte))
-    {
+    let odd = |byte: u8| !byte.is_ascii_graphic() || b"\\?#".contains(&byte);
+    if Guard::PathCharacters.bars(path.bytes().any(odd)) {
         return Err(PathError::Character);
     }
     check_encoding(path)?;
     let mut parts = below.split('/').peekable();
     while let Some(part) = parts.next() {
         // Some servers cut a part at its `;` before they resolve dots.
-        if matches!(part.split(';').next(), Some("." | "..")) {
+        if Guard::PathDots.bars(matches!(part.split(';').next(), Some("." | ".."))) {
             return Err(PathError::Dots);
         }
-        if part.is_empty() && parts.peek().is_some() {
+        if Guard::PathEmpty.bars(part.is_empty() && parts.peek().is_some()) {
             return Err(PathError::Empty);
         }
     }
@@ -74,7 +73,19 @@ fn check_encoding(path: &str) -> Result<(), PathError> {
         let encoded = byte_of(after).ok_or(PathError::Percent)?;
         let hidden = byte_of(code).unwrap_or(encoded);
         // 0xc0 and 0xc1 only ever begin an overlong form of an ASCII character.
-        if hidden.is_ascii_control() || matches!(hidden, b'.' | b'/' | b'\\' | 0xc0 | 0xc1) {
+        // Some servers cut a part at its `;` only after they decoded it.
+        let means_more =
+            hidden.is_ascii_control() || matches!(hidden, b'.' | b'/' | b'\\' | b';' | 0xc0 | 0xc1);
+        // Longer forms of what is shorter: 0xe0 before less than 0xa0, 0xf0 before less than 0x90.
+        let next = code.get(2..).and_then(|code| code.strip_prefix('%'));
+        let next = next
+            .map(|code| code.trim_start_matches("25"))
+            .and_then(byte_of);
+        let overlong = matches!(
+            (hidden, next),
+            (0xe0, Some(0x80..=0x9f)) | (0xf0, Some(0x80..=0x8f))
+        );
+        if Guard::PathHidden.bars(means_more || overlong) {
             return Err(PathError::Hidden);
         }
         rest = after;
@@ -228,6 +239,11 @@ mod tests {
             ("/v2/%252e%252e/admin", Err(PathError::Hidden)),
             ("/v2/%25252fadmin", Err(PathError::Hidden)),
             ("/v2/%c0%ae%c0%ae/admin", Err(PathError::Hidden)),
+            ("/v2/..%3b/admin", Err(PathError::Hidden)),
+            ("/v2/%e0%80%ae%e0%80%ae/admin", Err(PathError::Hidden)),
+            ("/v2/%25e0%2580%25ae/admin", Err(PathError::Hidden)),
+            ("/v2/%f0%80%80%ae/admin", Err(PathError::Hidden)),
+            ("/v2/%e0%a4%ae/x", Ok(())),
             ("/v2/%00", Err(PathError::Hidden)),
             ("/v2/%0d%0aHost:evil.test", Err(PathError::Hidden)),
             ("/v2/%7f", Err(PathError::Hidden)),

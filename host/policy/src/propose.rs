@@ -4,18 +4,19 @@
 use crate::asked::Asked;
 use crate::refuse::http_entry;
 use crate::rules::Ask;
+use crate::tcp::{self, TcpAsk};
 use crate::{refuse, terms};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::ipnet_text::Network;
-use sluice_model::grant::{About, Grant, Http};
+use sluice_model::grant::{About, Grant, Http, Tcp};
 use sluice_model::ids::{PipelineName, Role};
 use sluice_model::manifest::{Data, Limits, Manifest, SecretPlace};
 use sluice_model::ports::Refusal;
 
 /// All that `manifest` asks for in each of these roles with its settings, as one grant. `networks` is added to
-/// every request: leave it empty unless whoever asks named them. Errors: what is wrong with the manifest or the
-/// settings.
+/// every request and connection: leave it empty unless whoever asks named them. Errors: what is wrong with the manifest
+/// or the settings.
 pub fn propose(
     manifest: &Manifest,
     uses: &[(Role, &Value)],
@@ -31,6 +32,7 @@ pub fn propose(
             pipeline: pipeline.clone(),
         },
         http: Vec::new(),
+        tcp: Vec::new(),
         dir: Vec::new(),
         secret: Vec::new(),
         data: Data::default(),
@@ -46,6 +48,17 @@ pub fn propose(
                     networks,
                     role,
                     ..http_entry(&rule)
+                },
+            );
+        }
+        for TcpAsk { rule, role } in asked.tcp {
+            let networks = networks.to_vec();
+            add(
+                &mut grant.tcp,
+                Tcp {
+                    networks,
+                    role,
+                    ..tcp::entry(&rule)
                 },
             );
         }

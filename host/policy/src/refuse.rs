@@ -1,12 +1,20 @@
 //! The words of a refusal: what was asked, why not, and the exact lines that would permit it with the file they
 //! belong in. Decides nothing. Never a query string, a header's value or a secret.
 
+mod reveal;
+mod tcp;
+
+pub(crate) use reveal::reveal;
+pub use tcp::no_sockets;
+pub(crate) use tcp::{carried, endpoint, reach, tcp};
+
 use crate::address::Barred;
 use crate::columns::Columns;
 use crate::rules::{HttpRule, Sending};
 use crate::target::Target;
 use serde::Serialize;
 use sluice_model::grant;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SecretName};
 use sluice_model::manifest::{Data, DirMode, Scheme};
 use sluice_model::ports::Refusal;
@@ -20,7 +28,8 @@ const LIST_SHOWN_MAX: usize = 8;
 
 /// Text from a plugin or a file, cut and with its control characters escaped.
 pub(crate) fn bounded(text: &str) -> String {
-    if text.len() <= ASKED_CHARS_MAX && !text.chars().any(char::is_control) {
+    let is_unfit = text.len() > ASKED_CHARS_MAX || text.chars().any(char::is_control);
+    if !Guard::AskedBounded.bars(is_unfit) {
         return text.to_owned();
     }
     let mut short = String::new();
@@ -64,6 +73,14 @@ impl File<'_> {
         }
     }
 
+    /// What a manifest's lines end with besides.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Manifest(_) => "\nreason = \"…\"",
+            Self::Grant(..) => "",
+        }
+    }
+
     /// Where a hint's lines belong.
     pub(crate) fn place(self) -> String {
         match self {
@@ -80,6 +97,8 @@ impl File<'_> {
 pub(crate) struct Lines {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) http: Vec<grant::Http>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tcp: Vec<grant::Tcp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) dir: Vec<grant::Dir>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -9,7 +9,9 @@ use crate::trust::Standing;
 use serde::Serialize;
 use sluice_model::ids::Role;
 use sluice_model::limits::{CALL_TIME_DEFAULT, MEMORY_BYTES_DEFAULT};
-use sluice_model::manifest::{Data, Dir, DirMode, Http, Manifest, Scheme, SecretPlace, SecretUse};
+use sluice_model::manifest::{
+    Data, Dir, DirMode, Http, Manifest, Scheme, SecretPlace, SecretUse, Tcp,
+};
 use sluice_model::visible::visible;
 
 /// A word of a plugin, as it is repeated.
@@ -63,6 +65,10 @@ rules! {
         "Whoever writes the pipeline file says where it goes; the grant names the one host it becomes."
     HTTP_PLAIN "http-plain" High "requests in the clear"
         "Everybody on the way reads and changes them, an attached secret included."
+    TCP_WILDCARD "tcp-wildcard-host" High "connections to any host below a domain"
+        "Whoever gets a name below that domain is reached too. Have the hosts named."
+    TCP_CONFIG_HOST "tcp-config-host" High "connections to a host that a setting names"
+        "Whoever writes the pipeline file says where they go; the grant names the one host it becomes."
     TRANSFORM_NETWORK "transform-network" High "a transform that reaches a network"
         "It sees records and can send them elsewhere. Most transforms need no network."
     DIR_WRITE "dir-write" High "writes to a directory"
@@ -71,12 +77,18 @@ rules! {
         "An absolute path, or one with `..` in it."
     READS_EVERY_COLUMN "data-reads-all" High "reads every column"
         "Columns that are added later too. Name those it needs in the grant."
+    SECRET_REVEALED "secret-revealed" High "a secret that the plugin sees"
+        "Nothing stops it from sending the value wherever it may send anything. Have the host attach it where the protocol lets it."
     HTTP_WRITE "http-write" Medium "requests that change things"
         "Methods other than GET, HEAD and OPTIONS: it can send what it read, and change what is there."
     HTTP_ADDRESS "http-address" Medium "an IP address instead of a name"
         "No certificate of a public authority names it, and nobody sees in the report whose it is."
     HTTP_EVERY_PATH "http-any-path" Medium "every path of a host"
         "`/**` is the whole API, administration included. Narrow `paths` in the grant."
+    TCP_NAMED "tcp-named" Medium "connections to a named host"
+        "In a protocol of its own, which the host does not read; whether it begins with TLS, the plugin says, unless `http.plain` of the policy does."
+    TCP_ADDRESS "tcp-address" Medium "connections to an IP address"
+        "No certificate of a public authority names it, and nobody sees in the report whose it is."
     DIR_READ "dir-read" Medium "reads a directory"
         "Every file in it and below. Put nothing else there."
     SECRET_IN_QUERY "secret-query" Medium "a secret in the query of a URL"
@@ -103,7 +115,7 @@ pub struct Finding {
     /// Which rule.
     #[serde(flatten)]
     pub rule: Rule,
-    /// Of what: `http`, `dir`, `secret`, `data.reads` …
+    /// Of what: `http`, `tcp`, `dir`, `secret`, `data.reads` …
     pub capability: &'static str,
     /// Which of the manifest's entries of that kind, from 0.
     pub entry: usize,
@@ -175,16 +187,23 @@ pub fn assess(facts: &Facts<'_>) -> Vec<Finding> {
     let Manifest {
         plugin: _,
         http,
+        tcp,
         dir,
         secret,
         data,
         sink: _,
         limits,
         config: _,
+        unnamed: _,
     } = manifest;
     for (at, entry) in http.iter().enumerate() {
         for rule in of_http(entry, roles) {
             find_at(rule, "http", at, visible(&entry.host, SHOWN_CHARS_MAX));
+        }
+    }
+    for (at, entry) in tcp.iter().enumerate() {
+        for rule in of_tcp(entry, roles) {
+            find_at(rule, "tcp", at, visible(&entry.host, SHOWN_CHARS_MAX));
         }
     }
     for (at, entry) in dir.iter().enumerate() {
@@ -277,6 +296,30 @@ fn of_http(entry: &Http, roles: &[Role]) -> Vec<Rule> {
     rules
 }
 
+fn of_tcp(entry: &Tcp, roles: &[Role]) -> Vec<Rule> {
+    let Tcp {
+        host,
+        port: _,
+        role,
+        reason: _,
+    } = entry;
+    let mut rules = Vec::new();
+    if is_template(host) {
+        rules.push(TCP_CONFIG_HOST);
+    }
+    match HostPattern::parse(host) {
+        Ok(HostPattern::Below(_)) => rules.push(TCP_WILDCARD),
+        Ok(HostPattern::Only(Host::Address(_))) => rules.push(TCP_ADDRESS),
+        Ok(HostPattern::Only(Host::Name(_))) => rules.push(TCP_NAMED),
+        Err(_) if host.contains('*') => rules.push(TCP_WILDCARD),
+        Err(_) => {}
+    }
+    if roles.contains(&Role::Transform) && role.is_none_or(|only| only == Role::Transform) {
+        rules.push(TRANSFORM_NETWORK);
+    }
+    rules
+}
+
 fn of_dir(entry: &Dir) -> Vec<Rule> {
     let Dir {
         path,
@@ -307,6 +350,7 @@ fn of_secret(entry: &SecretUse) -> Rule {
         reason: _,
     } = entry;
     match place {
+        SecretPlace::Reveal => SECRET_REVEALED,
         SecretPlace::Query(_) => SECRET_IN_QUERY,
         SecretPlace::Bearer
         | SecretPlace::Basic
@@ -353,6 +397,7 @@ mod tests {
             format!("[[http]]\nhost = \"{host}\"\nreason = \"x\"\n{more}\n")
         };
         let get = "methods = [\"GET\"]\npaths = [\"/v2/*\"]";
+        let tcp = |host: &str| format!("[[tcp]]\nhost = \"{host}\"\nport = 5432\nreason = \"x\"\n");
         let dir = |path: &str, mode: &str| {
             format!("[[dir]]\npath = \"{path}\"\nmode = \"{mode}\"\nreason = \"x\"\n")
         };
@@ -467,6 +512,41 @@ mod tests {
                 Role::Transform,
                 Some(&signed),
                 &["http-named"],
+            ),
+            (
+                tcp("db.acme.example"),
+                &[],
+                Role::Source,
+                Some(&signed),
+                &["tcp-named"],
+            ),
+            (
+                tcp("*.acme.example"),
+                &[],
+                Role::Source,
+                Some(&signed),
+                &["tcp-wildcard-host"],
+            ),
+            (
+                tcp("{config.host}"),
+                &[],
+                Role::Source,
+                Some(&signed),
+                &["tcp-config-host"],
+            ),
+            (
+                tcp("192.0.2.7"),
+                &[],
+                Role::Transform,
+                Some(&signed),
+                &["tcp-address", "transform-network"],
+            ),
+            (
+                secret("reveal"),
+                &[],
+                Role::Source,
+                Some(&signed),
+                &["secret-revealed"],
             ),
             (
                 dir("in", "read"),

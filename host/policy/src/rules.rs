@@ -7,6 +7,7 @@ use crate::path::PathPattern;
 use crate::target::Target;
 use crate::terms::Terms;
 use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, SecretName};
 use sluice_model::manifest::{Scheme, SecretPlace};
 use std::fmt;
@@ -25,20 +26,23 @@ pub(crate) struct HttpRule {
 
 impl HttpRule {
     pub(crate) fn is_for_host(&self, target: &Target) -> bool {
-        self.host.matches(&target.host)
+        Guard::HostNamed.holds(self.host.matches(&target.host))
     }
 
     pub(crate) fn is_for_door(&self, target: &Target) -> bool {
-        self.is_for_host(target) && self.scheme == target.scheme && self.port == target.port
+        self.is_for_host(target)
+            && Guard::SchemeNamed.holds(self.scheme == target.scheme)
+            && Guard::PortNamed.holds(self.port == target.port)
     }
 
     pub(crate) fn is_for_method(&self, method: &str, target: &Target) -> bool {
-        self.is_for_door(target) && self.methods.iter().any(|ours| ours == method)
+        self.is_for_door(target)
+            && Guard::MethodNamed.holds(self.methods.iter().any(|ours| ours == method))
     }
 
     pub(crate) fn permits(&self, method: &str, target: &Target) -> bool {
         self.is_for_method(method, target)
-            && self.paths.iter().any(|path| path.matches(&target.path))
+            && Guard::PathNamed.holds(self.paths.iter().any(|path| path.matches(&target.path)))
     }
 
     /// The requests that both permit.

@@ -1,6 +1,7 @@
-//! `{config.KEY}` in a manifest, filled in from a stage's settings. Knows JSON; not what a value is used for.
+//! `{config.KEY}` or `{config.KEY:DEFAULT}` in a manifest, filled in from a stage's settings. Knows JSON; not what a value is used for.
 
 use serde_json::Value;
+use sluice_model::guards::Guard;
 
 /// Values one entry of a manifest may become. Stops two long lists in one entry from multiplying.
 const VALUES_MAX: usize = 2_000;
@@ -19,7 +20,7 @@ pub(crate) enum SettingError {
 }
 
 /// Every value of `template`: the text itself where it names no setting, one for each name where a setting is a
-/// list, and none where a setting is absent, empty or null, for then the capability is not wanted.
+/// list, and none where a setting is absent, empty or null and has no default, for then the capability is not wanted.
 pub(crate) fn expand(template: &str, config: &Value) -> Result<Vec<String>, SettingError> {
     let mut values = vec![String::new()];
     let mut rest = template;
@@ -27,9 +28,16 @@ pub(crate) fn expand(template: &str, config: &Value) -> Result<Vec<String>, Sett
         let (key, after) = after
             .split_once('}')
             .ok_or_else(|| SettingError::Open(template.to_owned()))?;
+        let (key, default) = match key.split_once(':') {
+            Some((key, default)) => (key, Some(default)),
+            None => (key, None),
+        };
         let mut found = Vec::new();
         find(key, key.split('.'), config, &mut found)?;
-        if values.len() * found.len() > VALUES_MAX {
+        if found.is_empty() {
+            found.extend(default.map(ToOwned::to_owned));
+        }
+        if values.len() * found.len() > Guard::SettingValues.limit(VALUES_MAX) {
             return Err(SettingError::TooMany(template.to_owned()));
         }
         values = values
@@ -107,6 +115,9 @@ mod tests {
         check("plain", &["plain"]);
         check("{config.dir}", &["in"]);
         check("{config.dir}/archive", &["in/archive"]);
+        check("{config.port:443}", &["8443"]);
+        check("{config.absent:443}", &["443"]);
+        check("{config.none:a:b}-{config.dir}", &["a:b-in"]);
         check(
             "{config.base.host}:{config.port}",
             &["api.acme.example:8443"],

@@ -6,7 +6,9 @@ use crate::columns::Columns;
 use crate::effective::Effective;
 use crate::refuse::{self, File, Lines};
 use crate::rules::{Ask, Credential};
-use sluice_model::grant::{Dir, Grant, Http, SecretUse};
+use crate::tcp::{self, TcpAsk};
+use sluice_model::grant::{Dir, Grant, Http, SecretUse, Tcp};
+use sluice_model::guards::Guard;
 use sluice_model::manifest::Data;
 use sluice_model::ports::Refusal;
 
@@ -48,7 +50,7 @@ impl NotGranted {
 
 /// All that is missing, in the order of the manifest.
 pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Vec<NotGranted> {
-    if grant.grant.pipeline != effective.pipeline {
+    if Guard::GrantPipeline.bars(grant.grant.pipeline != effective.pipeline) {
         let reason = format!("the grant is for pipeline `{}`", grant.grant.pipeline);
         let asked = effective.pipeline.to_string();
         return vec![NotGranted::malformed(Refusal {
@@ -62,18 +64,24 @@ pub(crate) fn missing(effective: &Effective, asked: &Asked, grant: &Grant) -> Ve
     let http = asked
         .http
         .iter()
-        .filter(|ask| !effective.touches(ask))
+        .filter(|ask| Guard::StartRequests.bars(!effective.touches(ask)))
         .map(|ask| http(file, ask));
+    let tcp = asked
+        .tcp
+        .iter()
+        .filter(|ask| Guard::StartTcp.bars(!effective.touches_tcp(ask)))
+        .map(|ask| tcp(file, ask));
     let dirs = asked
         .dirs
         .iter()
-        .filter(|asked| !effective.covers(asked))
+        .filter(|asked| Guard::DirGranted.bars(!effective.covers(asked)))
         .map(|asked| dir(file, asked));
     let secrets = asked
         .secrets
         .iter()
         .filter_map(|asked| secret(file, asked, grant));
-    http.chain(dirs)
+    http.chain(tcp)
+        .chain(dirs)
         .chain(secrets)
         .chain(data(file, asked, grant))
         .collect()
@@ -99,6 +107,20 @@ fn http(file: File<'_>, ask: &Ask) -> NotGranted {
     )
 }
 
+fn tcp(file: File<'_>, ask: &TcpAsk) -> NotGranted {
+    let entry = Tcp {
+        role: ask.role,
+        ..tcp::entry(&ask.rule)
+    };
+    let lines = Lines {
+        tcp: vec![entry],
+        ..Lines::default()
+    };
+    let asked = format!("{}:{}", ask.rule.host, ask.rule.port);
+    let reason = "the grant allows no connection to it".to_owned();
+    NotGranted::lacking(file, "tcp", &asked, reason, &lines)
+}
+
 fn dir(file: File<'_>, asked: &Dir) -> NotGranted {
     let lines = Lines {
         dir: vec![asked.clone()],
@@ -114,7 +136,7 @@ fn dir(file: File<'_>, asked: &Dir) -> NotGranted {
 fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGranted> {
     let Credential { name, place, .. } = asked;
     let named = || grant.secret.iter().filter(|entry| &entry.name == name);
-    if named().any(|entry| &entry.place == place) {
+    if Guard::SecretGranted.holds(named().any(|entry| &entry.place == place)) {
         return None;
     }
     let reason = match named().next() {
@@ -138,7 +160,8 @@ fn secret(file: File<'_>, asked: &Credential, grant: &Grant) -> Option<NotGrante
 /// One entry for both kinds of access, for a file has one `[data]`.
 fn data(file: File<'_>, asked: &Asked, grant: &Grant) -> Option<NotGranted> {
     let lacks = |asked: &Columns, granted: &[String]| {
-        !asked.is_empty() && !asked.meets(&Columns::of(granted.iter().cloned()))
+        let none = !asked.is_empty() && !asked.meets(&Columns::of(granted.iter().cloned()));
+        Guard::StartColumns.bars(none)
     };
     let (no_reads, no_writes) = (
         lacks(&asked.reads, &grant.data.reads),

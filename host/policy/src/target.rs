@@ -3,6 +3,7 @@
 
 use crate::host::{Host, HostError};
 use crate::path::{self, PathError};
+use sluice_model::guards::Guard;
 use sluice_model::manifest::Scheme;
 use std::fmt;
 
@@ -78,7 +79,7 @@ impl Target {
 
 /// `host`, `host:port`, `[::1]:port`.
 pub(crate) fn parse_authority(text: &str) -> Result<(Host, Option<u16>), TargetError> {
-    if text.contains('@') {
+    if Guard::UrlUser.bars(text.contains('@')) {
         return Err(TargetError::UserInfo);
     }
     let colon = match text.find(']') {
@@ -92,7 +93,8 @@ pub(crate) fn parse_authority(text: &str) -> Result<(Host, Option<u16>), TargetE
     Ok((Host::parse(host)?, port))
 }
 
-fn parse_port(text: &str) -> Result<u16, TargetError> {
+/// 1 to 65535, in digits.
+pub(crate) fn parse_port(text: &str) -> Result<u16, TargetError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|port| digits && *port != 0);
     port.ok_or(TargetError::Port)

@@ -10,6 +10,7 @@ use crate::target::Target;
 use serde_json::Value;
 use sluice_model::grant::ipnet_text::Network;
 use sluice_model::grant::{self, Grant};
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::manifest::{self, Manifest, SecretPlace};
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ pub struct TokenTerms {
 
 impl TokenTerms {
     /// The request for a token, as the door's way takes it. Nothing is attached to it but what it says itself.
-    pub fn sending(&self) -> Sending {
+    pub(crate) fn sending(&self) -> Sending {
         Sending {
             asked: refuse::request("POST", &self.target),
             target: self.target.clone(),
@@ -109,8 +110,10 @@ pub(crate) fn all(
             continue;
         };
         let found = match entries.next() {
-            Some(_) => Err((format!("the grant has secret `{name}` twice"), None)),
-            None => entry(wish, config)
+            Some(_) if Guard::SecretOnce.stands() => {
+                Err((format!("the grant has secret `{name}` twice"), None))
+            }
+            _ => entry(wish, config)
                 .map_err(|reason| (reason, None))
                 .and_then(|wish| terms(&wish, granted, base)),
         };
@@ -147,7 +150,9 @@ fn told(
 
 fn terms(wish: &grant::SecretUse, granted: &grant::SecretUse, base: &Path) -> Result<Terms, Lack> {
     let place = &granted.place;
-    if let Some((key, only)) = stray(granted) {
+    if Guard::SecretStray.stands()
+        && let Some((key, only)) = stray(granted)
+    {
         return Err((
             format!(
                 "the grant gives it `{key}`, which is for `use = \"{only}\"`, not for `{place}`"
@@ -203,7 +208,8 @@ fn token(
             "the grant does not say where it is traded for tokens".to_owned(),
         ));
     };
-    if let Some(wish) = wish.token_url.as_ref().filter(|wish| *wish != url) {
+    let other = wish.token_url.as_ref().filter(|wish| *wish != url);
+    if let Some(wish) = other.filter(|_| Guard::TokenUrl.stands()) {
         return Err(lacks(format!(
             "the grant has `token_url = \"{url}\"`, the manifest asks for `{wish}`"
         )));
@@ -214,10 +220,10 @@ fn token(
             && scope
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-        if !is_token {
+        if Guard::ScopeShape.bars(!is_token) {
             return Err((format!("`{}` is not a scope", refuse::bounded(scope)), None));
         }
-        if !wish.scopes.is_empty() && !wish.scopes.contains(scope) {
+        if Guard::TokenScopes.bars(!wish.scopes.is_empty() && !wish.scopes.contains(scope)) {
             return Err(lacks(format!(
                 "the manifest does not ask for scope `{scope}`"
             )));
@@ -269,7 +275,7 @@ fn fixed(
         && word
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !is_word {
+    if Guard::SigningShape.bars(!is_word) {
         let reason = format!(
             "`{key} = \"{}\"` is not small letters, digits and `-`",
             refuse::bounded(&word)
@@ -277,7 +283,7 @@ fn fixed(
         return Err((reason, None));
     }
     match &wished {
-        Some(wish) if *wish != word => Err(lacks(
+        Some(wish) if Guard::SigningTerms.bars(*wish != word) => Err(lacks(
             format!("the grant has `{key} = \"{word}\"`, the manifest asks for `{wish}`"),
             wanted,
         )),

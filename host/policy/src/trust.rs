@@ -7,6 +7,7 @@
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::Serialize;
 use sluice_model::digest::Digest;
+use sluice_model::guards::Guard;
 use sluice_model::ids::PluginName;
 use sluice_model::limits::SIGNATURE_SKEW_MAX;
 use sluice_model::moment::Moment;
@@ -242,7 +243,7 @@ pub fn judge(
     if let Some(revoked) = trust
         .revoked
         .iter()
-        .find(|revoked| revoked.key.as_ref() == Some(&key))
+        .find(|revoked| Guard::KeyRevoked.bars(revoked.key.as_ref() == Some(&key)))
     {
         let reason = revoked.reason.clone();
         return Err(Distrust::RevokedKey {
@@ -266,12 +267,14 @@ pub fn judge(
         );
     };
     // Only what a known key signed is looked into.
-    UnparsedPublicKey::new(&ED25519, known.public.0)
-        .verify(&signed_bytes(&signed.payload), &signed.signature)
-        .map_err(|_| Distrust::Forged {
+    let verified = UnparsedPublicKey::new(&ED25519, known.public.0)
+        .verify(&signed_bytes(&signed.payload), &signed.signature);
+    if Guard::SignatureVerified.bars(verified.is_err()) {
+        return Err(Distrust::Forged {
             plugin: plugin(),
-            key: key.clone(),
-        })?;
+            key,
+        });
+    }
     let statement = signed.statement().map_err(malformed)?;
     by(known, subject, &statement, now)?;
     Ok(Standing::Signed {
@@ -287,7 +290,7 @@ fn whoever_made_it(trust: &Trust, subject: &Subject) -> Result<(), Distrust> {
     let revoked = trust
         .revoked
         .iter()
-        .find(|revoked| revoked.digest == Some(subject.component));
+        .find(|revoked| Guard::ComponentRevoked.bars(revoked.digest == Some(subject.component)));
     if let Some(revoked) = revoked {
         return Err(Distrust::RevokedDigest {
             plugin: subject.name.clone(),
@@ -300,11 +303,13 @@ fn whoever_made_it(trust: &Trust, subject: &Subject) -> Result<(), Distrust> {
         .iter()
         .find(|floor| floor.plugin == subject.name);
     match floor {
-        Some(floor) if subject.version < floor.version => Err(Distrust::BelowFloor {
-            plugin: subject.name.clone(),
-            version: subject.version.clone(),
-            floor: floor.version.clone(),
-        }),
+        Some(floor) if Guard::VersionFloor.bars(subject.version < floor.version) => {
+            Err(Distrust::BelowFloor {
+                plugin: subject.name.clone(),
+                version: subject.version.clone(),
+                floor: floor.version.clone(),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -321,7 +326,7 @@ fn without(
         .unsigned
         .iter()
         .any(|names| names.matches(&subject.name));
-    if signing.required && !excepted {
+    if Guard::SignatureRequired.bars(signing.required && !excepted) {
         Err(refusal)
     } else {
         Ok(standing)
@@ -331,14 +336,14 @@ fn without(
 /// What a key that signed it may not do, or no more.
 fn by(key: &Key, subject: &Subject, statement: &Statement, now: Moment) -> Result<(), Distrust> {
     let plugin = subject.name.clone();
-    if now >= key.expires {
+    if Guard::KeyExpiry.bars(now >= key.expires) {
         return Err(Distrust::ExpiredKey {
             plugin,
             key: key.id.clone(),
             expires: key.expires,
         });
     }
-    if !key.vendor.matches(&subject.name) {
+    if Guard::KeyVendor.bars(!key.vendor.matches(&subject.name)) {
         let vendor = key.vendor.clone();
         return Err(Distrust::NotTheirs {
             plugin,
@@ -347,19 +352,19 @@ fn by(key: &Key, subject: &Subject, statement: &Statement, now: Moment) -> Resul
         });
     }
     speaks_of(subject, statement)?;
-    if statement.key != key.id {
+    if Guard::StatementKey.bars(statement.key != key.id) {
         return Err(Distrust::OtherClaim {
             plugin,
             what: "key",
         });
     }
-    if now >= statement.not_after {
+    if Guard::SignatureExpiry.bars(now >= statement.not_after) {
         return Err(Distrust::ExpiredSignature {
             plugin,
             not_after: statement.not_after,
         });
     }
-    if statement.created > now.after(SIGNATURE_SKEW_MAX) {
+    if Guard::SignatureFuture.bars(statement.created > now.after(SIGNATURE_SKEW_MAX)) {
         return Err(Distrust::FromTheFuture {
             plugin,
             created: statement.created,
@@ -371,7 +376,7 @@ fn by(key: &Key, subject: &Subject, statement: &Statement, now: Moment) -> Resul
 /// Whether a statement is about this component. The bytes come first: where they differ, so may all else.
 fn speaks_of(subject: &Subject, statement: &Statement) -> Result<(), Distrust> {
     let (signed, plugin) = (&statement.subject, subject.name.clone());
-    if signed.component != subject.component {
+    if Guard::SignedBytes.bars(signed.component != subject.component) {
         return Err(Distrust::OtherBytes {
             plugin,
             signed: signed.component,
@@ -388,7 +393,10 @@ fn speaks_of(subject: &Subject, statement: &Statement) -> Result<(), Distrust> {
             signed.capabilities == subject.capabilities,
         ),
     ];
-    match claims.into_iter().find(|(_, holds)| !holds) {
+    match claims
+        .into_iter()
+        .find(|(_, holds)| Guard::SignedClaims.bars(!holds))
+    {
         Some((what, _)) => Err(Distrust::OtherClaim { plugin, what }),
         None => Ok(()),
     }

@@ -8,6 +8,7 @@ use crate::diff::{Change, Direction, limits};
 use crate::reach::{Reach, Requests, Use};
 use serde::Serialize;
 use sluice_model::grant::Grant;
+use sluice_model::guards::Guard;
 use sluice_model::manifest::{Data, Limits, Manifest};
 
 /// The way from one grant to the next.
@@ -50,7 +51,7 @@ pub fn upgrade(old: &Grant, before: Option<Asking<'_>>, now: Asking<'_>, widen: 
         Direction::Narrower,
         &granted.beyond(&Reach::of_grant(&grant)),
     );
-    if widen {
+    if Guard::UpgradeWidens.holds(widen) {
         add(&mut grant, now.whole, &anew);
     }
     Upgrade {
@@ -108,6 +109,11 @@ fn kept(old: &Grant, granted: &Reach, asked: &Reach) -> Grant {
             .is_some_and(|at| asked.http.iter().any(|ask| ask.meets(&granted.http[at])))
     });
     let mut at = 0..;
+    grant.tcp.retain(|_| {
+        at.next()
+            .is_some_and(|at| asked.tcp.iter().any(|ask| ask.meets(&granted.tcp[at])))
+    });
+    let mut at = 0..;
     grant.dir.retain(|_| {
         let ours = |at: usize| &granted.dirs[at];
         at.next().is_some_and(|at| {
@@ -144,7 +150,10 @@ fn kept(old: &Grant, granted: &Reach, asked: &Reach) -> Grant {
 fn add(grant: &mut Grant, whole: &Grant, anew: &Reach) {
     let requests = anew.http.iter().filter_map(Requests::entry);
     grant.http.extend(requests);
-    let dirs = Reach::of_grant(whole).dirs;
+    let Reach { tcp, dirs, .. } = Reach::of_grant(whole);
+    let wanted = whole.tcp.iter().zip(&tcp);
+    let wanted = wanted.filter(|(_, tcp)| anew.tcp.contains(tcp));
+    grant.tcp.extend(wanted.map(|(entry, _)| entry.clone()));
     let wanted = whole
         .dir
         .iter()

@@ -3,21 +3,23 @@
 use crate::host::{Host, HostPattern};
 use serde::Serialize;
 use sluice_model::grant::{Grant, Http};
-use sluice_model::manifest::Scheme;
+use sluice_model::manifest::{Scheme, SecretPlace};
 use std::path::{Component, Path, PathBuf};
 
 /// One thing that a grant permits: in the words of the manifest, and as uses of it are named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// `http`, `dir`, `secret`, `data.reads`, `data.writes`.
+    /// `http`, `tcp`, `dir`, `secret`, `secret.reveal`, `data.reads`, `data.writes`.
     pub capability: &'static str,
-    /// `https://*.acme.example:443`, `read in`, a secret's or a column's name; `*` for every column.
+    /// `https://*.acme.example:443`, `db.acme.example:5432`, `read in`, a secret's or a column's name; `*` for every column.
     pub name: String,
 }
 
 /// Everything in a grant, in its order, each once.
 pub fn items(grant: &Grant) -> Vec<Item> {
     let http = grant.http.iter().map(|http| ("http", door(http)));
+    let tcp = grant.tcp.iter();
+    let tcp = tcp.map(|tcp| ("tcp", format!("{}:{}", tcp.host, tcp.port)));
     let dirs = grant
         .dir
         .iter()
@@ -25,7 +27,7 @@ pub fn items(grant: &Grant) -> Vec<Item> {
     let secrets = grant
         .secret
         .iter()
-        .map(|secret| ("secret", secret.name.to_string()));
+        .map(|secret| (of_secret(&secret.place), secret.name.to_string()));
     let reads = grant
         .data
         .reads
@@ -37,13 +39,27 @@ pub fn items(grant: &Grant) -> Vec<Item> {
         .iter()
         .map(|column| ("data.writes", column.clone()));
     let mut items = Vec::new();
-    for (capability, name) in http.chain(dirs).chain(secrets).chain(reads).chain(writes) {
+    let network = http.chain(tcp);
+    for (capability, name) in network
+        .chain(dirs)
+        .chain(secrets)
+        .chain(reads)
+        .chain(writes)
+    {
         let item = Item { capability, name };
         if !items.contains(&item) {
             items.push(item);
         }
     }
     items
+}
+
+/// What a use of a secret is told as: the host's, or the plugin's own look at it.
+pub(crate) fn of_secret(place: &SecretPlace) -> &'static str {
+    match place {
+        SecretPlace::Reveal => "secret.reveal",
+        _ => "secret",
+    }
 }
 
 fn door(http: &Http) -> String {
@@ -58,6 +74,7 @@ impl Item {
         capability == self.capability
             && match self.capability {
                 "http" => is_door(&self.name, name),
+                "tcp" => is_end_point(&self.name, name),
                 "dir" => is_dir(&self.name, name),
                 "data.reads" | "data.writes" => self.name == "*" || self.name == name,
                 _ => self.name == name,
@@ -74,14 +91,25 @@ fn is_door(ours: &str, used: &str) -> bool {
     let (Some([scheme, host, port]), Some(used)) = (parts(ours), parts(used)) else {
         return false;
     };
-    let same_host = || {
+    scheme == used[0] && port == used[2] && is_host(&host, &used[1])
+}
+
+fn is_end_point(ours: &str, used: &str) -> bool {
+    match (ours.rsplit_once(':'), used.rsplit_once(':')) {
+        (Some((host, port)), Some((used, used_port))) => port == used_port && is_host(host, used),
+        _ => false,
+    }
+}
+
+fn is_host(ours: &str, used: &str) -> bool {
+    let matches = || {
         Some(
-            HostPattern::parse(&host)
+            HostPattern::parse(ours)
                 .ok()?
-                .matches(&Host::parse(&used[1]).ok()?),
+                .matches(&Host::parse(used).ok()?),
         )
     };
-    scheme == used[0] && port == used[2] && same_host() == Some(true)
+    matches() == Some(true)
 }
 
 /// `write` permits reading too.
@@ -131,6 +159,13 @@ mod tests {
             ),
             ("http", "http://127.0.0.1:80", "http://127.0.0.1:80", true),
             ("http", "https://api.test:443", "others", false),
+            ("tcp", "db.test:5432", "db.test:5432", true),
+            ("tcp", "db.test:5432", "db.test:5433", false),
+            ("tcp", "*.db.test:5432", "one.db.test:5432", true),
+            ("tcp", "*.db.test:5432", "db.test:5432", false),
+            ("tcp", "2001:db8::7:5432", "[2001:db8::7]:5432", true),
+            ("tcp", "db.test:5432", "others", false),
+            ("secret.reveal", "password", "password", true),
             ("dir", "read in", "read ./in/", true),
             ("dir", "write out", "read out", true),
             ("dir", "read in", "write in", false),

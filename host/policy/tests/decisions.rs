@@ -213,6 +213,16 @@ fn what_a_request_carries_comes_from_the_rules() {
     };
     assert!(may_set("accept") && may_set("x-request-id"));
     assert!(!may_set("authorization") && !may_set("host") && !may_set("transfer-encoding"));
+    // Those that some servers take for the method, the path or the way.
+    for name in [
+        "x-http-method-override",
+        "x-original-url",
+        "forwarded",
+        "x-forwarded-host",
+        "x-ms-copy-source",
+    ] {
+        assert!(!may_set(name), "{name}");
+    }
 
     let sending = send("https://img.eu.cdn.acme.example/a").expect("permitted");
     assert_eq!((sending.auth.clone(), sending.networks.len()), (None, 0));
@@ -246,6 +256,37 @@ fn a_secret_in_the_query_is_the_hosts_to_set() {
             .may_set_header(&sending, &"authorization".parse().expect("a name"))
             .is_ok()
     );
+}
+
+#[test]
+fn a_signed_request_acts_on_what_its_path_names() {
+    let place = |text: &str| text.replace("use = \"bearer\"", "use = \"aws-sigv4\"");
+    let grant = place(GRANT).replace(
+        "use = \"aws-sigv4\"",
+        "use = \"aws-sigv4\"\nservice = \"s3\"\nregion = \"eu-north-1\"",
+    );
+    let effective = build(&place(MANIFEST), &grant, Role::Source, &config()).expect("covered");
+    let uri = "https://api.acme.example/v2/contacts";
+    let sending = effective
+        .may_send(&http::Method::GET, &uri.parse().expect("a uri"))
+        .expect("permitted");
+    for (name, may) in [
+        ("x-amz-meta-colour", true),
+        ("x-amz-checksum-crc32", true),
+        ("content-md5", true),
+        ("x-amz-copy-source", false),
+        ("x-amz-copy-source-range", false),
+        ("x-amz-acl", false),
+        ("x-amz-grant-read", false),
+        ("x-amz-security-token", false),
+    ] {
+        let name = name.parse().expect("a name");
+        assert_eq!(
+            effective.may_set_header(&sending, &name).is_ok(),
+            may,
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::manifest::{DirMode, Manifest};
-use sluice_policy::{Effective, NotGranted};
+use sluice_policy::{Carried, Effective, NotGranted};
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +35,12 @@ reason = "x"
 [[dir]]
 path = "out"
 mode = "write"
+as = "sink"
+reason = "x"
+
+[[tcp]]
+host = "db.acme.example"
+port = 5432
 as = "sink"
 reason = "x"
 
@@ -73,6 +79,15 @@ use = "bearer"
 [[dir]]
 path = "out"
 mode = "write"
+as = "sink"
+
+[[tcp]]
+host = "db.acme.example"
+port = 5432
+networks = ["10.2.0.0/16"]
+ca = "db.pem"
+bytes_out_max = "1KiB"
+bytes_in_max = "2KiB"
 as = "sink"
 
 [data]
@@ -133,6 +148,10 @@ fn grant_bites(from: &str, to: &str, permits: fn(&Effective) -> bool, role: Role
 
 fn gets(effective: &Effective) -> bool {
     sends(effective, "GET", URI)
+}
+
+fn connects(effective: &Effective) -> bool {
+    effective.may_connect("db.acme.example", 5432).is_ok()
 }
 
 fn writes_out(effective: &Effective) -> bool {
@@ -261,6 +280,33 @@ fn manifest_dir_reason() {
     no_manifest(
         &format!("{dir}reason = \"x\"\n"),
         dir,
+        "missing field `reason`",
+    );
+}
+
+#[test]
+fn manifest_tcp_host() {
+    manifest_bites("\"db.acme", "\"db.other", connects, Role::Sink);
+}
+
+#[test]
+fn manifest_tcp_port() {
+    manifest_bites("port = 5432", "port = 5433", connects, Role::Sink);
+    no_manifest("port = 5432\n", "", "has no `port`");
+}
+
+#[test]
+fn manifest_tcp_as() {
+    let source = "port = 5432\nas = \"source\"";
+    manifest_bites("port = 5432\nas = \"sink\"", source, connects, Role::Sink);
+}
+
+#[test]
+fn manifest_tcp_reason() {
+    let tcp = "port = 5432\nas = \"sink\"\n";
+    no_manifest(
+        &format!("{tcp}reason = \"x\"\n"),
+        tcp,
         "missing field `reason`",
     );
 }
@@ -458,6 +504,78 @@ fn grant_dir_as() {
         "mode = \"write\"\nas = \"sink\"",
         other,
         writes_out,
+        Role::Sink,
+    );
+}
+
+#[test]
+fn grant_tcp_host() {
+    grant_bites("\"db.acme", "\"db.other", connects, Role::Sink);
+}
+
+#[test]
+fn grant_tcp_port() {
+    grant_bites("port = 5432", "port = 5433", connects, Role::Sink);
+}
+
+#[test]
+fn grant_tcp_networks() {
+    let dials = |effective: &Effective| {
+        let connecting = effective.may_connect("db.acme.example", 5432);
+        let connecting = connecting.expect("permitted");
+        let inside = "10.2.2.3".parse().expect("an address");
+        effective.may_reach(&connecting, &[inside]).is_ok()
+    };
+    grant_bites("networks = [\"10.2.0.0/16\"]\n", "", dials, Role::Sink);
+    grant_bites("10.2.0.0/16", "10.3.0.0/16", dials, Role::Sink);
+}
+
+#[test]
+fn grant_tcp_ca() {
+    let ca = |grant: &str| {
+        let effective = build(MANIFEST, grant, Role::Sink).expect("covered");
+        let connecting = effective.may_connect("db.acme.example", 5432);
+        connecting.expect("permitted").terms.ca
+    };
+    assert_eq!(ca(GRANT).as_deref(), Some(Path::new("/srv/db.pem")));
+    assert_eq!(ca(&changed(GRANT, "ca = \"db.pem\"\n", "")), None);
+}
+
+fn carries(bytes_out: u64, bytes_in: u64) -> impl Fn(&str) -> bool {
+    move |grant| {
+        let effective = build(MANIFEST, grant, Role::Sink).expect("covered");
+        let connecting = effective.may_connect("db.acme.example", 5432);
+        let carried = Carried {
+            bytes_out,
+            bytes_in,
+        };
+        let connecting = connecting.expect("permitted");
+        effective.may_carry(&connecting, carried).is_ok()
+    }
+}
+
+#[test]
+fn grant_tcp_bytes_out_max() {
+    let wider = changed(
+        GRANT,
+        "bytes_out_max = \"1KiB\"",
+        "bytes_out_max = \"2KiB\"",
+    );
+    assert!(carries(1024, 0)(GRANT) && !carries(1025, 0)(GRANT) && carries(1025, 0)(&wider));
+}
+
+#[test]
+fn grant_tcp_bytes_in_max() {
+    let wider = changed(GRANT, "bytes_in_max = \"2KiB\"", "bytes_in_max = \"4KiB\"");
+    assert!(carries(0, 2048)(GRANT) && !carries(0, 2049)(GRANT) && carries(0, 2049)(&wider));
+}
+
+#[test]
+fn grant_tcp_as() {
+    grant_bites(
+        "max = \"2KiB\"\nas = \"sink\"",
+        "max = \"2KiB\"\nas = \"source\"",
+        connects,
         Role::Sink,
     );
 }

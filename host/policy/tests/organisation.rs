@@ -194,6 +194,17 @@ fn hosts_that_the_policy_denies_are_not_reached() {
         ),
         ["policy.toml:4 http http://hooks.test:80"]
     );
+    // An address is denied whatever name leads to it.
+    let effective = effective("[http]\ndeny = [\"198.51.7.9\"]");
+    let uri = "https://api.acme.example/a".parse().expect("a uri");
+    let sending = effective
+        .may_send(&http::Method::GET, &uri)
+        .expect("permitted");
+    let dials = |address: &str| {
+        let address: IpAddr = address.parse().expect("an address");
+        effective.may_dial(&sending, &[address]).is_ok()
+    };
+    assert!(dials("198.51.7.8") && !dials("198.51.7.9") && !dials("::ffff:198.51.7.9"));
 }
 
 #[test]

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::manifest::Manifest;
-use sluice_policy::{Effective, NotGranted, Terms};
+use sluice_policy::{Effective, NotGranted, Organisation, Terms};
 use std::path::Path;
+use std::sync::Arc;
 
 const MANIFEST: &str = r#"
 [plugin]
@@ -55,6 +56,11 @@ fn build(manifest: &str, grant: &str, config: &Value) -> Result<Effective, Vec<N
 
 /// The terms of the one secret, or why there are none.
 fn terms(manifest: &str, grant: &str) -> Result<Terms, Vec<NotGranted>> {
+    found(manifest, grant).map(|(_, terms)| terms)
+}
+
+/// The same, with who decides on them.
+fn found(manifest: &str, grant: &str) -> Result<(Effective, Terms), Vec<NotGranted>> {
     let config = json!({ "login": "https://login.acme.example/token", "region": "eu-north-1" });
     let (manifest, grant) = (
         format!("{MANIFEST}{manifest}"),
@@ -65,10 +71,8 @@ fn terms(manifest: &str, grant: &str) -> Result<Terms, Vec<NotGranted>> {
     let sending = effective
         .may_send(&http::Method::GET, &uri)
         .expect("permitted");
-    Ok(sending
-        .auth
-        .map(|auth| (*auth.terms).clone())
-        .expect("a secret"))
+    let auth = sending.auth.expect("a secret");
+    Ok((effective, (*auth.terms).clone()))
 }
 
 #[test]
@@ -82,10 +86,11 @@ fn a_token_endpoint_is_the_grants() {
         "token_url = \"{config.login}\"\n",
         "token_url = \"https://login.acme.example/token\"\nscopes = [\"read\", \"write\"]\n",
     ] {
-        let Ok(Terms::Token(terms)) = terms(&format!("use = \"oauth2\"\n{wish}"), &grant) else {
+        let found = found(&format!("use = \"oauth2\"\n{wish}"), &grant);
+        let Ok((effective, Terms::Token(terms))) = found else {
             panic!("{wish}")
         };
-        let sending = terms.sending();
+        let sending = effective.may_trade(&terms).expect("no policy forbids it");
         assert_eq!(
             sending.target.to_string(),
             "https://login.acme.example/token"
@@ -96,6 +101,60 @@ fn a_token_endpoint_is_the_grants() {
         );
         assert_eq!((sending.networks.len(), sending.auth), (1, None));
         assert_eq!(terms.scopes, ["read"]);
+    }
+}
+
+#[test]
+fn a_token_endpoint_is_under_the_policy_too() {
+    let policy = |text: &str| Arc::new(Organisation::read("policy.toml", text).expect("a policy"));
+    let of = |url: &str| {
+        let grant =
+            format!("use = \"oauth2\"\ntoken_url = \"{url}\"\nnetworks = [\"10.0.0.0/8\"]\n");
+        let (effective, terms) = found("use = \"oauth2\"\n", &grant).expect("covered");
+        match terms {
+            Terms::Token(terms) => (effective, terms),
+            other => panic!("{other:?}"),
+        }
+    };
+    let url = "https://login.acme.example/token";
+    for (text, url, permitted) in [
+        ("", url, true),
+        ("[http]\nhosts = [\"*.acme.example\"]", url, true),
+        ("[http]\nhosts = [\"api.acme.example\"]", url, false),
+        ("[http]\ndeny = [\"login.acme.example\"]", url, false),
+        ("[http]\nplain = false", url, true),
+        (
+            "[http]\nplain = false",
+            "http://login.acme.example/token",
+            false,
+        ),
+        ("[http]\nnetworks = [\"10.1.0.0/16\"]", url, true),
+        ("[http]\nnetworks = []", url, false),
+    ] {
+        let (effective, terms) = of(url);
+        let forbidden = match effective.clone().under(policy(text)) {
+            Ok(ruled) => {
+                assert!(ruled.may_trade(&terms).is_ok(), "{text}");
+                Vec::new()
+            }
+            Err(forbidden) => forbidden,
+        };
+        let told: Vec<_> = forbidden
+            .iter()
+            .map(|one| (one.refusal.capability, one.refusal.asked.as_str()))
+            .collect();
+        let expected: &[_] = if permitted { &[] } else { &[("secret", url)] };
+        assert_eq!(told, expected, "{text}");
+    }
+    // A network that the policy opens in part is held to that part when it is dialled.
+    let (effective, terms) = of(url);
+    let ruled = effective
+        .under(policy("[http]\nnetworks = [\"10.1.0.0/16\"]"))
+        .expect("some of it is left");
+    let sending = ruled.may_trade(&terms).expect("permitted");
+    for (address, permitted) in [("10.1.2.3", true), ("10.2.2.3", false)] {
+        let address = address.parse().expect("an address");
+        assert_eq!(ruled.may_dial(&sending, &[address]).is_ok(), permitted);
     }
 }
 

@@ -51,6 +51,9 @@ fn what_is_wider_and_what_is_not() {
     let secret = |name: &str, place: &str| {
         format!("[[secret]]\nname = \"{name}\"\nuse = \"{place}\"\nreason = \"x\"\n")
     };
+    let tcp = |host: &str, port: &str| {
+        format!("[[tcp]]\nhost = \"{host}\"\nport = {port}\nreason = \"x\"\n")
+    };
     let reads = |columns: &str| format!("[data]\nreads = [{columns}]\n");
     let with = |auth: &str| http("reason", &format!("auth = \"{auth}\"\nreason"));
     let cases: Vec<(String, String, &[&str])> = vec![
@@ -151,6 +154,54 @@ fn what_is_wider_and_what_is_not() {
                 "- http: GET https://api.acme.example /v2/**, with secret `token` as bearer",
                 "- secret: `token` as bearer",
             ],
+        ),
+        (
+            String::new(),
+            secret("token", "reveal"),
+            &["+ secret: `token` REVEALED: THE PLUGIN SEES IT"],
+        ),
+        (
+            secret("token", "bearer"),
+            secret("token", "reveal"),
+            &[
+                "+ secret: `token` REVEALED: THE PLUGIN SEES IT",
+                "- secret: `token` as bearer",
+            ],
+        ),
+        (
+            String::new(),
+            tcp("db.acme.example", "5432"),
+            &["+ tcp: db.acme.example:5432"],
+        ),
+        (
+            tcp("db.acme.example", "5432"),
+            tcp("*.acme.example", "5432"),
+            &["+ tcp: *.acme.example:5432"],
+        ),
+        (
+            tcp("*.acme.example", "5432"),
+            tcp("db.acme.example", "5432"),
+            &["- tcp: *.acme.example:5432"],
+        ),
+        (
+            tcp("db.acme.example", "5432"),
+            tcp("db.acme.example", "22"),
+            &["+ tcp: db.acme.example:22", "- tcp: db.acme.example:5432"],
+        ),
+        (
+            tcp("{config.host}", "5432"),
+            tcp("{config.host}", "\"{config.port:5432}\""),
+            &["+ tcp: {config.host}:{config.port:5432}"],
+        ),
+        (
+            tcp("{config.host}", "\"{config.port:5432}\""),
+            tcp("{config.host}", "5432"),
+            &["- tcp: {config.host}:{config.port:5432}"],
+        ),
+        (
+            tcp("2001:db8::7", "5432"),
+            tcp("2001:db8::7", "5432\nas = \"sink\""),
+            &["- tcp: [2001:db8::7]:5432"],
         ),
         (dir("in", "read"), dir("in", "write"), &["+ dir: write in"]),
         (dir("in", "write"), dir("in", "read"), &["- dir: write in"]),
@@ -315,6 +366,49 @@ fn a_grant_is_carried_over_as_narrow_as_it_was() {
         "without_the_old_component",
         shown(&upgraded(&narrowed, None, &new, false))
     );
+}
+
+#[test]
+fn connections_are_carried_over_as_they_were() {
+    let tcp = |host: &str, port: u16| {
+        format!("[[tcp]]\nhost = \"{host}\"\nport = {port}\nreason = \"x\"\n")
+    };
+    let old = manifest(&(tcp("db.acme.example", 5432) + &tcp("gone.acme.example", 22)));
+    let new = manifest(&format!(
+        "{}{}[[secret]]\nname = \"password\"\nuse = \"reveal\"\nreason = \"x\"\n",
+        tcp("*.acme.example", 5432),
+        tcp("mail.acme.example", 587)
+    ));
+    let mut narrowed = grant(&old);
+    narrowed.tcp[0].ca = Some("acme.pem".to_owned());
+    let hosts = |upgrade: &Upgrade| -> Vec<String> {
+        let tcp = upgrade.grant.tcp.iter();
+        tcp.map(|tcp| format!("{}:{} {:?}", tcp.host, tcp.port, tcp.ca))
+            .collect()
+    };
+    let kept = upgraded(&narrowed, Some(&old), &new, false);
+    assert_eq!(
+        lines(&kept.wider),
+        [
+            "+ tcp: *.acme.example:5432",
+            "+ tcp: mail.acme.example:587",
+            "+ secret: `password` REVEALED: THE PLUGIN SEES IT"
+        ]
+    );
+    assert_eq!(lines(&kept.dropped), ["- tcp: gone.acme.example:22"]);
+    let first = "db.acme.example:5432 Some(\"acme.pem\")";
+    assert_eq!(hosts(&kept), [first]);
+    assert!(kept.grant.secret.is_empty());
+    let widened = upgraded(&narrowed, Some(&old), &new, true);
+    assert_eq!(
+        hosts(&widened),
+        [
+            first,
+            "*.acme.example:5432 None",
+            "mail.acme.example:587 None"
+        ]
+    );
+    assert_eq!(widened.grant.secret.len(), 1);
 }
 
 /// A grant does not say which secret goes to which host, so a secret that moves is found by what the components ask.

@@ -7,6 +7,7 @@ use crate::keeping::Keeping;
 use serde::Serialize;
 pub use sluice_audit::{Act, Action, Entry, Finding, Verdict};
 use sluice_audit::{Actor, AuditError, Folder, Options, Trail, Trust};
+use sluice_model::guards::Guard;
 use sluice_model::ports::StoreError;
 use sluice_model::tomlfile::FileError;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,10 @@ impl Audit {
 
     /// Writes down what is about to be done. Durable when this returns; where it fails, it must not be done.
     pub fn act(&self, act: impl Into<Act>) -> Result<(), Error> {
-        self.trail.act(&self.actor, act)?;
+        let written = self.trail.act(&self.actor, act).map(drop);
+        if Guard::ActWritten.stands() {
+            written?;
+        }
         Ok(())
     }
 
@@ -69,7 +73,7 @@ impl Audit {
     /// A store that is older than the trail was rolled back.
     pub(crate) fn hold_store(&self, commit: u64) -> Result<(), Error> {
         match self.trail.commit()? {
-            Some(seen) if commit < seen => Err(Error::Host(format!(
+            Some(seen) if Guard::StoreRollback.bars(commit < seen) => Err(Error::Host(format!(
                 "the state store is at commit {commit}, and the audit trail has seen {seen}: the store was rolled back\n  \
                  hint: put the newer one back; where an older one is meant, `sluice audit restored --reason \"…\"`"
             ))),
@@ -197,7 +201,7 @@ pub fn verify(
         Err(Error::Host(message)) if is_locked(&message, deployment) => (None, true),
         Err(error) => return Err(error),
     };
-    let copy = copy_dir(deployment).filter(|dir| dir.is_dir());
+    let copy = copy_dir(deployment);
     let read = |file: &PathBuf| -> Result<(String, Vec<u8>), Error> {
         let bytes = std::fs::read(file)
             .map_err(|error| FileError::new(shown(file), crate::deployment::plain(&error)))?;
@@ -265,6 +269,33 @@ pub fn named(deployment: &Deployment, file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_went_back_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = Deployment {
+            base: folder.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::default(),
+        };
+        let audit = Audit::open(&deployment).unwrap();
+        audit.act(Act::from(Action::SecretSet).at(7)).unwrap();
+        audit.hold_store(7).unwrap();
+        let told = audit.hold_store(6).unwrap_err().to_string();
+        assert!(told.contains("the store was rolled back"), "{told}");
+    }
+
+    #[test]
+    fn an_act_that_cannot_be_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = Deployment {
+            base: folder.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::default(),
+        };
+        let audit = Audit::open(&deployment).unwrap();
+        audit.act(Action::SecretSet).unwrap();
+        std::fs::remove_file(deployment.audit_dir().join("00000001.log")).unwrap();
+        assert!(audit.act(Action::SecretSet).is_err());
+    }
 
     #[test]
     fn filters_are_by_whole_words() {

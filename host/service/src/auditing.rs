@@ -4,6 +4,7 @@
 //! Invariant: no plugin is entered before the trail says which one it is (test: `nothing_runs_that_cannot_be_audited`).
 //! Invariant: nothing here waits for a disk on the data path; a window that cannot be written ends the run (test:
 //! `a_window_that_cannot_be_written_is_the_end`).
+//! Invariant: no secret is revealed that the trail does not tell of (test: `what_cannot_be_audited_is_not_revealed`).
 
 use crate::Error;
 use crate::audit::{Act, Action, Audit, named};
@@ -14,8 +15,10 @@ use crate::trial::Recorder;
 use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use sluice_audit::{Party, Window};
+use sluice_model::deployment::FILE;
 use sluice_model::digest::Digest;
-use sluice_model::ids::StageId;
+use sluice_model::guards::Guard;
+use sluice_model::ids::{SecretName, StageId};
 use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,7 +88,7 @@ impl Auditor {
             acts.push(started.with("pid", std::process::id()).by_the_host());
         }
         let before = acts.len() as u64;
-        acts.extend(loads(plan, purpose)?);
+        acts.extend(loads(plan, purpose));
         let run = audit.acts(&at(acts, commit))? + before;
         let party = Party {
             run,
@@ -140,6 +143,7 @@ impl Auditor {
             let this = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || this.flush()).await {
                 Ok(Ok(())) => {}
+                Ok(Err(_)) if !Guard::WindowWritten.stands() => {}
                 Ok(Err(error)) => return error,
                 Err(_) => return Error::Host("the audit panicked".to_owned()),
             }
@@ -201,6 +205,22 @@ impl Observer for Auditor {
         }
         self.window().used(stage, used);
     }
+
+    /// On the disk before it returns: each one, not a sum. Blocking.
+    fn reveals(&self, stage: StageId, secret: &SecretName) -> Result<(), String> {
+        let begun = self.begun.get();
+        let begun = begun.ok_or_else(|| "the audit of this run has not begun".to_owned())?;
+        let party = &begun.party;
+        let act = Action::SecretRevealed
+            .with("run", party.run)
+            .with("pipeline", &party.pipeline)
+            .with("stage", stage)
+            .with_some("plugin", party.plugins.get(&stage))
+            .with("secret", secret)
+            .by_the_host();
+        let written = begun.audit.acts(&at(vec![act], begun.commit()));
+        written.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 fn at(acts: Vec<Act>, commit: Option<u64>) -> Vec<Act> {
@@ -224,19 +244,21 @@ fn called(stage: &Stage) -> String {
     format!("{} {}", about.name, about.version)
 }
 
-fn digest(file: &Path) -> Result<Digest, Error> {
-    let bytes = std::fs::read(file).map_err(|error| {
-        Error::Host(format!(
+/// Of a file's bytes; none where there is no such file.
+fn digest(file: &Path) -> Result<Option<Digest>, Error> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Some(Digest::of(&bytes))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Host(format!(
             "`{}`: {}",
             crate::deployment::shown(file),
             crate::deployment::plain(&error)
-        ))
-    })?;
-    Ok(Digest::of(&bytes))
+        ))),
+    }
 }
 
 /// The run, and each plugin with the grant it is let in by.
-fn loads(plan: &Plan, purpose: Purpose) -> Result<Vec<Act>, Error> {
+fn loads(plan: &Plan, purpose: Purpose) -> Vec<Act> {
     let purpose = match purpose {
         Purpose::Run => "run",
         Purpose::Check => "check",
@@ -254,60 +276,81 @@ fn loads(plan: &Plan, purpose: Purpose) -> Result<Vec<Act>, Error> {
             .with("plugin", called(stage))
             .with("digest", stage.artifact.digest)
             .with("grant", named(&plan.deployment, &stage.grant))
-            .with("grant-digest", digest(&stage.grant)?)
+            .with("grant-digest", stage.grant_digest)
             .with_some("signer", stage.standing.signer());
         acts.push(act);
     }
-    Ok(acts)
+    acts
 }
 
-/// Digests of the files that say what may be done, as a run last saw them.
+/// Digests of the files that say what may be done, as a run last saw them; none of one that was not there.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen(BTreeMap<String, Digest>);
+struct Seen(BTreeMap<String, Option<Digest>>);
 
-/// Files that decide what plugins may do and are not as a run last saw them: somebody edited them by hand.
+/// Files that decide what plugins may do and are not as a run last saw them: somebody edited them by hand, removed them,
+/// or put them there.
 fn tell_of_changes(plan: &Plan, audit: &Audit) -> Result<(), Error> {
-    let rules = [
-        (Action::PolicyChanged, plan.deployment.policy_file()),
-        (Action::TrustChanged, plan.deployment.trust_file()),
-    ];
-    let files: Vec<(Action, PathBuf)> = stages(plan)
-        .map(|stage| (Action::GrantChanged, stage.grant.clone()))
-        .chain(rules.into_iter().filter(|(_, file)| file.exists()))
+    let deployment = &plan.deployment;
+    let mut files: Vec<(Action, PathBuf, Option<Digest>)> = stages(plan)
+        .map(|stage| {
+            let now = Some(stage.grant_digest);
+            (Action::GrantChanged, stage.grant.clone(), now)
+        })
         .collect();
-    let file = plan.deployment.audit_dir().join(SEEN);
-    let mut seen: Seen = std::fs::read(&file)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    let mut acts = Vec::new();
-    let mut grew = false;
-    for (action, path) in files {
-        let (name, now) = (named(&plan.deployment, &path), digest(&path)?);
-        match seen.0.insert(name.clone(), now) {
-            Some(before) if before == now => {}
-            Some(before) => {
-                let act = action
-                    .with("file", name)
-                    .with("pipeline", plan.name())
-                    .by_the_host();
-                acts.push(act.with("digest", now).with("before", before));
-            }
-            None => grew = true,
-        }
+    for (action, file) in [
+        (Action::DeploymentChanged, deployment.base.join(FILE)),
+        (Action::PolicyChanged, deployment.policy_file()),
+        (Action::TrustChanged, deployment.trust_file()),
+    ] {
+        let now = digest(&file)?;
+        files.push((action, file, now));
     }
+    let file = deployment.audit_dir().join(SEEN);
+    let kept: Option<Seen> = std::fs::read(&file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let is_first = kept.is_none();
+    let mut seen = kept.unwrap_or_default();
+    let named = |(action, path, now): (Action, PathBuf, _)| (action, named(deployment, &path), now);
+    let (acts, grew) = changed(&mut seen, is_first, files.into_iter().map(named));
     if grew || !acts.is_empty() {
         // The entry comes first: where this write is lost, the change is told again.
         if !acts.is_empty() {
+            let told = |act: Act| act.with("pipeline", plan.name()).by_the_host();
+            let acts: Vec<Act> = acts.into_iter().map(told).collect();
             let _ = audit.acts(&acts)?;
         }
         let text = serde_json::to_vec(&seen).expect("names and digests are plain data");
-        let partial = file.with_extension("json.new");
-        std::fs::write(&partial, text)
-            .and_then(|()| std::fs::rename(&partial, &file))
-            .map_err(|error| Error::Host(format!("`{}`: {error}", partial.display())))?;
+        crate::durable::replace(&file, &text)
+            .map_err(|error| Error::Host(format!("`{}`: {error}", file.display())))?;
     }
     Ok(())
+}
+
+/// What is told of these files, and whether there is anything new to keep. A grant that no run saw before is told by its
+/// load, and a deployment's first files by nothing; a policy or a trust file that appears later is a change.
+fn changed(
+    seen: &mut Seen,
+    is_first: bool,
+    files: impl IntoIterator<Item = (Action, String, Option<Digest>)>,
+) -> (Vec<Act>, bool) {
+    let (mut acts, mut grew) = (Vec::new(), false);
+    for (action, name, now) in files {
+        let known = seen.0.insert(name.clone(), now);
+        grew |= known.is_none();
+        let is_rule = matches!(action, Action::PolicyChanged | Action::TrustChanged);
+        let before = match known {
+            Some(before) => before,
+            None if is_rule && !is_first => None,
+            None => now,
+        };
+        if before != now {
+            let act = action.with("file", name);
+            let act = act.with_some("digest", now);
+            acts.push(act.with_some("before", before));
+        }
+    }
+    (acts, grew)
 }
 
 #[cfg(test)]
@@ -346,6 +389,34 @@ mod tests {
         auditor.refused(stage, &refusal);
     }
 
+    #[test]
+    fn what_cannot_be_audited_is_not_revealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = StageId {
+            role: Role::Sink,
+            index: 0,
+        };
+        let secret: SecretName = "password".parse().unwrap();
+        let early = Auditor::new(Arc::default(), None);
+        assert!(early.reveals(stage, &secret).is_err(), "it has not begun");
+        let (deployment, auditor) = begun(folder.path());
+        for _ in 0..2 {
+            auditor.reveals(stage, &secret).unwrap();
+        }
+        let mut told = Vec::new();
+        let tell = |entry: &crate::audit::Entry| {
+            if entry.action == "secret.revealed" {
+                told.push((entry.actor.clone(), entry.fields["secret"].clone()));
+            }
+            Ok(())
+        };
+        crate::audit::each(&deployment, &crate::audit::Filter::default(), tell).unwrap();
+        let one = ("host".to_owned(), "password".to_owned());
+        assert_eq!(told, [one.clone(), one], "each is an entry of its own");
+        std::fs::remove_file(deployment.audit_dir().join("00000001.log")).unwrap();
+        assert!(auditor.reveals(stage, &secret).is_err());
+    }
+
     #[tokio::test]
     async fn a_window_that_cannot_be_written_is_the_end() {
         let folder = tempfile::tempdir().unwrap();
@@ -363,5 +434,56 @@ mod tests {
         refuse(&auditor);
         let error = auditor.keep_writing(Duration::from_millis(1)).await;
         assert_eq!(error.exit_code(), 3, "{error}");
+    }
+
+    #[test]
+    fn files_that_change_vanish_or_appear_are_told() {
+        use Action::{DeploymentChanged, GrantChanged, PolicyChanged, TrustChanged};
+        let mut seen = Seen::default();
+        let mut told = |is_first, files: &[(Action, &str, &str)]| -> Vec<String> {
+            let files = files.iter().map(|(action, name, text)| {
+                let now = (!text.is_empty()).then(|| Digest::of(text.as_bytes()));
+                (*action, (*name).to_owned(), now)
+            });
+            let (acts, _) = changed(&mut seen, is_first, files);
+            acts.iter().map(|act| format!("{act:?}")).collect()
+        };
+        let check = |told: Vec<String>, expected: &[(&str, &str, bool, bool)]| {
+            assert_eq!(told.len(), expected.len(), "{told:?}");
+            for (told, (action, file, is_there, was_there)) in told.iter().zip(expected) {
+                assert!(
+                    told.contains(action) && told.contains(&format!("{file:?}")),
+                    "{told}"
+                );
+                assert_eq!(told.contains("\"digest\""), *is_there, "{told}");
+                assert_eq!(told.contains("\"before\""), *was_there, "{told}");
+            }
+        };
+        let first = [
+            (GrantChanged, "g", "1"),
+            (DeploymentChanged, "sluice.toml", "1"),
+            (PolicyChanged, "policy.toml", "1"),
+            (TrustChanged, "trust.toml", ""),
+        ];
+        check(told(true, &first), &[]);
+        check(told(false, &first), &[]);
+        let next = [
+            (GrantChanged, "new", "1"),
+            (DeploymentChanged, "sluice.toml", "2"),
+            (PolicyChanged, "policy.toml", ""),
+            (TrustChanged, "trust.toml", "1"),
+        ];
+        let expected = [
+            ("DeploymentChanged", "sluice.toml", true, true),
+            ("PolicyChanged", "policy.toml", false, true),
+            ("TrustChanged", "trust.toml", true, false),
+        ];
+        check(told(false, &next), &expected);
+        check(told(false, &next), &[]);
+        let pointed = [(PolicyChanged, "other.toml", "1")];
+        check(
+            told(false, &pointed),
+            &[("PolicyChanged", "other.toml", true, false)],
+        );
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sluice_codec::Document;
 use sluice_engine::{Content, Limit, Next, Split, StreamInfo};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::StreamName;
 use sluice_model::limits::{PAGE_BYTES, PAGE_ROWS, SPLITS_MAX};
 use sluice_model::pipeline::Guarantee;
@@ -176,7 +177,7 @@ fn chosen<'a>(plan: &Plan, offered: &'a [StreamInfo]) -> Result<Vec<&'a StreamIn
 }
 
 fn sound(splits: &[Split], names: &[StreamName]) -> Result<(), Fault> {
-    if splits.len() > SPLITS_MAX {
+    if splits.len() > Guard::Splits.limit(SPLITS_MAX) {
         let message = format!("{} splits; at most {SPLITS_MAX} are taken", splits.len());
         return Err(Fault::new(FaultKind::LimitExceeded, message));
     }

@@ -5,13 +5,14 @@ use crate::deployment::{Deployment, plain, read, shown};
 use crate::plan::told_by_policy;
 use crate::renew::{self, Asker, Renewal};
 use crate::signing::{Standing, Trusting};
-use crate::{Error, plugins, policy, settings};
+use crate::{Error, durable, own, plugins, policy, settings};
 use serde::Serialize;
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
 use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId};
 use sluice_model::manifest::Manifest;
 use sluice_model::pipeline::Pipeline;
@@ -31,6 +32,9 @@ pub struct Filed {
     /// Where it is.
     #[serde(skip)]
     pub path: PathBuf,
+    /// Of the text that was parsed: the file may be another by now.
+    #[serde(skip)]
+    pub digest: Digest,
     /// What it says.
     #[serde(flatten)]
     pub grant: Grant,
@@ -43,6 +47,7 @@ pub fn unreadable_authorities(filed: &Filed, base: &Path) -> Vec<FileError> {
         .http
         .iter()
         .filter_map(|entry| entry.ca.as_ref());
+    let named = named.chain(filed.grant.tcp.iter().filter_map(|entry| entry.ca.as_ref()));
     let named = named.chain(
         filed
             .grant
@@ -79,6 +84,7 @@ pub fn all(deployment: &Deployment) -> Result<Vec<Filed>, FileError> {
             Ok(Filed {
                 file: shown(file),
                 path: file.clone(),
+                digest: Digest::of(text.as_bytes()),
                 grant: Grant::parse(&shown(file), &text)?,
             })
         })
@@ -109,10 +115,10 @@ pub fn find<'a>(
     pipeline: &PipelineName,
 ) -> Result<&'a Filed, Missing> {
     let here = |filed: &&Filed| &filed.grant.grant.pipeline == pipeline;
-    let mut exact = grants
-        .iter()
-        .filter(here)
-        .filter(|filed| filed.grant.grant.digest == digest);
+    let mut exact = grants.iter().filter(here).filter(|filed| {
+        let about = &filed.grant.grant;
+        about.digest == digest || (&about.plugin == plugin && !Guard::GrantDigest.stands())
+    });
     match (exact.next(), exact.next()) {
         (Some(filed), None) => Ok(filed),
         (Some(one), Some(other)) => Err(Missing::Two(one.file.clone(), other.file.clone())),
@@ -148,7 +154,7 @@ pub struct Proposed {
     pub text: String,
     /// Whether it is there now; one that was there already, and says the same, is not written again.
     pub written: bool,
-    /// What of it the organisation's policy forbids: with this, it would not start.
+    /// What of it the organisation's policy forbids, or is the host's own: with this, it would not start.
     pub forbidden: Vec<FileError>,
     /// What is known of who made the plugin.
     pub made_by: Standing,
@@ -302,7 +308,7 @@ pub fn propose(file: &Path, how: How<'_>) -> Result<Vec<Proposed>, Error> {
     Ok(proposed.into_iter().map(|(grant, _)| grant).collect())
 }
 
-/// What the policy forbids of a grant, in each of these roles.
+/// What the policy forbids of a grant, in each of these roles, and what is the host's own.
 fn forbidden(
     deployment: &Deployment,
     policy: &Arc<Organisation>,
@@ -311,6 +317,7 @@ fn forbidden(
     grant: &Grant,
 ) -> Vec<FileError> {
     let mut found: Vec<FileError> = Vec::new();
+    let own = Arc::new(own::own(deployment));
     for (role, config) in uses {
         let stage = StageId {
             role: *role,
@@ -320,9 +327,19 @@ fn forbidden(
         let built = Effective::build(manifest, grant, stage, config, pipeline, &deployment.base);
         // What is wrong with the manifest or the settings was told when the grant was made of them.
         let Ok(built) = built else { continue };
+        let built = built.apart_from(Arc::clone(&own));
+        let name = &manifest.plugin.name;
+        let file = shown(&file_for(deployment, name, pipeline));
+        for refusal in own::touched(&built, &deployment.base) {
+            let mut told = FileError::new(&file, format!("{name} (as {role}): {}", refusal.reason));
+            told.hint = refusal.hint;
+            if !found.contains(&told) {
+                found.push(told);
+            }
+        }
         let forbidden = built.under(Arc::clone(policy)).err().unwrap_or_default();
         for one in &forbidden {
-            let told = told_by_policy(one, &manifest.plugin.name, role);
+            let told = told_by_policy(one, name, role);
             if !found.contains(&told) {
                 found.push(told);
             }
@@ -377,9 +394,7 @@ fn replace(deployment: &Deployment, proposed: &Proposed) -> Result<(), Error> {
     let act = act_of(deployment, path, &proposed.grant, Action::GrantWritten);
     let digest = Digest::of(proposed.text.as_bytes());
     Audit::open(deployment)?.act(act.with("grant-digest", digest))?;
-    let partial = path.with_extension("toml.part");
-    std::fs::write(&partial, &proposed.text).map_err(told)?;
-    std::fs::rename(&partial, path).map_err(told)
+    durable::replace(path, proposed.text.as_bytes()).map_err(told)
 }
 
 /// What cannot be audited is not granted.
@@ -393,15 +408,14 @@ fn put(deployment: &Deployment, path: &Path, grant: &Grant, text: &str) -> Resul
         let act = act_of(deployment, path, grant, Action::GrantWritten);
         Audit::open(deployment)?.act(act.with("grant-digest", Digest::of(text.as_bytes())))?;
     }
-    let mut file = std::fs::File::create_new(path).map_err(|error| match error.kind() {
+    durable::create(path, text.as_bytes()).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::wrong(
             FileError::new(shown(path), "this file is there, and grants something else").hint(
                 "see what it grants (`sluice grant show`); rename or remove it, and run this again",
             ),
         ),
         _ => told(path, &error),
-    })?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| told(path, &error))
+    })
 }
 
 /// Something done to this grant.
@@ -441,11 +455,9 @@ pub fn revoke(
     let audit = Audit::open(deployment)?;
     for filed in grants {
         let act = act_of(deployment, &filed.path, &filed.grant, Action::GrantRevoked);
-        let text = read(&filed.path)?;
-        let act = act.with("grant-digest", Digest::of(text.as_bytes()));
+        let act = act.with("grant-digest", filed.digest);
         audit.act(act.with_some("reason", reason))?;
-        std::fs::remove_file(&filed.path)
-            .map_err(|error| FileError::new(&filed.file, plain(&error)))?;
+        durable::remove(&filed.path).map_err(|error| FileError::new(&filed.file, plain(&error)))?;
     }
     Ok(())
 }
@@ -454,10 +466,8 @@ pub fn revoke(
 fn secrets(pipeline: &Pipeline) -> Vec<&SecretName> {
     let transforms = pipeline.transform.iter().map(|stage| &stage.secrets);
     let sinks = pipeline.sink.iter().map(|stage| &stage.secrets);
-    let all = [&pipeline.source.secrets]
-        .into_iter()
-        .chain(transforms)
-        .chain(sinks);
+    let source = std::iter::once(&pipeline.source.secrets);
+    let all = source.chain(transforms).chain(sinks);
     all.flat_map(|secrets| secrets.keys()).collect()
 }
 

@@ -101,6 +101,11 @@ impl Keeping {
         self.store.stats().last_commit.0
     }
 
+    /// What the pipeline's row identities are made with.
+    pub fn row_key(&self, pipeline: &PipelineName) -> Result<[u8; 32], Error> {
+        Ok(journal::row_key(&*self.store, pipeline)?)
+    }
+
     /// The schemas fixed for a pipeline.
     pub fn schemas(
         &self,

@@ -51,7 +51,7 @@ impl From<VaultError> for Error {
             VaultError::NoEarlier(_) => told(message)
                 .hint("the one before is kept for as long as `--keep` said when it was rotated")
                 .into(),
-            VaultError::Size => told(message).into(),
+            VaultError::Size | VaultError::Changed(_) => told(message).into(),
         }
     }
 }
@@ -67,10 +67,12 @@ pub struct Rotated {
     pub vault: bool,
     /// The file that `[state.key]` must name from now on; none where it names the right one already.
     pub name_file: Option<PathBuf>,
+    /// Where the key before is kept, where it is in a file that has another key now.
+    pub kept_file: Option<PathBuf>,
 }
 
 /// The file that holds the key, where it is one.
-fn key_file(deployment: &Deployment) -> Option<PathBuf> {
+pub(crate) fn key_file(deployment: &Deployment) -> Option<PathBuf> {
     match &deployment.settings.state.key {
         None => Some(deployment.default_key_file()),
         Some(Key::File { file }) => Some(deployment.base.join(file)),
@@ -123,7 +125,7 @@ fn default_key(deployment: &Deployment) -> Result<KeyFile, Error> {
     }
     let folder = deployment.base.join(&deployment.settings.state.dir);
     let told = |error: std::io::Error| FileError::new(shown(&folder), plain(&error));
-    std::fs::create_dir_all(&folder).map_err(told)?;
+    sluice_state::private_folder(&folder).map_err(told)?;
     match make_key_file(&path) {
         Ok(()) => {
             keep_out_of_git(&folder).map_err(told)?;
@@ -173,14 +175,13 @@ pub fn rotate(deployment: &Deployment, to: Option<&Path>) -> Result<Rotated, Err
     let state = sealed::rewrap(&deployment.state_dir(), &*source, &kek)?;
     let vault = deployment.vault_file();
     let vault = vault.exists() && Vault::rewrap(&vault, &*source, &kek)?;
-    if let Some(current) = &next {
-        promote_key_file(current)?;
-    }
+    let kept_file = next.as_deref().map(promote_key_file).transpose()?;
     Ok(Rotated {
         key: kek.id().to_string(),
         state,
         vault,
         name_file: next.is_none().then_some(target),
+        kept_file,
     })
 }
 

@@ -1,30 +1,38 @@
 //! A pipeline as it would run: each stage with its component, its settings, its effective grant and its secrets.
 //! Everything here is decided without running a plugin; what only a plugin can say is asked in `check`.
 
-use crate::deployment::{Deployment, read, shown};
+use crate::audit::{Act, Action};
+use crate::deployment::Deployment;
 use crate::grants::{self, Filed};
 use crate::plugins::{self, Shelf};
 use crate::renew::{self, Asker};
 use crate::secrets::{self, Provider, StageSecrets};
 use crate::signing::{Standing, Trusting};
-use crate::{policy, settings, ungranted};
+use crate::{own, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
-use sluice_model::ids::{PipelineName, PluginName, Role, SecretName, StageId, StreamName};
+use sluice_model::digest::Digest;
+use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
 use sluice_model::schema::Schema;
 use sluice_model::tomlfile::{FileError, nearest};
-use sluice_policy::{Effective, Forbidden, Organisation};
+use sluice_policy::{Effective, Organisation, Own};
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+mod faults;
 mod guarantee;
+mod making;
+mod told;
 mod written;
 
 use guarantee::{guarantee, too_much};
+use making::Unmade;
+pub use making::{make, make_to_run};
+pub(crate) use told::told_by_policy;
+use told::{cannot_be_asked, indented};
 pub(crate) use written::{Written, written};
 
 /// A pipeline file and what it means in its deployment.
@@ -65,6 +73,8 @@ pub struct Stage {
     pub effective: Arc<Effective>,
     /// The file of its grant.
     pub grant: PathBuf,
+    /// Of the grant's text as it was read.
+    pub grant_digest: Digest,
     /// Its secrets, under its own names for them: asked at each use.
     pub secrets: Arc<StageSecrets>,
     /// The streams it is for; all where empty.
@@ -132,36 +142,10 @@ impl Plan {
     }
 }
 
-/// Reads and checks a pipeline file. All mistakes at once.
-pub fn make(file: &Path) -> Result<Plan, Vec<FileError>> {
-    let deployment =
-        Deployment::find(file.parent().unwrap_or(Path::new("."))).map_err(|error| match error {
-            crate::Error::Wrong(problems) => problems,
-            other => vec![FileError::new(shown(file), other.to_string())],
-        })?;
-    let text = read(file).map_err(|problem| vec![problem])?;
-    let shown = shown(file);
-    let pipeline = Pipeline::parse(&shown, &text).map_err(|problem| vec![problem])?;
-    let grants = grants::all(&deployment).map_err(|problem| vec![problem])?;
-    let policy = policy::read(&deployment)?;
-    let trusting = Trusting::of(&deployment).map_err(|problem| vec![problem])?;
-    Maker {
-        deployment,
-        policy,
-        trusting,
-        shelf: Shelf::default(),
-        file: shown,
-        text,
-        grants,
-        provider: None,
-        problems: Vec::new(),
-    }
-    .make(pipeline)
-}
-
 struct Maker {
     deployment: Deployment,
     policy: Arc<Organisation>,
+    own: Arc<Own>,
     trusting: Trusting,
     shelf: Shelf,
     file: String,
@@ -170,10 +154,12 @@ struct Maker {
     /// Opened for the first secret that is named.
     provider: Option<Arc<dyn Provider>>,
     problems: Vec<FileError>,
+    /// Plugins that are not let in.
+    refused: Vec<Act>,
 }
 
 impl Maker {
-    fn make(mut self, pipeline: Pipeline) -> Result<Plan, Vec<FileError>> {
+    fn make(mut self, pipeline: Pipeline) -> Result<Plan, Unmade> {
         let declared = self.declared(&pipeline);
         let name = pipeline.pipeline.name.clone();
         let stages: Vec<Option<Stage>> = written(&pipeline)
@@ -181,7 +167,11 @@ impl Maker {
             .map(|stage| self.stage(&name, stage))
             .collect();
         if !self.problems.is_empty() {
-            return Err(self.problems);
+            let refused = self.refused;
+            return Err(Unmade {
+                problems: self.problems,
+                refused: (!refused.is_empty()).then(|| Box::new((self.deployment, refused))),
+            });
         }
         let mut stages = stages.into_iter().flatten();
         let source = stages
@@ -202,7 +192,7 @@ impl Maker {
             guarantee,
         };
         match plan.pipeline.delivery.guarantee {
-            Some(wanted) if wanted > guarantee => Err(vec![too_much(&plan, wanted)]),
+            Some(wanted) if wanted > guarantee => Err(vec![too_much(&plan, wanted)].into()),
             _ => Ok(plan),
         }
     }
@@ -229,10 +219,17 @@ impl Maker {
     fn stage(&mut self, pipeline: &PipelineName, written: &Written<'_>) -> Option<Stage> {
         let place = format!("{}/plugin", written.pointer);
         let found = plugins::resolve(&self.deployment, &self.shelf, written.plugin);
-        let judged = found.and_then(|found| {
-            let standing = self.trusting.judge(&found.file, &found.artifact)?;
-            Ok((found.artifact, standing))
-        });
+        let judged =
+            found.and_then(
+                |found| match self.trusting.judge(&found.file, &found.artifact) {
+                    Ok(standing) => Ok((found.artifact, standing)),
+                    Err(distrusted) => {
+                        let reason = distrusted.message.clone();
+                        self.refuse(pipeline, written.id, &found.artifact, reason);
+                        Err(distrusted)
+                    }
+                },
+            );
         let (artifact, standing) = match judged {
             Ok(judged) => judged,
             Err(missing) => {
@@ -265,7 +262,7 @@ impl Maker {
         let fits = found.is_empty();
         self.problems.extend(found);
         self.imports(&artifact, &place);
-        self.loads(&artifact, &standing, &place);
+        self.loads(pipeline, written.id, &artifact, &standing, &place);
         let secrets = self.secrets(&artifact.manifest, written);
         let manifest = artifact
             .manifest
@@ -276,12 +273,13 @@ impl Maker {
         } else {
             None
         };
-        let (effective, grant) = granted?;
+        let (effective, (grant, grant_digest)) = granted?;
         Some(Stage {
             id: written.id,
             config,
             effective: Arc::new(effective),
             grant,
+            grant_digest,
             secrets: Arc::new(secrets),
             streams: written.streams.to_vec(),
             pointer: written.pointer.clone(),
@@ -302,12 +300,36 @@ impl Maker {
     }
 
     /// May it run at all, signed as it is?
-    fn loads(&mut self, artifact: &Artifact, standing: &Standing, place: &str) {
+    fn loads(
+        &mut self,
+        pipeline: &PipelineName,
+        stage: StageId,
+        artifact: &Artifact,
+        standing: &Standing,
+        place: &str,
+    ) {
         let name = &artifact.manifest.plugin.name;
         let signer = standing.signer().map(ToString::to_string);
         if let Err(refusal) = self.policy.may_load(name, signer.as_deref()) {
+            self.refuse(pipeline, stage, artifact, refusal.reason.clone());
             self.told(place, format!("`{name}`: {}", refusal.reason), refusal.hint);
         }
+    }
+
+    fn refuse(
+        &mut self,
+        pipeline: &PipelineName,
+        stage: StageId,
+        artifact: &Artifact,
+        reason: String,
+    ) {
+        let about = &artifact.manifest.plugin;
+        let act = Action::PluginRefused
+            .with("pipeline", pipeline)
+            .with("stage", stage)
+            .with("plugin", format!("{} {}", about.name, about.version))
+            .with("digest", artifact.digest);
+        self.refused.push(act.with("reason", reason).by_the_host());
     }
 
     fn secrets(&mut self, manifest: &Manifest, written: &Written<'_>) -> StageSecrets {
@@ -388,7 +410,7 @@ impl Maker {
         stage: StageId,
         config: &Value,
         place: &str,
-    ) -> Option<(Effective, PathBuf)> {
+    ) -> Option<(Effective, (PathBuf, Digest))> {
         let name = &manifest.plugin.name;
         let filed = match grants::find(&self.grants, name, artifact.digest, pipeline) {
             Ok(filed) => filed,
@@ -418,7 +440,7 @@ impl Maker {
             pipeline,
             &self.deployment.base,
         );
-        let path = filed.path.clone();
+        let read = (filed.path.clone(), filed.digest);
         let built = built
             .map_err(|refused| {
                 let file = filed.file.clone();
@@ -443,56 +465,14 @@ impl Maker {
                 self.problems.extend(told);
             })
             .ok()
-            .map(|effective| (effective, path))
+            .and_then(|effective| {
+                let effective = effective.apart_from(Arc::clone(&self.own));
+                let touched = own::touched(&effective, &self.deployment.base);
+                for refusal in &touched {
+                    let message = format!("{name} (as {stage}): {}", refusal.reason);
+                    self.told(place, message, refusal.hint.clone());
+                }
+                touched.is_empty().then_some((effective, read))
+            })
     }
-}
-
-/// What the policy forbids of a grant, at the line of the policy that does.
-pub(crate) fn told_by_policy(
-    forbidden: &Forbidden,
-    plugin: &PluginName,
-    stage: &impl Display,
-) -> FileError {
-    let Forbidden {
-        refusal,
-        file,
-        line,
-    } = forbidden;
-    let message = format!(
-        "{plugin} (as {stage}) is granted `{}`: {}",
-        refusal.asked, refusal.reason
-    );
-    FileError {
-        file: file.clone(),
-        line: Some(*line),
-        column: None,
-        message,
-        hint: refusal.hint.clone(),
-    }
-}
-
-/// Why the place that secrets come from is not to be had.
-fn cannot_be_asked(error: crate::Error) -> (String, Option<String>) {
-    match error {
-        crate::Error::Wrong(problems) => {
-            let hint = problems.first().and_then(|problem| problem.hint.clone());
-            let told = problems.into_iter().map(|problem| {
-                let bare = FileError {
-                    hint: None,
-                    ..problem
-                };
-                bare.to_string()
-            });
-            (told.collect::<Vec<_>>().join("; "), hint)
-        }
-        other => (other.to_string(), None),
-    }
-}
-
-fn indented(lines: &str) -> String {
-    lines
-        .lines()
-        .map(|line| format!("    {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
 }

@@ -3,6 +3,7 @@
 use crate::deployment::{Deployment, plain, shown};
 pub use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
+use sluice_model::guards::Guard;
 use sluice_model::ids::PluginName;
 use sluice_model::limits::COMPONENT_BYTES_MAX;
 use std::cell::OnceCell;
@@ -35,7 +36,7 @@ pub fn open(file: &Path) -> Result<Artifact, NotFound> {
     let size = std::fs::metadata(file)
         .map_err(|error| told(format!("`{}`: {}", shown(file), plain(&error))))?
         .len();
-    if size > COMPONENT_BYTES_MAX as u64 {
+    if size > Guard::ComponentFile.limit(COMPONENT_BYTES_MAX as u64) {
         return Err(told(format!(
             "`{}` has {size} bytes; a component has at most {COMPONENT_BYTES_MAX}",
             shown(file)
@@ -184,4 +185,19 @@ fn side_by_side(files: &[PathBuf]) -> Result<Vec<Found>, NotFound> {
         }
         Ok(all)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_too_large_for_a_component_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image.wasm");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(COMPONENT_BYTES_MAX as u64 + 1).unwrap();
+        let told = open(&path).unwrap_err().message;
+        assert!(told.ends_with("a component has at most 67108864"), "{told}");
+    }
 }

@@ -113,7 +113,7 @@ pub(crate) fn keep_asked(deployment: &Deployment, artifact: &Artifact) -> Result
     let file = asked_file(deployment, artifact.digest);
     let folder = file.parent().expect("it stands in a folder");
     std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&file, &artifact.manifest_text))
+        .and_then(|()| crate::durable::replace(&file, artifact.manifest_text.as_bytes()))
         .map_err(|error| FileError::new(shown(&file), plain(&error)))
 }
 
@@ -158,6 +158,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
         &is.digest.to_string(),
     )?;
     let (http, more_http) = staying(&old.http, &new.http);
+    let (tcp, more_tcp) = staying(&old.tcp, &new.tcp);
     let (dir, more_dir) = staying(&old.dir, &new.dir);
     let (secret, more_secret) = staying(&old.secret, &new.secret);
     let data = [old.data == new.data];
@@ -166,6 +167,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
     for block in blocks(&text) {
         let stays: &[bool] = match block.table {
             "[[http]]" => &http,
+            "[[tcp]]" => &tcp,
             "[[dir]]" => &dir,
             "[[secret]]" => &secret,
             "[data]" => &data,
@@ -179,6 +181,7 @@ fn edited(text: &str, old: &Grant, new: &Grant) -> Option<String> {
     }
     let added = Grant {
         http: more_http,
+        tcp: more_tcp,
         dir: more_dir,
         secret: more_secret,
         data: if data[0] {
@@ -294,6 +297,7 @@ reads = ["a", "b"] # not the names
     fn what_people_wrote_stays() {
         let old = Filed {
             path: PathBuf::new(),
+            digest: Digest::of(b""),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", OLD).unwrap(),
         };
@@ -336,6 +340,7 @@ reads = ["a", "b"] # not the names
             + &OLD[..OLD.find("# only").unwrap()];
         let old = Filed {
             path: PathBuf::new(),
+            digest: Digest::of(b""),
             file: "g.toml".to_owned(),
             grant: Grant::parse("g", &text).unwrap(),
         };

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_model::digest::Digest;
 use sluice_model::grant::Grant;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, Role, StageId};
 use sluice_model::limits::TRIAL_NAMES_MAX;
 use sluice_model::pipeline::Pipeline;
@@ -58,7 +59,7 @@ impl Recorder {
     pub fn used(&self, stage: StageId, used: &Used<'_>) {
         self.with(stage, |trial| {
             let names = trial.used.entry(used.capability.to_owned()).or_default();
-            if names.len() < TRIAL_NAMES_MAX {
+            if names.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                 names.insert(used.name.to_owned());
             }
         });
@@ -138,7 +139,7 @@ impl HttpDoor for Recording {
         let answer = self.door.send(request, timeouts).await;
         if !matches!(answer, Err(HttpError::Denied(_))) {
             self.recorder.with(self.stage, |trial| {
-                if trial.requests.len() < TRIAL_NAMES_MAX {
+                if trial.requests.len() < Guard::TrialNames.limit(TRIAL_NAMES_MAX) {
                     trial.requests.insert((method, url));
                 } else {
                     trial.requests_cut |= !trial.requests.contains(&(method, url));
@@ -157,9 +158,7 @@ pub fn write(record: &Record, file: &Path) -> Result<(), Error> {
 }
 
 fn put(file: &Path, text: &str) -> Result<(), Error> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".new");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, file));
+    let written = crate::durable::replace(file, text.as_bytes());
     written.map_err(|error| FileError::new(shown(file), plain(&error)).into())
 }
 
@@ -222,7 +221,6 @@ fn one(
     let text = toml::to_string(&grant).expect("a grant is plain data, which TOML holds");
     let same = grant == filed.grant;
     if replace && !same {
-        let before = Digest::of(read(&filed.path)?.as_bytes());
         let about = &grant.grant;
         let act = Action::GrantWritten
             .with("file", named(deployment, &filed.path))
@@ -230,7 +228,7 @@ fn one(
             .with("plugin", format!("{} {}", about.plugin, about.version))
             .with("digest", about.digest)
             .with("grant-digest", Digest::of(text.as_bytes()))
-            .with("before", before)
+            .with("before", filed.digest)
             .with("learnt", true);
         Audit::open(deployment)?.act(act)?;
         put(&filed.path, &text)?;
@@ -264,4 +262,31 @@ fn manifest(deployment: &Deployment, pipeline: &Pipeline, plugin: &PluginRecord)
     let narrow = narrow_manifest(&manifest, &uses, &plugin.trial);
     let text = || toml::to_string(&narrow).expect("a manifest is plain data, which TOML holds");
     (narrow != manifest).then(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_bounded() {
+        let recorder = Recorder(Mutex::default());
+        let stage = StageId {
+            role: Role::Source,
+            index: 0,
+        };
+        for at in 0..=TRIAL_NAMES_MAX {
+            let name = format!("column {at}");
+            let used = Used {
+                capability: "data.reads",
+                name: &name,
+                times: 1,
+                bytes_out: 0,
+                bytes_in: 0,
+            };
+            recorder.used(stage, &used);
+        }
+        let trials = recorder.0.into_inner().unwrap();
+        assert_eq!(trials[&stage].used["data.reads"].len(), TRIAL_NAMES_MAX);
+    }
 }

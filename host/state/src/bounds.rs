@@ -1,5 +1,6 @@
 //! What a batch may hold, the same for every store. Beneath a sealed store each value is larger by its seal.
 
+use sluice_model::guards::Guard;
 use sluice_model::limits::{STATE_BATCH_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use sluice_model::ports::{StateBatch, StateWrite, StoreError};
 
@@ -16,14 +17,30 @@ pub(crate) fn check_beneath(batch: &StateBatch, seal_bytes: usize) -> Result<(),
             StateWrite::Put(_, key, value) => (key, value.len().saturating_sub(seal_bytes)),
             StateWrite::Delete(_, key) => (key, 0),
         };
-        refuse("a value", value, STATE_VALUE_BYTES_MAX)?;
-        refuse("a key", key.len(), STATE_KEY_BYTES_MAX)?;
+        refuse(
+            "a value",
+            value,
+            Guard::StateValue.limit(STATE_VALUE_BYTES_MAX),
+        )?;
+        refuse(
+            "a key",
+            key.len(),
+            Guard::StateKey.limit(STATE_KEY_BYTES_MAX),
+        )?;
         bytes = bytes.saturating_add(key.len()).saturating_add(value);
     }
     for (_, key, _) in &batch.expect {
-        refuse("a key", key.len(), STATE_KEY_BYTES_MAX)?;
+        refuse(
+            "a key",
+            key.len(),
+            Guard::StateKey.limit(STATE_KEY_BYTES_MAX),
+        )?;
     }
-    refuse("a batch", bytes, STATE_BATCH_BYTES_MAX)
+    refuse(
+        "a batch",
+        bytes,
+        Guard::StateBatch.limit(STATE_BATCH_BYTES_MAX),
+    )
 }
 
 fn refuse(what: &str, bytes: usize, bytes_max: usize) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Puts `bytes` in the place of whatever the file held. One caller at a time: whoever calls holds the file's lock.
@@ -44,11 +44,23 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
+/// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What a crash left, or somebody put there: neither its mode nor what it links to is taken over.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
@@ -83,5 +95,36 @@ impl FileIdentity {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             bytes: metadata.len(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_is_written_is_its_owners_whatever_was_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = dir.path().join("a/b");
+        private_folder(&folder).expect("makes");
+        private_folder(&folder).expect("is there");
+        let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&dir.path().join("a")), mode(&folder)), (0o700, 0o700));
+        let (file, theirs) = (folder.join("file"), dir.path().join("theirs"));
+        fs::write(&theirs, "theirs").expect("writes");
+        std::os::unix::fs::symlink(&theirs, beside(&file, "new")).expect("links");
+        replace(&file, b"ours").expect("replaces");
+        assert_eq!(fs::read(&theirs).expect("reads"), b"theirs");
+        assert_eq!(
+            (fs::read(&file).expect("reads"), mode(&file)),
+            (b"ours".to_vec(), 0o600)
+        );
+        fs::write(beside(&file, "new"), "stale").expect("writes");
+        replace(&file, b"next").expect("replaces");
+        assert_eq!(
+            (fs::read(&file).expect("reads"), mode(&file)),
+            (b"next".to_vec(), 0o600)
+        );
     }
 }

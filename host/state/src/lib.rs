@@ -14,6 +14,6 @@ pub mod sealed;
 mod sled_store;
 pub mod vault;
 
-pub use durable::FileIdentity;
+pub use durable::{FileIdentity, private_folder};
 pub use memory::MemStore;
 pub use sled_store::{Options, SledStore};

@@ -641,3 +641,39 @@ fn what_a_crash_left_of_sealing_a_store_is_begun_anew_or_finished() {
         Vec::<PathBuf>::new()
     );
 }
+
+/// Whoever can write to the directory and has no key: a store of his own, and the one line that says which store counts.
+#[test]
+fn a_plain_store_in_the_place_of_a_sealed_one_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("state");
+    on_disk(dir.path())
+        .commit(put(Namespace::Meta, b"k", b"ours"))
+        .expect("commits");
+    let theirs = dir.path().join("theirs");
+    let forged = SledStore::open(&theirs, Options::default()).expect("opens");
+    forged
+        .commit(put(Namespace::Meta, b"k", b"forged"))
+        .expect("commits");
+    drop(forged);
+    fs::rename(theirs.join("store"), state.join("store")).expect("moves");
+    let sealed = fs::read(state.join("format")).expect("reads");
+    let with_format = |format: Option<&[u8]>| {
+        match format {
+            Some(format) => fs::write(state.join("format"), format).expect("writes"),
+            None => fs::remove_file(state.join("format")).expect("removes"),
+        }
+        let Err(OpenError::Store(StoreError::Unopenable(told))) = try_open(dir.path()) else {
+            panic!("a plain store was taken for the sealed one");
+        };
+        told
+    };
+    let told = with_format(Some(b"sluice state 1\n"));
+    assert!(told.contains("not encrypted"), "{told}");
+    fs::rename(state.join("sealed"), dir.path().join("away")).expect("moves");
+    with_format(None);
+    fs::rename(dir.path().join("away"), state.join("sealed")).expect("moves");
+    fs::write(state.join("format"), sealed).expect("writes");
+    let found = on_disk(dir.path()).get(Namespace::Meta, b"k");
+    assert_eq!(found, Ok(Some(b"ours".to_vec())), "nothing was removed");
+}

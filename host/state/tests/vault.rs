@@ -77,6 +77,28 @@ fn what_another_process_rotates_is_used_at_once() {
     assert_eq!(used(&host, "token"), None);
 }
 
+/// An operator's value, set while an authorization server answered the host, stays.
+#[test]
+fn a_renewal_replaces_only_what_it_was_made_of() {
+    let dir = ground();
+    let (host, operator) = (open(dir.path()), open(dir.path()));
+    let token = name("token");
+    operator
+        .set(&token, secret("one"), Some(u64::MAX))
+        .expect("sets");
+    assert_eq!(host.renew(&token, &secret("one"), secret("two")), Ok(true));
+    let found = operator.look(&token).expect("looks").expect("is there");
+    assert_eq!(found.expires_ms, Some(u64::MAX));
+    operator
+        .rotate(&token, secret("theirs"), None, WEEK)
+        .expect("rotates");
+    assert_eq!(
+        host.renew(&token, &secret("two"), secret("three")),
+        Ok(false)
+    );
+    assert_eq!(used(&host, "token").as_deref(), Some("theirs"));
+}
+
 #[test]
 fn of_many_who_write_nobody_is_lost() {
     let dir = ground();

@@ -15,6 +15,16 @@ pub mod source {
     });
 }
 
+/// What only a manifest's `[[tcp]]` and `use = "reveal"` open.
+pub mod capabilities {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.0",
+        world: "capabilities",
+        default_bindings_module: "sluice_sdk::bindings::capabilities",
+        additional_derives: [Clone, PartialEq],
+    });
+}
+
 /// The world of a transform.
 pub mod transform {
     wit_bindgen::generate!({

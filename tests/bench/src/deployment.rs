@@ -79,7 +79,7 @@ impl Deployment {
     /// The command of one run, from the beginning of the file: what the last run left is removed first, but for the
     /// compiled plugins.
     pub fn run(&self) -> Result<Command> {
-        for left in ["out", ".sluice/state"] {
+        for left in ["out", ".sluice/state", ".sluice/audit"] {
             let path = self.folder.join(left);
             if path.exists() {
                 std::fs::remove_dir_all(path)?;

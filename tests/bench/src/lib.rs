@@ -1,6 +1,7 @@
 //! Ratios against native code, in one run: records to work on, what a process cost, and rounds that put rivals side
 //! by side. Absolute figures are the machine's; only ratios of one run are compared with anything.
 
+mod beside;
 mod cost;
 mod decision;
 mod deployment;
@@ -9,10 +10,12 @@ mod kernels;
 mod load;
 mod memory;
 mod orders;
+mod requests;
 mod rounds;
 mod same;
 mod start;
 
+pub use beside::beside;
 pub use cost::{Cost, measure};
 pub use decision::decision;
 pub use deployment::Host;
@@ -21,5 +24,6 @@ pub use kernels::kernels;
 pub use load::load;
 pub use memory::memory;
 pub use orders::{make_orders, write_orders};
+pub use requests::requests;
 pub use rounds::{Outcome, Subject, interleave, table};
 pub use start::start;

@@ -1,15 +1,20 @@
-//! `sluice-bench run --host BINARY --plugins DIR --work DIR [--quick] [NAME…]`: measures what is named, or all.
+//! `sluice-bench run --host BINARY --plugins DIR --work DIR [--hostile FILE] [--quick] [NAME…]`: measures what is named,
+//! or all. `--hostile` is the component of the hostile plugin, which `beside` needs.
 //! `sluice-bench orders N DIR`: only the orders.
 
 #![expect(clippy::print_stdout, reason = "it talks to a person")]
 
 use anyhow::{Context, Result, bail};
-use sluice_bench::{Host, decision, job, kernels, load, make_orders, memory, start};
+use sluice_bench::{
+    Host, beside, decision, job, kernels, load, make_orders, memory, requests, start,
+};
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--quick] \
-                     [job|kernels|start|decision|memory …] | orders N DIR";
-const NAMES: [&str; 5] = ["job", "kernels", "start", "decision", "memory"];
+const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--hostile FILE] [--quick] \
+                     [job|kernels|start|decision|requests|beside|memory …] | orders N DIR";
+const NAMES: [&str; 7] = [
+    "job", "kernels", "start", "decision", "requests", "beside", "memory",
+];
 
 /// How much is measured.
 struct Sizes {
@@ -19,6 +24,10 @@ struct Sizes {
     kernel_rounds: usize,
     starts: usize,
     decision_rounds: usize,
+    request_pages: usize,
+    request_rounds: usize,
+    beside_records: u64,
+    beside_rounds: usize,
     /// About 340 bytes each.
     memory_records: u64,
 }
@@ -30,6 +39,10 @@ const WHOLE: Sizes = Sizes {
     kernel_rounds: 15,
     starts: 20,
     decision_rounds: 200,
+    request_pages: 5_000,
+    request_rounds: 7,
+    beside_records: 1_000_000,
+    beside_rounds: 5,
     memory_records: 6_000_000,
 };
 const QUICK: Sizes = Sizes {
@@ -39,6 +52,10 @@ const QUICK: Sizes = Sizes {
     kernel_rounds: 5,
     starts: 5,
     decision_rounds: 20,
+    request_pages: 1_000,
+    request_rounds: 3,
+    beside_records: 200_000,
+    beside_rounds: 3,
     memory_records: 1_000_000,
 };
 
@@ -56,7 +73,7 @@ fn main() -> Result<()> {
 }
 
 fn run(options: &[&str]) -> Result<()> {
-    let (mut binary, mut plugins, mut work) = (None, None, None);
+    let (mut binary, mut plugins, mut work, mut hostile) = (None, None, None, None);
     let (mut sizes, mut names) = (WHOLE, Vec::new());
     let mut options = options.iter();
     while let Some(option) = options.next() {
@@ -65,6 +82,7 @@ fn run(options: &[&str]) -> Result<()> {
             "--host" => binary = Some(path()?),
             "--plugins" => plugins = Some(path()?),
             "--work" => work = Some(path()?),
+            "--hostile" => hostile = Some(path()?),
             "--quick" => sizes = QUICK,
             name if NAMES.contains(&name) => names.push(name),
             other => bail!("`{other}` is not a measurement\n{USAGE}"),
@@ -87,6 +105,14 @@ fn run(options: &[&str]) -> Result<()> {
             "kernels" => kernels(&host, &work, sizes.kernel_records, sizes.kernel_rounds)?,
             "start" => start(&host, &work, sizes.starts)?,
             "decision" => decision(sizes.decision_rounds)?,
+            "requests" => requests(&host, &work, sizes.request_pages, sizes.request_rounds)?,
+            "beside" => {
+                let hostile = hostile
+                    .as_ref()
+                    .context("`beside` needs `--hostile FILE`")?;
+                let (records, rounds) = (sizes.beside_records, sizes.beside_rounds);
+                beside(&host, hostile, &work, records, rounds)?
+            }
             _ => memory(&host, &work, sizes.memory_records)?,
         };
         println!("\n{text}({before} before, {} after)", load());

@@ -1,6 +1,9 @@
 //! A deployment in a folder of its own, and the real binary at work in it: what the end-to-end tests walk through.
 //! `cargo x test` builds the binary and the plugins and says where they are.
 
+pub mod canary;
+pub mod postgres;
+
 use serde_json::Value;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};

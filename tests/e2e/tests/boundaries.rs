@@ -100,6 +100,41 @@ fn intact(host: &TestHost) {
     assert_eq!(host.run("good.toml")["read"], 0);
 }
 
+/// Whatever is granted: there a plugin could grant itself more, or read the keys.
+#[test]
+fn a_folder_with_the_hosts_own_files_is_no_plugins() {
+    let host = host();
+    host.write(".sluice/inner/a.ndjson", "");
+    std::os::unix::fs::symlink(host.path("grants"), host.path("link")).expect("a link");
+    for (dir, holds) in [
+        (".", "it holds `sluice.toml`"),
+        (".sluice/inner", "it lies in `.sluice`"),
+        ("link", "it is `grants`"),
+    ] {
+        let source = FILES.replace("\"in\"", &format!("\"{dir}\""));
+        host.write("bad.toml", pipeline("bad", &source, "", OUT));
+        let told = |answer: &sluice_e2e::Answer| {
+            assert_eq!(answer.code, Some(2), "{dir}: {answer:#?}");
+            assert!(answer.err.contains(holds), "{dir}: {answer:#?}");
+            assert!(answer.err.contains("hint: name a directory"), "{answer:#?}");
+        };
+        told(&host.sluice(&["grant", "new", "bad.toml"]));
+        // A grant that was written by hand.
+        let good = host.read("grants/good.sluice-files.toml");
+        let grant = good
+            .replace("\"good\"", "\"bad\"")
+            .replace("\"in\"", &format!("\"{dir}\""));
+        host.write(
+            "grants/bad.toml",
+            grant.replace("path = \"bad\"", "path = \"out\""),
+        );
+        told(&host.sluice(&["check", "bad.toml"]));
+        told(&host.sluice(&["run", "bad.toml"]));
+        std::fs::remove_file(host.path("grants/bad.toml")).expect("the grant");
+    }
+    intact(&host);
+}
+
 #[test]
 fn a_source_that_reaches_out_or_never_ends() {
     let host = host();

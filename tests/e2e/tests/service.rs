@@ -220,6 +220,19 @@ fn dead_letters_are_listed_shown_and_exported() {
     let exported = lines(&host.read("letters.ndjson"));
     assert_eq!(exported, host.dead_letters("rows.toml"));
     assert_eq!(exported.len(), 4);
+    let file = std::fs::metadata(host.path("letters.ndjson")).expect("the export");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.permissions());
+    assert_eq!(mode & 0o777, 0o600, "records are in it");
+    let again = host.sluice(&["dlq", "export", "rows.toml", "--out", "letters.ndjson"]);
+    assert_eq!(again.code, Some(2), "{again:#?}");
+    assert!(again.err.contains("not overwritten"), "{again:#?}");
+    let told = host
+        .sluice(&["audit", "export", "--action", "dlq.exported"])
+        .done();
+    let to_file = told.out.matches("\"to\":\"letters.ndjson\"").count();
+    assert_eq!(to_file, 1, "{told:#?}");
+    let to_output = told.out.matches("\"to\":\"-\"").count();
+    assert_eq!(to_output, 1, "{told:#?}");
 }
 
 #[test]

@@ -117,6 +117,13 @@ fn what_is_not_trusted_does_not_start() {
         !parts(&host.path("out")).is_empty(),
         "what is excepted runs"
     );
+    // Six runs were refused, each of them for every stage; looking is not told.
+    let told = host
+        .sluice(&["audit", "export", "--action", "plugin.refused"])
+        .done();
+    let stages = ORDERS.matches("plugin = ").count();
+    assert_eq!(told.out.lines().count(), 6 * stages, "{told:#?}");
+    assert!(told.out.contains("which is revoked: stolen"), "{told:#?}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::behaviour::Behaviour;
 use crate::bindings::sluice::plugin::files::{FileError, Readable, Writable};
 use crate::bindings::sluice::plugin::log::{self, Level};
-use crate::bindings::sluice::plugin::types::Fault;
-use crate::setting;
+use crate::bindings::sluice::plugin::types::{Fault, Transient};
+use crate::{lies, setting, web};
 use std::hint::black_box;
 
 pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
@@ -52,6 +52,7 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             }
         }
         Behaviour::LookAround => return Err(Fault::Broken(look_around())),
+        Behaviour::Sockets => return Err(Fault::Broken(sockets())),
         Behaviour::DirNotGranted => {
             Readable::open("/etc").map_err(told)?;
         }
@@ -65,6 +66,11 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
             listed.read("fifo", 0, 10).map_err(told)?;
         }
         Behaviour::HttpNotGranted | Behaviour::HttpEager => send(behaviour)?,
+        Behaviour::RequestsUnanswered => open_many()?,
+        Behaviour::HeaderHuge => {
+            let fields = wasip2::http::types::Fields::new();
+            let _ = fields.append("x-huge", &vec![b'x'; 100_000]);
+        }
         Behaviour::HeaderFlood => {
             let fields = wasip2::http::types::Fields::new();
             for number in 0..100_000 {
@@ -74,9 +80,153 @@ pub fn check(behaviour: Behaviour, config: &str) -> Result<(), Fault> {
         Behaviour::FaultText => {
             return Err(Fault::Broken(format!("\u{7}{}", "no ".repeat(100_000))));
         }
-        _ => {}
+        Behaviour::PathLong => {
+            let listed = Readable::open(&dir).map_err(told)?;
+            listed.read(&"a/".repeat(1 << 19), 0, 10).map_err(told)?;
+        }
+        Behaviour::ReadHuge => {
+            let listed = Readable::open(&dir).map_err(told)?;
+            let sizes = [(0, u32::MAX), (u64::MAX, u32::MAX), (1 << 40, 1)].map(|(at, max)| {
+                listed
+                    .read(".sparse", at, max)
+                    .map(|bytes| bytes.len().to_string())
+            });
+            let sizes: Result<Vec<_>, _> = sizes.into_iter().collect();
+            return Err(Fault::Broken(sizes.map_err(told)?.join(" ")));
+        }
+        Behaviour::Device => {
+            let devices = Readable::open(&dir).map_err(told)?;
+            let outcomes =
+                ["zero", "random", "tty", "null"].map(|name| outcome(&devices.read(name, 0, 10)));
+            return Err(Fault::Broken(outcomes.join(" ")));
+        }
+        Behaviour::HardLink => {
+            let dir = Writable::open(&dir).map_err(told)?;
+            return Err(Fault::Broken(outcome(&dir.create("hard-link")).to_owned()));
+        }
+        Behaviour::DirNotUtf8 => {
+            Readable::open(&lies::not_utf8()).map_err(told)?;
+        }
+        _ => {
+            storm(behaviour, &dir);
+            trap(behaviour);
+            say(behaviour)?;
+            return web::check(behaviour, config);
+        }
     }
     Ok(())
+}
+
+/// One call of the host after the other.
+fn storm(behaviour: Behaviour, dir: &str) {
+    use wasip2::clocks::monotonic_clock;
+    match behaviour {
+        Behaviour::ClockStorm => loop {
+            black_box(monotonic_clock::now());
+        },
+        Behaviour::LogStorm => loop {
+            log::write(Level::Info, "again", &[]);
+        },
+        Behaviour::ListStorm => loop {
+            let _ = black_box(Readable::open(dir).map(|dir| dir.list()));
+        },
+        Behaviour::RequestStorm => {
+            for number in 0_u64.. {
+                black_box(ask(&format!("/collect/{number}")));
+            }
+        }
+        Behaviour::PollNothing => {
+            black_box(wasip2::io::poll::poll(&[]));
+        }
+        Behaviour::PollForEver => monotonic_clock::subscribe_duration(u64::MAX).block(),
+        Behaviour::PollFlood => {
+            for _ in 0..10_000 {
+                std::mem::forget(monotonic_clock::subscribe_duration(1));
+            }
+        }
+        Behaviour::RequestLeak => {
+            for _ in 0..10_000 {
+                let fields = wasip2::http::types::Fields::new();
+                std::mem::forget(wasip2::http::types::OutgoingRequest::new(fields));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn trap(behaviour: Behaviour) {
+    match behaviour {
+        Behaviour::Abort => core::arch::wasm32::unreachable(),
+        Behaviour::ReadOutside => {
+            black_box(lies::read_outside());
+        }
+        Behaviour::CallOutside => lies::call_outside(),
+        _ => {}
+    }
+}
+
+/// What it says, and how.
+fn say(behaviour: Behaviour) -> Result<(), Fault> {
+    match behaviour {
+        Behaviour::Stdio => {
+            use std::io::Read as _;
+            let mut heard = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut heard);
+            for line in 0..10_000 {
+                println!("line {line} of many, each of them longer than need be");
+            }
+            Err(Fault::Broken(format!("{read:?} {}", heard.len())))
+        }
+        Behaviour::LogGibibyte => {
+            let text = std::mem::ManuallyDrop::new(lies::gibibyte_text());
+            log::write(Level::Info, &text, &[]);
+            Ok(())
+        }
+        Behaviour::LogNotUtf8 => {
+            log::write(Level::Info, &lies::not_utf8(), &[]);
+            Ok(())
+        }
+        Behaviour::LogFields => {
+            let fields = vec![("name".to_owned(), "value".to_owned()); 100_000];
+            log::write(Level::Info, "many fields:", &fields);
+            Ok(())
+        }
+        Behaviour::FaultNotUtf8 => Err(Fault::Broken(lies::not_utf8())),
+        Behaviour::FaultGibibyte => Err(Fault::Broken(lies::gibibyte_text())),
+        Behaviour::RetryLate => Err(Fault::Transient(Transient {
+            message: "later".to_owned(),
+            retry_after_ms: Some(u64::MAX),
+        })),
+        Behaviour::HttpLong => Err(ask(&"a".repeat(60_000))),
+        _ => Ok(()),
+    }
+}
+
+/// A request without a body to a host that is not granted. Gives what came of it.
+fn ask(path: &str) -> Fault {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{ErrorCode, Fields, OutgoingRequest, Scheme};
+    let request = OutgoingRequest::new(Fields::new());
+    let _ = request.set_scheme(Some(&Scheme::Https));
+    let _ = request.set_authority(Some("evil.example"));
+    let _ = request.set_path_with_query(Some(&format!("/{path}")));
+    let error = match handle(request, None) {
+        Ok(answer) => {
+            answer.subscribe().block();
+            match answer.get() {
+                Some(Ok(Err(error))) => error,
+                _ => return Fault::Broken("it was answered".to_owned()),
+            }
+        }
+        Err(error) => error,
+    };
+    match error {
+        ErrorCode::InternalError(Some(text)) => match text.strip_prefix("denied: ") {
+            Some(text) => Fault::Denied(text.to_owned()),
+            None => Fault::Broken(text),
+        },
+        other => Fault::Broken(format!("{other:?}")),
+    }
 }
 
 fn recurse(depth: u64) -> u64 {
@@ -103,6 +253,25 @@ fn look_around() -> String {
     let socket = std::net::TcpStream::connect("127.0.0.1:1").is_ok();
     let name = std::net::ToSocketAddrs::to_socket_addrs("localhost:1").is_ok();
     format!("{variables} {arguments} {root} {passwd} {socket} {name}")
+}
+
+/// What came of each call of `wasi:sockets` that needs no socket.
+fn sockets() -> String {
+    use wasip2::sockets::instance_network::instance_network;
+    use wasip2::sockets::ip_name_lookup::resolve_addresses;
+    use wasip2::sockets::network::{ErrorCode, IpAddressFamily};
+    use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+    use wasip2::sockets::udp_create_socket::create_udp_socket;
+    let word =
+        |outcome: Result<(), ErrorCode>| outcome.map_or_else(|code| code.name(), |()| "done");
+    let outcomes = [
+        create_tcp_socket(IpAddressFamily::Ipv4).map(drop),
+        create_tcp_socket(IpAddressFamily::Ipv6).map(drop),
+        create_udp_socket(IpAddressFamily::Ipv4).map(drop),
+        create_udp_socket(IpAddressFamily::Ipv6).map(drop),
+        resolve_addresses(&instance_network(), "localhost").map(drop),
+    ];
+    outcomes.map(word).join(" ")
 }
 
 /// What came of each path: `refused` where the host said that the path cannot be used.
@@ -186,6 +355,28 @@ fn send(behaviour: Behaviour) -> Result<(), Fault> {
                 None => Err(Fault::Broken(text)),
             }
         }
+        Some(Ok(Err(other))) => Err(Fault::Broken(format!("{other:?}"))),
+        _ => Ok(()),
+    }
+}
+
+/// As many requests as an instance may have open, and one more, whose outcome it tells.
+fn open_many() -> Result<(), Fault> {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{ErrorCode, Fields, OutgoingRequest, Scheme};
+    let mut answers = Vec::new();
+    for _ in 0..=16 {
+        let request = OutgoingRequest::new(Fields::new());
+        let _ = request.set_scheme(Some(&Scheme::Https));
+        let _ = request.set_authority(Some("evil.example"));
+        let _ = request.set_path_with_query(Some("/"));
+        let answer = handle(request, None);
+        answers.push(answer.map_err(|error| Fault::Broken(format!("{error:?}")))?);
+    }
+    let last = &answers[16];
+    last.subscribe().block();
+    match last.get() {
+        Some(Ok(Err(ErrorCode::InternalError(Some(text))))) => Err(Fault::Denied(text)),
         Some(Ok(Err(other))) => Err(Fault::Broken(format!("{other:?}"))),
         _ => Ok(()),
     }

@@ -7,9 +7,12 @@
 
 mod behaviour;
 mod check;
+mod columns;
+mod lies;
 mod read;
 mod sink;
 mod transform;
+mod web;
 
 use behaviour::Behaviour;
 

@@ -6,13 +6,31 @@ use crate::bindings::exports::sluice::plugin::source::{
     Part, Reader, Split, Stream,
 };
 use crate::bindings::sluice::plugin::records::{
-    Change, Column, DecimalSize, Field, FieldType, NamedColumn, Packed, Values,
+    Change, Column, DecimalSize, Field, FieldType, NamedColumn, Packed, Schema, Values,
 };
 use crate::bindings::sluice::plugin::types::Fault;
-use crate::{Hostile, behaviour, check};
+use crate::{Hostile, behaviour, check, columns, lies, web};
+use std::cell::Cell;
 
 /// What every stream of it is called.
 const STREAM: &str = "things";
+/// What would clear the screen, and turn the rest of the line around.
+const HIDDEN: &str = "a\u{1b}[2J\u{202e}b";
+
+/// The stream with a schema of text fields.
+fn shaped(names: impl IntoIterator<Item = String>, key: Vec<String>) -> Vec<Stream> {
+    let field = |name| Field {
+        name,
+        kind: FieldType::Text,
+        nullable: true,
+    };
+    let fields = names.into_iter().map(field).collect();
+    vec![Stream {
+        name: STREAM.to_owned(),
+        schema: Some(Schema { fields, key }),
+        incremental: false,
+    }]
+}
 
 impl Guest for Hostile {
     type Reader = Lying;
@@ -30,11 +48,18 @@ impl Guest for Hostile {
         Ok(match behaviour(&config) {
             Behaviour::StreamTwice => vec![stream(STREAM), stream(STREAM)],
             Behaviour::StreamNotUtf8 => vec![Stream {
-                name: not_utf8(),
+                name: lies::not_utf8(),
                 schema: None,
                 incremental: false,
             }],
             Behaviour::StreamName => vec![stream("a\u{1b}[2J")],
+            Behaviour::StreamLong => vec![stream(&"a".repeat(1 << 20))],
+            Behaviour::StreamsMany => (0..10_001)
+                .map(|number| stream(&format!("s{number}")))
+                .collect(),
+            Behaviour::SchemaMany => shaped((0..2_001).map(|number| format!("c{number}")), vec![]),
+            Behaviour::SchemaTwice => shaped([HIDDEN, HIDDEN].map(str::to_owned), vec![]),
+            Behaviour::SchemaKey => shaped(["a".to_owned()], vec![HIDDEN.repeat(100_000)]),
             _ => vec![stream(STREAM)],
         })
     }
@@ -47,6 +72,20 @@ impl Guest for Hostile {
         };
         Ok(match behaviour(&config) {
             Behaviour::SplitTwice => vec![split.clone(), split],
+            Behaviour::SplitsMany => (0..100_001)
+                .map(|number| Split {
+                    id: number.to_string(),
+                    ..split.clone()
+                })
+                .collect(),
+            Behaviour::SplitName => vec![Split {
+                id: HIDDEN.to_owned(),
+                ..split
+            }],
+            Behaviour::SplitFuel => vec![Split {
+                detail: "x".repeat(100 << 20),
+                ..split
+            }],
             Behaviour::SplitStranger => vec![Split {
                 streams: vec!["other".to_owned()],
                 ..split
@@ -56,40 +95,64 @@ impl Guest for Hostile {
     }
 }
 
-pub struct Lying(Behaviour);
+pub struct Lying {
+    behaviour: Behaviour,
+    pages: Cell<u8>,
+}
+
+impl Drop for Lying {
+    fn drop(&mut self) {
+        match self.behaviour {
+            Behaviour::DropLoop => loop {
+                std::hint::black_box(0);
+            },
+            Behaviour::DropPanic => panic!("let go"),
+            _ => {}
+        }
+    }
+}
 
 impl GuestReader for Lying {
     fn open(config: String, _: Split, _: Option<Vec<u8>>) -> Result<Reader, Fault> {
-        Ok(Reader::new(Lying(behaviour(&config))))
+        Ok(Reader::new(Lying {
+            behaviour: behaviour(&config),
+            pages: Cell::new(3),
+        }))
     }
 
     fn read(&self, _: Limit) -> Result<Page, Fault> {
-        let stream = if self.0 == Behaviour::StreamStranger {
+        let stream = if self.behaviour == Behaviour::StreamStranger {
             "other"
         } else {
             STREAM
         };
         let part = || Part {
             stream: stream.to_owned(),
-            content: content(self.0),
+            content: content(self.behaviour),
         };
-        let parts = if self.0 == Behaviour::PageParts {
+        let parts = if self.behaviour == Behaviour::PageParts {
             5_000
         } else {
             1
         };
-        let cursor = vec![
-            0;
-            if self.0 == Behaviour::CursorHuge {
-                (64 << 10) + 1
-            } else {
-                1
-            }
-        ];
+        let left = self.pages.get().saturating_sub(1);
+        self.pages.set(left);
+        let cursor = match self.behaviour {
+            Behaviour::CursorHuge => vec![0; (64 << 10) + 1],
+            Behaviour::CursorFuel => vec![0; 100 << 20],
+            Behaviour::CursorGibibyte => lies::gibibyte(),
+            Behaviour::CursorBack => vec![left],
+            Behaviour::EchoKept => web::heard().into_bytes(),
+            _ => vec![0],
+        };
+        let next = match self.behaviour {
+            Behaviour::CursorBack if left > 0 => Next::More,
+            _ => Next::End,
+        };
         Ok(Page {
             parts: (0..parts).map(|_| part()).collect(),
             cursor,
-            next: Next::End,
+            next,
         })
     }
 
@@ -109,6 +172,32 @@ fn content(behaviour: Behaviour) -> Content {
     };
     let mut columns = match behaviour {
         Behaviour::PageHuge => return document(vec![b'\n'; 17 << 20], DocumentFormat::Ndjson),
+        Behaviour::DocumentGibibyte => return document(lies::gibibyte(), DocumentFormat::Ndjson),
+        Behaviour::DocumentName => {
+            return Content::Document(Document {
+                format: DocumentFormat::Ndjson,
+                bytes: b"{\"id\": 1}\n{\n".to_vec(),
+                name: HIDDEN.repeat(100_000),
+                offset: u64::MAX,
+            });
+        }
+        Behaviour::DocumentPointer => {
+            let pointer = DocumentFormat::Json(HIDDEN.repeat(100_000));
+            return document(b"{\"id\": 1}".to_vec(), pointer);
+        }
+        Behaviour::EchoKept => {
+            return Content::Document(Document {
+                format: DocumentFormat::Ndjson,
+                bytes: format!(
+                    "{{\"thing\": 1, \"heard\": {:?}}}\n{}\n",
+                    web::heard(),
+                    web::heard()
+                )
+                .into_bytes(),
+                name: web::heard(),
+                offset: 0,
+            });
+        }
         Behaviour::PageFuel => return document(vec![b'\n'; 100 << 20], DocumentFormat::Ndjson),
         Behaviour::Delimiter => {
             let csv = CsvInput {
@@ -124,14 +213,33 @@ fn content(behaviour: Behaviour) -> Content {
                 changes: None,
             });
         }
-        _ => vec![column(behaviour)],
+        Behaviour::ColumnsMany => (0..2_001)
+            .map(|number| {
+                let mut column = column(behaviour);
+                column.field.name = number.to_string();
+                column
+            })
+            .collect(),
+        _ => vec![columns::lying(behaviour).unwrap_or_else(|| column(behaviour))],
     };
-    if behaviour == Behaviour::ColumnTwice {
+    if matches!(
+        behaviour,
+        Behaviour::ColumnTwice | Behaviour::ColumnTwiceHidden
+    ) {
         columns.push(column(behaviour));
     }
-    let changes = (behaviour == Behaviour::ChangesShort).then(|| vec![Change::Upsert]);
+    let changes = match behaviour {
+        Behaviour::ChangesShort => Some(vec![Change::Upsert]),
+        Behaviour::ChangesLong => Some(vec![Change::Delete; 4]),
+        _ => None,
+    };
+    let rows = if behaviour == Behaviour::RowsNone {
+        0
+    } else {
+        3
+    };
     Content::Columns(Columns {
-        rows: 3,
+        rows,
         columns,
         changes,
     })
@@ -188,13 +296,15 @@ fn column(behaviour: Behaviour) -> NamedColumn {
         Behaviour::NullInRequired => Some(vec![0b101]),
         _ => None,
     };
-    let name = if behaviour == Behaviour::ColumnNameless {
-        ""
-    } else {
-        "thing"
+    let name = match behaviour {
+        Behaviour::ColumnNameless => String::new(),
+        Behaviour::ColumnLong => "a".repeat(1 << 20),
+        Behaviour::ColumnNotUtf8 => lies::not_utf8(),
+        Behaviour::ColumnTwiceHidden | Behaviour::ColumnHidden => HIDDEN.to_owned(),
+        _ => "thing".to_owned(),
     };
     let field = Field {
-        name: name.to_owned(),
+        name,
         kind,
         nullable: behaviour != Behaviour::NullInRequired,
     };
@@ -202,11 +312,4 @@ fn column(behaviour: Behaviour) -> NamedColumn {
         field,
         column: Column { values, validity },
     }
-}
-
-/// What safe Rust cannot make, and another language can.
-#[allow(unsafe_code, reason = "a lie about text")]
-fn not_utf8() -> String {
-    // SAFETY: deliberately broken; the bytes are only handed to the host, which must not believe them.
-    unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe]) }
 }

@@ -20,13 +20,21 @@ impl Guest for Hostile {
 
 pub struct Lying {
     behaviour: Behaviour,
+    /// The pipeline and the split.
+    place: (String, String),
     kept: RefCell<Vec<Batch>>,
 }
 
 impl GuestWriter for Lying {
-    fn open(config: String, _: String, _: String, _: Vec<Target>) -> Result<Writer, Fault> {
+    fn open(
+        config: String,
+        pipeline: String,
+        split: String,
+        _: Vec<Target>,
+    ) -> Result<Writer, Fault> {
         Ok(Writer::new(Lying {
             behaviour: behaviour(&config),
+            place: (pipeline, split),
             kept: RefCell::default(),
         }))
     }
@@ -39,7 +47,23 @@ impl GuestWriter for Lying {
             epoch: u64::MAX,
             sequence: u64::MAX,
         };
-        Ok((self.behaviour == Behaviour::CommitStranger).then(stranger))
+        let (pipeline, split) = self.place.clone();
+        let own = Commit {
+            pipeline,
+            split,
+            ..stranger()
+        };
+        Ok(match self.behaviour {
+            Behaviour::CommitStranger => Some(stranger()),
+            Behaviour::CommitAhead => Some(own),
+            Behaviour::CommitHuge => Some(Commit {
+                cursor: vec![0; (64 << 10) + 1],
+                epoch: 1,
+                sequence: 1,
+                ..own
+            }),
+            _ => None,
+        })
     }
 
     fn write(&self, parts: Vec<Part>, _: Commit) -> Result<Vec<Rejection>, Fault> {
@@ -53,6 +77,25 @@ impl GuestWriter for Lying {
         };
         let rejections = match self.behaviour {
             Behaviour::Honest => honest(&parts)?,
+            Behaviour::SinkRejectMany => {
+                let row = reject(0, 0);
+                (0..100_000).flat_map(|_| row.clone()).collect()
+            }
+            Behaviour::SinkRejectText => {
+                let hidden = "a\u{1b}[2J\u{202e}b".repeat(100_000);
+                let mut rejections = reject(0, 0);
+                rejections[0].code.clone_from(&hidden);
+                rejections[0].message = hidden;
+                rejections
+            }
+            Behaviour::EncodeUndeclared => {
+                encode_undeclared(&parts)?;
+                vec![]
+            }
+            Behaviour::EncodeStorm => loop {
+                let _ = std::hint::black_box(parts[0].batch.encode(Format::Ndjson));
+            },
+            Behaviour::WritePanic => panic!("in the middle of a unit"),
             Behaviour::SinkRejectPart => reject(parts.len() as u32, 0),
             Behaviour::SinkRejectRow => reject(0, parts[0].batch.rows()),
             _ => vec![],
@@ -70,6 +113,27 @@ impl GuestWriter for Lying {
     fn publish(&self, _: Commit) -> Result<(), Fault> {
         Ok(())
     }
+}
+
+/// A column that is not granted is in nothing that the host encodes: neither its name nor its values.
+fn encode_undeclared(parts: &[Part]) -> Result<(), Fault> {
+    use crate::bindings::sluice::plugin::records::CsvOutput;
+    let broken = |error| Fault::Broken(format!("{error:?}"));
+    for part in parts {
+        let formats = [
+            Format::Ndjson,
+            Format::JsonArray,
+            Format::Csv(CsvOutput { header: true }),
+        ];
+        let mut seen = Vec::new();
+        for format in formats {
+            seen.extend(part.batch.encode(format).map_err(broken)?);
+        }
+        seen.extend(part.batch.encode_rows().map_err(broken)?.bytes);
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(seen.contains("id") && !seen.contains("name"), "{seen}");
+    }
+    Ok(())
 }
 
 /// Says what it was given, as text, and rejects the last row of each part.

@@ -5,7 +5,7 @@ use crate::bindings::exports::sluice::plugin::transform::{
     Edit, Guest, GuestTransformer, Rename, Replacement, Transformer,
 };
 use crate::bindings::sluice::plugin::records::{
-    Batch, Column, ColumnError, Field, FieldType, NamedColumn, Schema, Values,
+    Batch, Column, ColumnError, Field, FieldType, NamedColumn, Packed, Schema, Values,
 };
 use crate::bindings::sluice::plugin::types::{Fault, Rejection};
 use crate::{Hostile, behaviour};
@@ -13,6 +13,9 @@ use crate::{Hostile, behaviour};
 impl Guest for Hostile {
     type Transformer = Lying;
 }
+
+/// What would clear the screen, and turn the rest of the line around.
+const HIDDEN: &str = "a\u{1b}[2J\u{202e}b";
 
 pub struct Lying {
     behaviour: Behaviour,
@@ -30,8 +33,27 @@ impl GuestTransformer for Lying {
     fn output(&self) -> Schema {
         let mut output = self.input.clone();
         let more = match self.behaviour {
-            Behaviour::OutputDiffers | Behaviour::Honest => FieldType::Int64,
-            Behaviour::OutputKind => FieldType::Text,
+            Behaviour::OutputDiffers | Behaviour::Honest | Behaviour::PutMany => FieldType::Int64,
+            Behaviour::OutputMany => {
+                let field = output.fields[0].clone();
+                let named = |number: u32| Field {
+                    name: number.to_string(),
+                    ..field.clone()
+                };
+                output.fields = (0..2_001).map(named).collect();
+                return output;
+            }
+            Behaviour::OutputTwice => {
+                for _ in 0..2 {
+                    output.fields.push(Field {
+                        name: HIDDEN.to_owned(),
+                        kind: FieldType::Text,
+                        nullable: true,
+                    });
+                }
+                return output;
+            }
+            Behaviour::OutputKind | Behaviour::PutOffsets => FieldType::Text,
             _ => return output,
         };
         output.fields.push(Field {
@@ -63,6 +85,12 @@ impl GuestTransformer for Lying {
                 changes: None,
                 origins,
             })
+        };
+        let rejection = || Rejection {
+            part: 0,
+            row: 0,
+            code: "no".to_owned(),
+            message: "no".to_owned(),
         };
         let reject = |part, row| {
             Edit::Reject(vec![Rejection {
@@ -98,6 +126,37 @@ impl GuestTransformer for Lying {
                 Err(ColumnError::Denied(_)) => vec![Edit::Keep(all)],
                 other => panic!("it was given {other:?}"),
             },
+            Behaviour::ColumnStorm => loop {
+                let _ = std::hint::black_box(input.column("name"));
+            },
+            Behaviour::KeepLong => vec![Edit::Keep(vec![0xff; 100])],
+            Behaviour::RejectMany => vec![Edit::Reject(vec![rejection(); 100_000])],
+            Behaviour::RejectText => vec![Edit::Reject(vec![Rejection {
+                code: HIDDEN.repeat(1_000),
+                message: HIDDEN.repeat(100_000),
+                ..rejection()
+            }])],
+            Behaviour::ReplaceRows => vec![Edit::Replace(Replacement {
+                rows: u32::MAX,
+                columns: vec![],
+                changes: None,
+                origins: vec![],
+            })],
+            Behaviour::PutOffsets => {
+                let mut lie = made("made", rows);
+                lie.field.kind = FieldType::Text;
+                lie.column.values = Values::Text(Packed {
+                    offsets: vec![0, 9, 1, 2],
+                    bytes: b"ab".to_vec(),
+                });
+                vec![Edit::Put(lie)]
+            }
+            Behaviour::PutMany => (0..10_000).map(|_| Edit::Put(made("made", rows))).collect(),
+            Behaviour::RenameHidden => vec![Edit::Rename(Rename {
+                old: "id".to_owned(),
+                new: HIDDEN.to_owned(),
+            })],
+            Behaviour::ApplyPanic => panic!("in the middle of a batch"),
             Behaviour::WriteUndeclared => vec![Edit::Put(made("name", rows))],
             Behaviour::DropUndeclared => vec![Edit::Drop("name".to_owned())],
             Behaviour::ReplaceUndeclared => vec![replace((0..rows).collect())],

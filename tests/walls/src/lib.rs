@@ -2,6 +2,7 @@
 //! it. The rules themselves, held against this repository, are in `tests/`.
 
 mod graph;
+pub mod guards;
 mod source;
 mod tree;
 

@@ -33,12 +33,16 @@ impl fmt::Display for Breach {
     }
 }
 
-/// The lines of a file before its unit tests: those may print, wait and read files.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text
-        .lines()
-        .take_while(|line| line.trim() != "#[cfg(test)]");
-    lines.enumerate().map(|(at, line)| (at + 1, line))
+/// The lines of a file before its unit tests: those may print, wait and read files. Where it only says that they stand
+/// in a file of their own, it goes on.
+pub(crate) fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut lines = text.lines().enumerate().peekable();
+    std::iter::from_fn(move || {
+        let (at, line) = lines.next()?;
+        let is_elsewhere = |(_, next): &(usize, &str)| next.trim_end().ends_with(';');
+        let ends = line.trim() == "#[cfg(test)]" && !lines.peek().is_some_and(is_elsewhere);
+        (!ends).then_some((at + 1, line))
+    })
 }
 
 /// Names that a file may not use. Comments may speak of them.
@@ -152,6 +156,7 @@ mod tests {
         check("// std::fs is not used\n", &[]);
         check("use mystd::fs; use std::fsx; MyInstant::now();\n", &[]);
         check("fn a() {}\n#[cfg(test)]\nmod tests { use std::fs; }\n", &[]);
+        check("#[cfg(test)]\nmod tests;\nuse std::fs;\n", &["f.rs:3"]);
     }
 
     #[test]

@@ -16,9 +16,12 @@ const HOST_BUILD: [&str; 6] = [
     "sluice-bench",
 ];
 
+/// The neighbour of `beside`.
+const HOSTILE: &str = "sluice-hostile";
+
 pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("bench", plugins::STEPS + 1);
-    plugins::prepare(project, &mut steps, &HOST_BUILD, &[])?;
+    plugins::prepare(project, &mut steps, &HOST_BUILD, &[HOSTILE])?;
     let mut bench = project.command(project.program("release", "sluice-bench"));
     bench
         .args(["run", "--host"])
@@ -27,6 +30,8 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         .arg(project.target.join("plugins"))
         .arg("--work")
         .arg(project.target.join("bench"))
+        .arg("--hostile")
+        .arg(project.component("hostile"))
         .args(std::env::args_os().skip(2));
     steps.run(
         "measure",

@@ -2,6 +2,7 @@
 
 use crate::project::{GUEST_TARGET, Project};
 use crate::steps::Steps;
+use crate::suite::GUESTS;
 use anyhow::Result;
 
 const LINT_STEPS: usize = 4;
@@ -55,7 +56,10 @@ fn lint_steps(project: &Project, steps: &mut Steps) -> Result<()> {
     for name in project.plugins()? {
         guests.arg("-p").arg(format!("sluice-{name}"));
     }
-    guests.args(["-p", "sluice-hostile", "--", "-D", "warnings"]);
+    for name in GUESTS {
+        guests.args(["-p", name]);
+    }
+    guests.args(["--", "-D", "warnings"]);
     steps.run(
         "clippy, for the guests",
         guests,

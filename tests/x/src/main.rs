@@ -12,6 +12,7 @@ mod bench;
 mod checks;
 mod demo;
 mod fuzz;
+mod guards;
 mod plugins;
 mod project;
 mod server;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 type Task = fn(&Project) -> anyhow::Result<()>;
 
-const TASKS: [(&str, Task, &str); 8] = [
+const TASKS: [(&str, Task, &str); 9] = [
     (
         "demo",
         demo::run,
@@ -55,6 +56,11 @@ const TASKS: [(&str, Task, &str); 8] = [
         "fuzz",
         fuzz::run,
         "hostile input to whatever parses, matches or decodes: [--seconds N] [NAME…]",
+    ),
+    (
+        "guards",
+        guards::run,
+        "the mutation check: each guard off, and a test that goes red: [GUARD…]",
     ),
     (
         "ci",

@@ -1,4 +1,4 @@
-//! The servers that tests speak to and we do not build: nginx, and an authorization server of npm's. Installed here,
+//! The servers that tests speak to and we do not build: nginx, PostgreSQL, and an authorization server of npm's. Installed here,
 //! started by the tests themselves.
 
 use crate::project::Project;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 3;
+pub(crate) const STEPS: usize = 4;
 
 /// The oldest that the authorization server runs on.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -20,6 +20,9 @@ const NGINX_ELSEWHERE: [&str; 3] = [
     "/usr/local/nginx/sbin/nginx",
 ];
 
+/// Where Debian keeps PostgreSQL, a folder for each version.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
+
 /// Installs what is missing, and returns where nginx is.
 pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
     let mut found = None;
@@ -29,6 +32,7 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
         found = Some(path);
         Ok(said)
     })?;
+    steps.act("look for PostgreSQL", || postgres(project))?;
     steps.act("look for node", || node(project))?;
     steps.act("install the authorization server", || install(project))?;
     found.context("nginx was found")
@@ -55,6 +59,24 @@ fn elsewhere() -> Option<PathBuf> {
         .filter(|path| path.is_file())
         .map(Path::to_owned)
         .next()
+}
+
+/// The tests run its programs by themselves; a cluster of the system's own is not touched.
+fn postgres(project: &Project) -> Result<String> {
+    let found = || initdb(Path::new(POSTGRES_VERSIONS)).or_else(|| on_path("initdb"));
+    if found().is_none() {
+        debian(project, "postgresql")?;
+    }
+    let found = found().context("PostgreSQL was installed and is not there")?;
+    Ok(found.display().to_string())
+}
+
+/// Of one of the versions in this folder.
+fn initdb(versions: &Path) -> Option<PathBuf> {
+    let entries = versions.read_dir().into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin/initdb")))
+        .find(|file| file.is_file())
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

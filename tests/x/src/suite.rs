@@ -3,14 +3,13 @@
 //! One profile for all of it: `dev`, whose dependencies are optimised. Building with `--all-targets` makes the `sluice`
 //! binary and all test programs in one go, and the test run after it compiles nothing again.
 
-use crate::plugins;
 use crate::project::Project;
-use crate::servers;
 use crate::steps::Steps;
+use crate::{plugins, servers};
 use anyhow::Result;
 
-/// Guests that misbehave: they are for tests and are not packed.
-const HOSTILE: &str = "sluice-hostile";
+/// Guests of the tests, which are not packed: one that misbehaves, one that dials.
+pub(crate) const GUESTS: [&str; 2] = ["sluice-hostile", "sluice-dialer"];
 
 pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("test", servers::STEPS + plugins::STEPS + 1);
@@ -19,7 +18,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         project,
         &mut steps,
         &["build", "--workspace", "--all-targets"],
-        &[HOSTILE],
+        &GUESTS,
     )?;
     let mut tests = project.cargo(&["test", "--workspace"]);
     tests.env("SLUICE_BIN", project.program("debug", "sluice"));

@@ -125,7 +125,9 @@ fn imports(imports: &[Import]) -> Vec<String> {
             let (linked, why) = match &import.kind {
                 ImportKind::Granted { by } => ("granted", by.clone()),
                 ImportKind::Empty => ("empty", String::new()),
-                ImportKind::Refusing => ("refusing", String::new()),
+                ImportKind::Refusing => {
+                    ("refusing", "every call is refused, and recorded".to_owned())
+                }
                 ImportKind::Unexplained { hint } => ("UNEXPLAINED", hint.clone()),
             };
             vec![

@@ -3,6 +3,7 @@
 use super::{problem_lines, say, say_json, say_lines};
 use crate::table::{count, lines};
 use serde_json::json;
+use sluice_model::manifest::SecretPlace;
 use sluice_model::visible::visible_lines;
 use sluice_service::Error;
 use sluice_service::deployment::shown;
@@ -115,24 +116,21 @@ pub fn grants(grants: &[Filed], json: bool) {
         .iter()
         .map(|filed| {
             let about = &filed.grant.grant;
-            let hosts: Vec<&str> = filed
-                .grant
-                .http
-                .iter()
-                .map(|http| http.host.as_str())
-                .collect();
+            let http = filed.grant.http.iter().map(|http| http.host.clone());
+            let tcp = filed.grant.tcp.iter();
+            let tcp = tcp.map(|tcp| format!("tcp {}:{}", tcp.host, tcp.port));
+            let hosts: Vec<String> = http.chain(tcp).collect();
             let dirs: Vec<String> = filed
                 .grant
                 .dir
                 .iter()
                 .map(|dir| format!("{} {}", dir.mode, dir.path))
                 .collect();
-            let secrets: Vec<&str> = filed
-                .grant
-                .secret
-                .iter()
-                .map(|secret| secret.name.as_str())
-                .collect();
+            let secrets = filed.grant.secret.iter().map(|secret| match secret.place {
+                SecretPlace::Reveal => format!("{} (REVEALED)", secret.name),
+                _ => secret.name.to_string(),
+            });
+            let secrets: Vec<String> = secrets.collect();
             vec![
                 about.pipeline.to_string(),
                 format!("{} {}", about.plugin, about.version),

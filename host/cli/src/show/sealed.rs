@@ -83,6 +83,12 @@ pub fn key_rotated(rotated: &Rotated, json: bool) {
         "the key is now {}; keep a copy of it",
         rotated.key
     ));
+    if let Some(file) = &rotated.kept_file {
+        say(&format!(
+            "the one before is kept in {}: copies of the state from before need it",
+            file.display()
+        ));
+    }
     if let Some(file) = &rotated.name_file {
         say(&format!(
             "nothing opens before `[state.key]` gives the key in {}",

@@ -5,6 +5,7 @@ use crate::document::{Document, line_ends};
 use crate::ndjson::BYTE_ORDER_MARK;
 use crate::problem::{Problem, shown};
 use csv_core::ReadFieldResult;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 
 /// Why the records of a document cannot be read.
@@ -74,7 +75,7 @@ pub struct Records<'a> {
 impl CsvRecord<'_> {
     /// Why it cannot be a record under a header of so many columns.
     pub fn problem(&self, columns: usize) -> Option<Box<Problem>> {
-        let problem = if self.raw.len() > limits::RECORD_BYTES_MAX {
+        let problem = if self.raw.len() > Guard::CsvRecordBytes.limit(limits::RECORD_BYTES_MAX) {
             Problem::TooLarge {
                 bytes: self.raw.len(),
             }
@@ -156,7 +157,7 @@ impl<'a> Records<'a> {
         let Some(record) = self.advance() else {
             return Ok(Vec::new());
         };
-        if record.fields > limits::FIELDS_MAX {
+        if record.fields > Guard::CsvColumns.limit(limits::FIELDS_MAX) {
             return Err(CsvError::Columns);
         }
         let mut names: Vec<String> = Vec::with_capacity(record.fields);
@@ -167,7 +168,7 @@ impl<'a> Records<'a> {
                 .field(column)
                 .map(|value| value.bytes)
                 .unwrap_or_default();
-            if bytes.len() > limits::FIELD_NAME_BYTES_MAX {
+            if bytes.len() > Guard::CsvName.limit(limits::FIELD_NAME_BYTES_MAX) {
                 return Err(CsvError::Name);
             }
             let name = std::str::from_utf8(bytes).map_err(|_| CsvError::HeaderUtf8)?;

@@ -8,6 +8,7 @@ use crate::document::Document;
 use crate::ndjson::BYTE_ORDER_MARK;
 use crate::problem::{Problem, flaw_message, shown};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 
 /// Why the items of a document cannot be read.
@@ -275,7 +276,7 @@ pub fn decode(
             whole.map_err(|flaw| unreadable(flaw.into()))?;
         }
         let raw = items.scanner.between(start, items.scanner.at());
-        if raw.len() > limits::RECORD_BYTES_MAX {
+        if raw.len() > Guard::ItemBytes.limit(limits::RECORD_BYTES_MAX) {
             read = Err(Box::new(Problem::TooLarge { bytes: raw.len() }));
         }
         match read {

@@ -5,6 +5,7 @@
 //! [`limits::JSON_DEPTH_MAX`], and each byte is looked at a bounded number of times.
 
 use super::number::Number;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 
 /// What is wrong with a JSON text, and where.
@@ -310,10 +311,12 @@ impl<'a> Scanner<'a> {
             Some(b't') => self.word("true"),
             Some(b'f') => self.word("false"),
             Some(b'n') => self.word("null"),
-            Some(b'[' | b'{') if depth >= limits::JSON_DEPTH_MAX => Err(Flaw {
-                at: self.at,
-                kind: FlawKind::TooDeep,
-            }),
+            Some(b'[' | b'{') if depth >= Guard::JsonDepth.limit(limits::JSON_DEPTH_MAX) => {
+                Err(Flaw {
+                    at: self.at,
+                    kind: FlawKind::TooDeep,
+                })
+            }
             Some(b'[') => self.skip_members(b']', |inner| inner.skip_value(depth + 1)),
             Some(b'{') => self.skip_members(b'}', |inner| {
                 inner.skip_key()?;

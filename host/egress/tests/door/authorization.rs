@@ -164,7 +164,7 @@ impl Secrets for OnDisk {
         )))
     }
 
-    fn replace(&self, _: &SecretName, value: Secret) -> Result<(), SecretError> {
+    fn replace(&self, _: &SecretName, _: &Secret, value: Secret) -> Result<bool, SecretError> {
         let new = self.file.with_extension("new");
         let mut file = std::fs::File::create(&new).expect("a file");
         file.write_all(value.expose())
@@ -179,7 +179,7 @@ impl Secrets for OnDisk {
                 std::thread::park();
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

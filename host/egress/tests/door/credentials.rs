@@ -183,7 +183,7 @@ async fn an_answer_to_a_secret_is_plain_and_whole() {
     assert!(matches!(error, HttpError::Denied(_)), "{error}");
     assert_eq!(server.connections(), 1);
 
-    let zipped = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx";
+    let zipped = "HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx";
     let server = Server::start(move |_| Reply::Keep(zipped.into())).await;
     let (door, _) = Ground {
         auth: Some("bearer"),

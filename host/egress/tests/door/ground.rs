@@ -125,15 +125,20 @@ impl Secrets for Vault {
         Ok(value.map(|value| Secret::new(value.into_bytes())))
     }
 
-    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, old: &Secret, value: Secret) -> Result<bool, SecretError> {
         if self.is_full.load(Ordering::SeqCst) {
             return Err(SecretError {
                 name: name.clone(),
                 reason: "no space left".to_owned(),
             });
         }
-        self.set(std::str::from_utf8(value.expose()).expect("text"));
-        Ok(())
+        let mut current = self.value.lock().expect("no panic");
+        if current.as_deref().map(str::as_bytes) != Some(old.expose()) {
+            return Ok(false);
+        }
+        let value = std::str::from_utf8(value.expose()).expect("text");
+        *current = Some(value.to_owned());
+        Ok(true)
     }
 }
 

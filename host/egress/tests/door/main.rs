@@ -3,10 +3,12 @@
 
 mod answers;
 mod authorization;
+mod bounds;
 mod budgets;
 mod credentials;
 mod destinations;
 mod ground;
+mod hostile;
 mod identity;
 mod kept;
 mod nginx;

@@ -31,6 +31,15 @@ fn is_trade(request: &str) -> bool {
 }
 
 fn door(server: &Server, vault: &Arc<Vault>) -> (Door, Arc<crate::ground::Watch>) {
+    bounded_door(server, vault, "")
+}
+
+/// With these lines in the grant's `[[http]]`.
+fn bounded_door(
+    server: &Server,
+    vault: &Arc<Vault>,
+    lines: &str,
+) -> (Door, Arc<crate::ground::Watch>) {
     let port = server.port();
     Ground {
         auth: Some("oauth2"),
@@ -42,6 +51,7 @@ fn door(server: &Server, vault: &Arc<Vault>) -> (Door, Arc<crate::ground::Watch>
             token_time_max: Duration::from_millis(500),
             ..DoorSettings::default()
         },
+        first: lines.to_owned(),
         ..Ground::default()
     }
     .door(server)
@@ -171,6 +181,11 @@ async fn a_token_that_is_not_taken_is_renewed_once() {
     let (door, _) = self::door(&server, &Vault::with(CLIENT));
     let answer = get(&door, &server, "/v2/a").await.expect("an answer");
     assert_eq!((answer.status().as_u16(), trades(&server)), (401, 2));
+
+    // It is a request more, and counted as one.
+    let (door, _) = bounded_door(&server, &Vault::with(CLIENT), "requests_max = 1\n");
+    let error = get(&door, &server, "/v2/a").await.expect_err("a second");
+    assert!(error.to_string().contains("requests_max"), "{error}");
 }
 
 #[tokio::test]

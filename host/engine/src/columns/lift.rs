@@ -15,8 +15,10 @@ use arrow_buffer::{
     ArrowNativeType as _, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer,
 };
 use sluice_model::batch::Change;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::schema::{Field, FieldType, Schema};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A schema the guest speaks of.
@@ -26,12 +28,14 @@ pub(crate) fn schema(given: wit::Schema) -> Result<Schema, Lie> {
         .into_iter()
         .map(field)
         .collect::<Result<Vec<_>, _>>()?;
-    Schema::new(fields, given.key).map_err(|error| Lie::new(error.to_string()))
+    Schema::new(fields, given.key).map_err(|error| Lie::of_names(&error))
 }
 
 /// A field the guest speaks of.
 pub(crate) fn field(given: wit::Field) -> Result<Field, Lie> {
-    if given.name.is_empty() || given.name.len() > limits::FIELD_NAME_BYTES_MAX {
+    if Guard::FieldNamed.bars(given.name.is_empty())
+        || given.name.len() > Guard::FieldName.limit(limits::FIELD_NAME_BYTES_MAX)
+    {
         let what = format!("a name has 1 to {} bytes", limits::FIELD_NAME_BYTES_MAX);
         return Err(Lie::column(&given.name, what));
     }
@@ -41,7 +45,8 @@ pub(crate) fn field(given: wit::Field) -> Result<Field, Lie> {
         wit::FieldType::Float64 => FieldType::Float64,
         wit::FieldType::Decimal(size) => {
             let scale_fits = u8::try_from(size.scale).is_ok_and(|scale| scale <= size.precision);
-            if !(1..=38).contains(&size.precision) || !scale_fits {
+            let is_one = (1..=38).contains(&size.precision) && scale_fits;
+            if Guard::DecimalKind.bars(!is_one) {
                 let what = format!("there is no decimal({},{})", size.precision, size.scale);
                 return Err(Lie::column(&given.name, what));
             }
@@ -71,7 +76,7 @@ pub(crate) fn columns(
         fields.push(field);
         arrays.push(array);
     }
-    let schema = Schema::new(fields, Vec::new()).map_err(|error| Lie::new(error.to_string()))?;
+    let schema = Schema::new(fields, Vec::new()).map_err(|error| Lie::of_names(&error))?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let data = RecordBatch::try_new_with_options(Arc::clone(schema.arrow()), arrays, &options)
         .map_err(|error| Lie::new(error.to_string()))?;
@@ -102,7 +107,7 @@ pub(crate) fn bytes(column: &wit::Column) -> usize {
 
 /// What each row asks for.
 pub(crate) fn changes(given: &[wit::Change], rows: usize) -> Result<Vec<Change>, Lie> {
-    if given.len() != rows {
+    if Guard::ChangesCount.bars(given.len() != rows) {
         return Err(Lie::new(format!("{} changes for {rows} rows", given.len())));
     }
     let change = |change: &wit::Change| match change {
@@ -114,7 +119,7 @@ pub(crate) fn changes(given: &[wit::Change], rows: usize) -> Result<Vec<Change>,
 
 /// One bit a row, in no more and no fewer bytes than that takes.
 pub(crate) fn bits(given: Vec<u8>, rows: usize) -> Result<BooleanBuffer, String> {
-    if given.len() != rows.div_ceil(8) {
+    if Guard::BitsCount.bars(given.len() != rows.div_ceil(8)) {
         return Err(format!(
             "{} bytes of bits for {rows} rows; {} are needed",
             given.len(),
@@ -134,14 +139,14 @@ fn column(field: &Field, given: wit::Column, rows: usize) -> Result<ArrayRef, Li
     let nulls = validity
         .map(NullBuffer::new)
         .filter(|nulls| nulls.null_count() > 0);
-    if let (false, Some(nulls)) = (field.nullable, &nulls) {
+    if let (false, Some(nulls)) = (field.nullable || !Guard::NullsAllowed.stands(), &nulls) {
         let row = nulls.iter().position(|valid| !valid).unwrap_or_default();
         return Err(lie(format!(
             "row {row} has no value, but the column is not nullable"
         )));
     }
     let has = |given: usize| {
-        if given == rows {
+        if Guard::RowsCount.holds(given == rows) {
             Ok(())
         } else {
             Err(lie(format!("{given} values for {rows} rows")))
@@ -198,7 +203,7 @@ fn decimals(
     nulls: Option<&NullBuffer>,
 ) -> Result<Vec<i128>, String> {
     let (values, rest) = bytes.as_chunks::<16>();
-    if values.len() != rows || !rest.is_empty() {
+    if Guard::DecimalBytes.bars(values.len() != rows || !rest.is_empty()) {
         return Err(format!(
             "{} bytes for {rows} rows; 16 a row are needed",
             bytes.len()
@@ -210,11 +215,9 @@ fn decimals(
         .map(|bytes| i128::from_le_bytes(*bytes))
         .collect();
     let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
-    match values
-        .iter()
-        .enumerate()
-        .position(|(row, value)| value.unsigned_abs() >= end && valid(row))
-    {
+    match values.iter().enumerate().position(|(row, value)| {
+        Guard::DecimalDigits.bars(value.unsigned_abs() >= end && valid(row))
+    }) {
         Some(row) => Err(format!("row {row} has more than {precision} digits")),
         None => Ok(values),
     }
@@ -223,24 +226,24 @@ fn decimals(
 /// One entry more than there are rows, from zero, never back, to the end of the bytes.
 fn offsets(packed: wit::Packed, rows: usize) -> Result<(OffsetBuffer<i32>, Vec<u8>), String> {
     let wit::Packed { offsets, bytes } = packed;
-    if offsets.len() != rows + 1 {
+    if Guard::OffsetsCount.bars(offsets.len() != rows + 1) {
         return Err(format!(
             "{} offsets for {rows} rows; {} are needed",
             offsets.len(),
             rows + 1
         ));
     }
-    if offsets[0] != 0 {
+    if Guard::OffsetsBegin.bars(offsets[0] != 0) {
         return Err(format!("its offsets begin at {}, not at 0", offsets[0]));
     }
-    if !offsets.is_sorted() {
+    if Guard::OffsetsOrder.bars(!offsets.is_sorted()) {
         let row = offsets
             .windows(2)
             .position(|pair| pair[0] > pair[1])
             .unwrap_or_default();
         return Err(format!("its offsets decrease at row {row}"));
     }
-    if usize::try_from(offsets[rows]) != Ok(bytes.len()) {
+    if Guard::OffsetsEnd.bars(usize::try_from(offsets[rows]) != Ok(bytes.len())) {
         return Err(format!(
             "its offsets end at {}, its bytes at {}",
             offsets[rows],
@@ -278,16 +281,21 @@ fn text_by_row(
             values.push(None);
             continue;
         }
-        let value = std::str::from_utf8(&bytes[pair[0].as_usize()..pair[1].as_usize()]);
-        values.push(Some(value.map_err(|_| format!("row {row} is not UTF-8"))?));
+        let value = String::from_utf8_lossy(&bytes[pair[0].as_usize()..pair[1].as_usize()]);
+        if Guard::TextUtf8.bars(matches!(value, Cow::Owned(_))) {
+            return Err(format!("row {row} is not UTF-8"));
+        }
+        values.push(Some(value));
     }
-    Ok(StringArray::from(values))
+    Ok(values.iter().map(Option::as_deref).collect())
 }
 
 fn json_texts(array: &StringArray) -> Result<(), String> {
     for (row, value) in array.iter().enumerate() {
         let Some(value) = value else { continue };
-        json::check(value).map_err(|what| format!("row {row} {what}"))?;
+        if Guard::ColumnJson.stands() {
+            json::check(value).map_err(|what| format!("row {row} {what}"))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Columns between the host's Arrow and the contract's lists. `lower` copies out what a guest asked for; `lift`
 //! believes nothing until it has checked it.
 
+#[cfg(test)]
+mod lies;
 pub(crate) mod lift;
 pub(crate) mod lower;
 
@@ -15,6 +17,11 @@ pub(crate) struct Lie(String);
 impl Lie {
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self(what.into())
+    }
+
+    /// Another's words, with the guest's names in them.
+    fn of_names(what: &impl fmt::Display) -> Self {
+        Self(shown(&what.to_string(), limits::FAULT_BYTES_MAX))
     }
 
     /// About one column, whose name is the guest's.

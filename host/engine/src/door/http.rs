@@ -1,9 +1,11 @@
 //! Requests: every one goes to the stage's door, which decides, dials and sends. No other sender is compiled in.
 
+use crate::answer;
 use crate::plugin::Context;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal};
 use sluice_policy::Effective;
@@ -36,7 +38,11 @@ impl Sender {
             door: context.http.clone(),
             effective: Arc::clone(&context.effective),
             observer: Arc::clone(&context.observer),
-            open: Arc::new(Semaphore::new(limits::HTTP_REQUESTS_IN_FLIGHT_MAX)),
+            open: Arc::new(Semaphore::new(
+                Guard::InstanceRequests
+                    .limit(limits::HTTP_REQUESTS_IN_FLIGHT_MAX)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 
@@ -44,12 +50,12 @@ impl Sender {
         let uri = request.uri();
         let refusal = Refusal {
             capability: "http",
-            asked: format!(
+            asked: answer::quoted(&format!(
                 "{} {}{}",
                 request.method(),
                 uri.authority().map_or("", |a| a.as_str()),
                 uri.path()
-            ),
+            )),
             reason: format!(
                 "`{}` has no network as a {}",
                 self.effective.plugin, self.effective.stage.role

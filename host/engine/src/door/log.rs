@@ -2,6 +2,7 @@
 
 use crate::bindings::imports::log as wit;
 use crate::guest::Guest;
+use sluice_model::guards::Guard;
 use sluice_model::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use sluice_model::ports::{LogLevel, LogLine};
 use sluice_model::text::shown;
@@ -20,7 +21,7 @@ impl wit::Host for Guest {
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
         self.log.lines += 1;
-        if self.log.lines > LOG_LINES_MAX {
+        if self.log.lines > Guard::LogLines.limit(LOG_LINES_MAX) {
             return Ok(());
         }
         let level = match level {
@@ -47,8 +48,9 @@ impl Guest {
 
 /// The message, and its fields as `name=value`.
 fn line(mut message: String, fields: Vec<(String, String)>) -> String {
+    let most = Guard::LogLineBytes.limit(LOG_LINE_BYTES_MAX);
     for (name, value) in fields {
-        if message.len() > LOG_LINE_BYTES_MAX {
+        if message.len() > most {
             break;
         }
         message.push(' ');
@@ -56,7 +58,7 @@ fn line(mut message: String, fields: Vec<(String, String)>) -> String {
         message.push('=');
         message.push_str(&value);
     }
-    shown(&message, LOG_LINE_BYTES_MAX)
+    shown(&message, most)
 }
 
 /// How many lines were not kept, and which columns were used, told when the instance ends.

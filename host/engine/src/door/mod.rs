@@ -3,4 +3,7 @@
 pub mod files;
 pub mod http;
 pub mod log;
+pub mod net;
 pub mod records;
+pub mod secrets;
+pub mod sockets;

@@ -1,6 +1,8 @@
 //! What becomes of rows and columns under any list of edits.
 #![allow(clippy::cast_possible_wrap, reason = "a test has few rows")]
 
+mod lies;
+
 use super::*;
 use crate::bindings::imports::records as wit;
 use crate::bindings::transform::wit::Rename;

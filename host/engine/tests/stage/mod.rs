@@ -4,18 +4,26 @@
 
 #[path = "../../../../tests/hostile/src/behaviour.rs"]
 pub mod behaviour;
+#[path = "../../../../tests/hostile/server.rs"]
+pub mod server;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use behaviour::Behaviour;
+use sluice_egress::{Door, DoorSettings, Resolver};
 use sluice_engine::{Artifact, Context, Engine, Plugin, Settings, pack};
 use sluice_model::batch::{Batch, Places};
 use sluice_model::grant::Grant;
-use sluice_model::ids::{PipelineName, Role, StageId, StreamName};
-use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal};
+use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
+use sluice_model::manifest::Manifest;
+use sluice_model::ports::{HttpDoor, LogLine, Observer, Refusal, Used};
 use sluice_model::schema::{Field, FieldType, Schema};
-use sluice_policy::Effective;
+use sluice_model::secret::Secret;
+use sluice_policy::{Effective, Own};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::OnceCell;
 
@@ -55,25 +63,26 @@ call_time = "TIME"
 /// The hostile component, as cargo built it.
 pub fn component() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "sluice-hostile",
-                "--target",
-                "wasm32-wasip2",
-            ])
-            .args(["--profile", "plugin", "--target-dir"])
-            .arg(&target)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the hostile plugin builds");
-        std::fs::read(target.join("wasm32-wasip2/plugin/sluice_hostile.wasm"))
-            .expect("the component")
-    })
+    COMPONENT.get_or_init(|| built("sluice-hostile"))
+}
+
+/// A guest of the tests: as `cargo x test` has built it, or else as cargo builds it now.
+pub fn built(package: &str) -> Vec<u8> {
+    let name = format!("{}.wasm", package.replace('-', "_"));
+    if let Some(folder) = std::env::var_os("SLUICE_GUESTS") {
+        return std::fs::read(Path::new(&folder).join(name)).expect("the component");
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package])
+        .args(["--target", "wasm32-wasip2"])
+        .args(["--profile", "plugin", "--target-dir"])
+        .arg(&target)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "{package} builds");
+    let folder = target.join("wasm32-wasip2/plugin");
+    std::fs::read(folder.join(name)).expect("the component")
 }
 
 /// The manifest with these limits.
@@ -95,10 +104,19 @@ pub async fn plugin() -> &'static Plugin {
         .await
 }
 
-/// The component with its manifest.
-pub fn artifact(memory: &str, time: &str) -> Artifact {
-    let packed = pack(component(), &manifest(memory, time), None).expect("packed");
-    Artifact::read("hostile.wasm", packed).expect("an artifact")
+/// The component with its manifest. Each pair of limits is packed once.
+pub fn artifact(memory: &'static str, time: &'static str) -> Artifact {
+    type Packed = Mutex<HashMap<(&'static str, &'static str), Artifact>>;
+    static PACKED: OnceLock<Packed> = OnceLock::new();
+    let mut packed = PACKED
+        .get_or_init(Packed::default)
+        .lock()
+        .expect("no panic");
+    let artifact = packed.entry((memory, time)).or_insert_with(|| {
+        let packed = pack(component(), &manifest(memory, time), None).expect("packed");
+        Artifact::read("hostile.wasm", packed).expect("an artifact")
+    });
+    artifact.clone()
 }
 
 /// Hears everything.
@@ -106,6 +124,10 @@ pub fn artifact(memory: &str, time: &str) -> Artifact {
 pub struct Recorder {
     pub refused: Mutex<Vec<Refusal>>,
     pub logged: Mutex<Vec<LogLine>>,
+    /// Capability, name and times.
+    pub used: Mutex<Vec<(&'static str, String, u64)>>,
+    /// Whether what should be recorded cannot be.
+    pub is_full: AtomicBool,
 }
 
 impl Observer for Recorder {
@@ -114,6 +136,16 @@ impl Observer for Recorder {
     }
     fn logged(&self, line: LogLine) {
         self.logged.lock().expect("no panic").push(line);
+    }
+    fn used(&self, _: StageId, used: &Used<'_>) {
+        let used = (used.capability, used.name.to_owned(), used.times);
+        self.used.lock().expect("no panic").push(used);
+    }
+    fn reveals(&self, _: StageId, _: &SecretName) -> Result<(), String> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err("the audit trail cannot be written".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -125,7 +157,11 @@ pub struct Stage {
     pub dir: PathBuf,
     pub out: PathBuf,
     pub http: Option<Arc<dyn HttpDoor>>,
+    /// Where a real door leads: to this port of this machine, which `api.example` is then the name of.
+    pub port: Option<u16>,
     pub recorder: Arc<Recorder>,
+    /// What the host keeps for itself.
+    pub own: Own,
 }
 
 impl Stage {
@@ -137,21 +173,31 @@ impl Stage {
             dir: dir.join("in"),
             out: dir.join("out"),
             http: None,
+            port: None,
             recorder: Arc::default(),
+            own: Own::default(),
         }
     }
 
     pub fn context(&self, role: Role) -> Context {
         let word = self.behaviour.word();
-        let dir = if self.behaviour == Behaviour::WriteEscape {
-            &self.out
-        } else {
-            &self.dir
-        };
+        let writes = matches!(self.behaviour, Behaviour::WriteEscape | Behaviour::HardLink);
+        let dir = if writes { &self.out } else { &self.dir };
+        let api = self
+            .port
+            .map_or(String::new(), |port| format!("api.example:{port}"));
         let config = serde_json::json!({"try": word, "dir": self.dir, "out": self.out});
-        let text = format!("{{\"try\":\"{word}\",\"dir\":\"{}\"}}", dir.display());
+        let text = format!(
+            "{{\"try\":\"{word}\",\"dir\":\"{}\",\"api\":\"{api}\"}}",
+            dir.display()
+        );
         let pipeline: PipelineName = "tests".parse().expect("a name");
-        let artifact = artifact(self.memory, self.time);
+        let mut artifact = artifact(self.memory, self.time);
+        let (asked, granted) = self.port.map_or((String::new(), String::new()), doorway);
+        if self.port.is_some() {
+            let text = manifest(self.memory, self.time) + &asked;
+            artifact.manifest = Manifest::parse("manifest", &text).expect("a manifest");
+        }
         let grant = format!(
             r#"
             [grant]
@@ -176,6 +222,7 @@ impl Stage {
             [data]
             reads = ["id"]
             writes = ["id", "made"]
+            {granted}
             "#,
             artifact.digest,
             self.dir.display(),
@@ -191,12 +238,58 @@ impl Stage {
             &pipeline,
             &self.dir,
         );
+        let effective = effective.expect("all is granted");
+        let effective = Arc::new(effective.apart_from(Arc::new(self.own.clone())));
+        let http = self.port.map(|_| self.door(&effective));
         Context {
-            effective: Arc::new(effective.expect("all is granted")),
+            effective,
             config: text,
-            http: self.http.clone(),
+            http: http.or_else(|| self.http.clone()),
+            tcp: None,
+            secrets: None,
+            row_key: [7; 32],
             observer: Arc::clone(&self.recorder) as _,
         }
+    }
+}
+
+/// The lines that open a door to this port, with a secret: of the manifest, and of the grant.
+fn doorway(port: u16) -> (String, String) {
+    let to = format!(
+        "[[http]]\nhost = \"api.example\"\nscheme = \"http\"\nport = {port}\nmethods = [\"GET\", \"POST\"]\npaths = [\"/v1/**\"]\n"
+    );
+    let secret = "[[secret]]\nname = \"token\"\nuse = \"bearer\"\n";
+    (
+        format!("\n{to}auth = \"token\"\nreason = \"x\"\n{secret}reason = \"x\"\n"),
+        format!("\n{to}networks = [\"127.0.0.1/32\"]\n{secret}"),
+    )
+}
+
+/// Made up. Every character is there that some spelling treats in its own way.
+pub const SECRET: &str = "k/9+\"mAde-uP_s3cret~Zq7&vT=4hX'wN8rB";
+
+/// Every name is this machine.
+struct Here;
+
+#[async_trait::async_trait]
+impl Resolver for Here {
+    async fn resolve(&self, _: &str) -> Result<Vec<IpAddr>, String> {
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    }
+}
+
+impl Stage {
+    /// The real door, as a deployment has it.
+    fn door(&self, effective: &Arc<Effective>) -> Arc<dyn HttpDoor> {
+        let name: SecretName = "token".parse().expect("a name");
+        let secrets = HashMap::from([(name, Secret::new(SECRET.as_bytes().to_vec()))]);
+        Arc::new(Door::new(
+            Arc::clone(effective),
+            Arc::new(secrets),
+            Arc::new(Here),
+            Arc::clone(&self.recorder) as _,
+            DoorSettings::default(),
+        ))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::start::NotGranted;
 use serde_json::Value;
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, SecretName, StageId};
-use sluice_model::manifest::{self, Manifest};
+use sluice_model::manifest::{self, Manifest, Port, SecretPlace};
 use std::path::Path;
 
 impl Effective {
@@ -37,7 +37,9 @@ fn greediest(grant: &Grant) -> Manifest {
     let mut manifest =
         Manifest::parse("a grant", &text).expect("names and versions are plain in toml");
     for entry in &grant.http {
-        let names = grant.secret.iter().map(|secret| Some(secret.name.clone()));
+        let attached = grant.secret.iter();
+        let attached = attached.filter(|secret| secret.place != SecretPlace::Reveal);
+        let names = attached.map(|secret| Some(secret.name.clone()));
         let mut auths: Vec<Option<SecretName>> = names.collect();
         if auths.is_empty() {
             auths.push(None);
@@ -55,6 +57,16 @@ fn greediest(grant: &Grant) -> Manifest {
                 reason: String::new(),
             }));
     }
+    manifest.tcp = grant
+        .tcp
+        .iter()
+        .map(|entry| manifest::Tcp {
+            host: entry.host.clone(),
+            port: Some(Port::Number(entry.port)),
+            role: entry.role,
+            reason: String::new(),
+        })
+        .collect();
     manifest.secret = grant
         .secret
         .iter()

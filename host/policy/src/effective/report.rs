@@ -2,6 +2,8 @@
 //! policy leaves it; and who can reach a host, a secret or a column. Decides nothing: what it says is what
 //! `Effective` decides (test: `nothing_outside_any_file_is_permitted`).
 
+mod connections;
+
 use super::Effective;
 use crate::columns::Columns;
 use crate::host::HostPattern;
@@ -12,12 +14,13 @@ use sluice_model::ids::SecretName;
 use sluice_model::manifest::DirMode;
 use sluice_model::sizes::{ByteSize, Span};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 /// One capability of one stage, as each of the three says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
-    /// In the words of the manifest: `http`, `dir`, `secret`, `data.reads`, `data.writes`, `limits.memory`,
+    /// In the words of the manifest: `http`, `tcp`, `dir`, `secret`, `data.reads`, `data.writes`, `limits.memory`,
     /// `limits.call_time`.
     pub capability: &'static str,
     /// What the manifest asks for; nothing where only the grant speaks of it.
@@ -55,7 +58,7 @@ impl Permitted {
     }
 }
 
-fn with_networks(rule: &HttpRule, networks: &[Network]) -> String {
+fn with_networks(rule: &impl fmt::Display, networks: &[Network]) -> String {
     if networks.is_empty() {
         return rule.to_string();
     }
@@ -115,8 +118,10 @@ impl Effective {
             narrowed_by: vec!["manifest"],
             policy: None,
         }));
+        lines.extend(self.connections());
         lines.extend(self.dirs());
         lines.extend(self.secrets());
+        lines.extend(self.reveals_explained());
         let (asked, granted) = (&self.asked_data, &self.granted_data);
         lines.extend(columns("data.reads", &asked.reads, &granted.reads));
         lines.extend(columns("data.writes", &asked.writes, &granted.writes));
@@ -348,7 +353,7 @@ impl Effective {
                     permitted.rule.host.meets(host)
                         && !permitted.except.iter().any(|except| host.within(except))
                 });
-                once_each(there.map(with))
+                once_each(there.map(with).chain(self.connects_to(host)))
             }
             Sought::Secret(name) => {
                 let uses = permitted.iter().filter_map(|permitted| {
@@ -356,7 +361,7 @@ impl Effective {
                     (secrets.get(&auth.name).unwrap_or(&auth.name) == name)
                         .then(|| format!("as {}: {}", auth.place, permitted.text()))
                 });
-                once_each(uses)
+                once_each(uses.chain(self.shows(name, secrets)))
             }
             Sought::Column(name) => {
                 let uses = [
@@ -373,7 +378,8 @@ impl Effective {
                 let hosts = once_each(
                     permitted
                         .iter()
-                        .map(|permitted| permitted.rule.host.to_string()),
+                        .map(|permitted| permitted.rule.host.to_string())
+                        .chain(self.connectable()),
                 );
                 let hosts = if hosts.is_empty() {
                     "no host".to_owned()

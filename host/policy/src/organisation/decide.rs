@@ -1,10 +1,12 @@
 //! Decisions of the policy about one call, or one plugin, each with the line of the policy that would change it.
 
-use super::{Bound, Class, No, Organisation};
+use super::{Bound, Class, Key, No, Organisation};
 use crate::address;
 use crate::effective::plain;
 use crate::host::{Host, HostPattern};
 use crate::refuse::{bounded, list_line};
+use crate::terms::TokenTerms;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PluginName, SecretName};
 use sluice_model::manifest::Scheme;
 use sluice_model::ports::Refusal;
@@ -29,16 +31,18 @@ impl Organisation {
     pub(crate) fn may_reach(&self, bounds: &[Bound], host: &Host) -> Result<(), No> {
         let named = |hosts: &[HostPattern]| hosts.iter().any(|pattern| pattern.matches(host));
         if let Some(hosts) = &self.hosts
-            && !named(&hosts.says)
+            && Guard::PolicyHosts.bars(!named(&hosts.says))
         {
             return Err(self.unlisted(&host.pattern()));
         }
-        if let Some(denied) = self.deny.iter().position(|deny| deny.says.matches(host)) {
+        if Guard::PolicyDeny.stands()
+            && let Some(denied) = self.deny.iter().position(|deny| deny.says.matches(host))
+        {
             return Err(self.denied(denied));
         }
         match bounds
             .iter()
-            .find(|bound| !named(&self.class(bound).hosts.says))
+            .find(|bound| Guard::PolicyClasses.bars(!named(&self.class(bound).hosts.says)))
         {
             Some(bound) => Err(self.beyond(bound, &host.pattern())),
             None => Ok(()),
@@ -52,7 +56,7 @@ impl Organisation {
         pattern: &HostPattern,
     ) -> Result<Vec<HostPattern>, No> {
         let mut left = vec![pattern.clone()];
-        if let Some(hosts) = &self.hosts {
+        if let Some(hosts) = self.hosts.as_ref().filter(|_| Guard::PolicyHosts.stands()) {
             left = in_common(&left, &hosts.says);
             if left.is_empty() {
                 return Err(self.unlisted(pattern));
@@ -60,13 +64,16 @@ impl Organisation {
         }
         let swallows = |deny: &HostPattern| left.iter().any(|ours| ours.within(deny));
         let denied = self.deny.iter().position(|deny| swallows(&deny.says));
-        left.retain(|ours| !self.deny.iter().any(|deny| ours.within(&deny.says)));
+        let is_denied = |ours: &HostPattern| {
+            Guard::PolicyDeny.bars(self.deny.iter().any(|deny| ours.within(&deny.says)))
+        };
+        left.retain(|ours| !is_denied(ours));
         if let (Some(denied), true) = (denied, left.is_empty()) {
             return Err(self.denied(denied));
         }
-        for bound in bounds {
+        for bound in bounds.iter().filter(|_| Guard::PolicyClasses.stands()) {
             left = in_common(&left, &self.class(bound).hosts.says);
-            left.retain(|ours| !self.deny.iter().any(|deny| ours.within(&deny.says)));
+            left.retain(|ours| !is_denied(ours));
             if left.is_empty() {
                 return Err(self.beyond(bound, pattern));
             }
@@ -123,7 +130,7 @@ impl Organisation {
     /// May a request travel so?
     pub(crate) fn may_travel(&self, scheme: Scheme) -> Result<(), No> {
         match &self.no_plain {
-            Some(key) if scheme == Scheme::Http => Err(self.no(
+            Some(key) if Guard::PolicyPlain.bars(scheme == Scheme::Http) => Err(self.no(
                 key.line,
                 "the policy allows no `http`, only `https`: `http.plain`".to_owned(),
                 "plain = true",
@@ -132,13 +139,40 @@ impl Organisation {
         }
     }
 
+    /// May a connection begin in the clear? What it becomes later is the plugin's word, which is not taken.
+    pub(crate) fn may_begin_plain(&self) -> Result<(), No> {
+        match &self.no_plain {
+            Some(key) if Guard::PolicyPlainTcp.stands() => Err(self.no(
+                key.line,
+                "the policy allows no connection that begins in the clear: `http.plain`".to_owned(),
+                "plain = true",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// May a secret be traded there?
+    pub(crate) fn may_trade(&self, terms: &TokenTerms) -> Result<(), No> {
+        self.may_travel(terms.target.scheme)?;
+        self.may_reach(&[], &terms.target.host)
+    }
+
     /// May these addresses be dialled, which the grant permits?
     pub(crate) fn may_dial(&self, addresses: &[IpAddr]) -> Result<(), No> {
+        let denies = |deny: &Key<HostPattern>| {
+            let is = |address: &IpAddr| deny.says.matches(&Host::Address(address.to_canonical()));
+            Guard::PolicyDenyAddress.bars(addresses.iter().any(is))
+        };
+        if let Some(denied) = self.deny.iter().position(denies) {
+            return Err(self.denied(denied));
+        }
         let Some(networks) = &self.networks else {
             return Ok(());
         };
         for address in addresses {
-            if let Err(barred) = address::check(*address, &networks.says) {
+            if Guard::PolicyNetworks.stands()
+                && let Err(barred) = address::check(*address, &networks.says)
+            {
                 let bits = if barred.address.is_ipv4() { 32 } else { 128 };
                 let reason = format!(
                     "its host leads to `{}`, which is {}, and the policy opens that network to no grant: `http.networks`",
@@ -161,7 +195,7 @@ impl Organisation {
             let inside = path.strip_prefix(plain(base, root));
             inside.is_ok_and(|inside| !inside.components().any(|part| part == Component::ParentDir))
         };
-        if roots.says.iter().any(below) {
+        if Guard::PolicyRoots.holds(roots.says.iter().any(below)) {
             return Ok(());
         }
         let change = list_line(
@@ -175,15 +209,20 @@ impl Organisation {
 
     /// May this plugin be shown the value of a secret? The grant must say so too.
     pub fn may_reveal(&self, plugin: &PluginName, secret: &SecretName) -> Result<(), Refusal> {
+        let shown = self.may_show(plugin);
+        shown.map_err(|no| no.refusal("secret", secret.to_string()))
+    }
+
+    /// May it be shown any?
+    pub(crate) fn may_show(&self, plugin: &PluginName) -> Result<(), No> {
         match &self.reveal {
-            Some(reveal) if !reveal.says.contains(plugin) => {
+            Some(reveal) if Guard::PolicyReveal.bars(!reveal.says.contains(plugin)) => {
                 let reason = format!(
                     "the policy lets no secret's value be shown to `{plugin}`: `secrets.reveal`"
                 );
                 let has = reveal.says.iter().map(ToString::to_string);
                 let change = list_line("reveal", has, plugin.as_str());
-                let no = self.no(reveal.line, reason, &change);
-                Err(no.refusal("secret", secret.to_string()))
+                Err(self.no(reveal.line, reason, &change))
             }
             _ => Ok(()),
         }
@@ -199,7 +238,9 @@ impl Organisation {
             return Ok(());
         }
         let no = match (signer, &self.signers) {
-            (Some(signer), Some(signers)) if !signers.says.iter().any(|ours| ours == signer) => {
+            (Some(signer), Some(signers))
+                if Guard::PolicySigners.bars(!signers.says.iter().any(|ours| ours == signer)) =>
+            {
                 let reason = format!(
                     "it is signed with key `{}`, which `signing.signers` of the policy does not name",
                     bounded(signer)
@@ -207,8 +248,7 @@ impl Organisation {
                 let change = list_line("signers", signers.says.iter().cloned(), signer);
                 self.no(signers.line, reason, &change)
             }
-            (Some(_), _) => return Ok(()),
-            (None, _) => {
+            (None, _) if Guard::PolicySigned.stands() => {
                 let reason =
                     "it is not signed, and the policy asks for a signature: `signing.required`";
                 let has = self.unsigned.says.iter().map(ToString::to_string);
@@ -220,6 +260,7 @@ impl Organisation {
                 };
                 self.no(line, reason.to_owned(), &change)
             }
+            _ => return Ok(()),
         };
         Err(no.refusal("plugin", plugin.to_string()))
     }

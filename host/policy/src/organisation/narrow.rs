@@ -2,6 +2,7 @@
 
 use super::{Bound, Organisation};
 use crate::address;
+use crate::host::HostPattern;
 use crate::rules::HttpRule;
 use sluice_model::grant::ipnet_text::Network;
 
@@ -16,22 +17,32 @@ impl Organisation {
         if let Err(no) = self.may_travel(rule.scheme) {
             return Some(no.told());
         }
-        if let Err(no) = self.left(bounds, &rule.host) {
+        self.narrows_host(bounds, &rule.host, networks)
+    }
+
+    /// The same of connections to a host, or of requests whose way is left.
+    pub(crate) fn narrows_host(
+        &self,
+        bounds: &[Bound],
+        pattern: &HostPattern,
+        networks: &[Network],
+    ) -> Option<String> {
+        if let Err(no) = self.left(bounds, pattern) {
             return Some(no.told());
         }
         let unlisted = self
             .hosts
             .iter()
-            .filter(|hosts| !hosts.says.iter().any(|host| rule.host.within(host)))
+            .filter(|hosts| !hosts.says.iter().any(|host| pattern.within(host)))
             .map(|hosts| self.place("`http.hosts`", hosts.line));
         let denied = self
             .deny
             .iter()
-            .filter(|deny| deny.says.meets(&rule.host))
+            .filter(|deny| deny.says.meets(pattern))
             .map(|deny| self.place("`http.deny`", deny.line));
         let beyond = bounds.iter().filter_map(|bound| {
             let class = &self.classes[bound.class];
-            let within = class.hosts.says.iter().any(|host| rule.host.within(host));
+            let within = class.hosts.says.iter().any(|host| pattern.within(host));
             let what = format!("class `{}`", class.name);
             (!within).then(|| self.place(&what, class.hosts.line))
         });

@@ -6,7 +6,12 @@ use crate::address;
 use crate::host::HostPattern;
 use crate::refuse::{bounded, list_line};
 use crate::rules::Allowance;
+use crate::tcp::TcpAllowance;
+use crate::terms::TokenTerms;
 use serde::Serialize;
+use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
+use sluice_model::ids::{PluginName, SecretName};
 use sluice_model::ports::Refusal;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +48,7 @@ impl Organisation {
         let way = self.may_travel(rule.scheme).err();
         let name = self.may_name(&rule.host).err();
         let host = self.left(bounds, &rule.host).err();
-        let networks = self.forbids_networks(allowance);
+        let networks = self.forbids_networks(&allowance.networks);
         let asked = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
         way.into_iter()
             .chain(name)
@@ -53,10 +58,51 @@ impl Organisation {
             .collect()
     }
 
+    /// What it forbids of these connections, as of requests.
+    pub(crate) fn forbids_connections(
+        &self,
+        allowance: &TcpAllowance,
+        bounds: &[Bound],
+        is_asked: bool,
+    ) -> Vec<Forbidden> {
+        let rule = &allowance.rule;
+        let bounds = if is_asked { bounds } else { &[] };
+        let name = self.may_name(&rule.host).err();
+        let host = self.left(bounds, &rule.host).err();
+        let networks = self.forbids_networks(&allowance.terms.networks);
+        let all = name.into_iter().chain(host).chain(networks);
+        all.map(|no| Self::forbidden(no, "tcp", &rule.to_string()))
+            .collect()
+    }
+
+    /// What it forbids of the host's own requests for a token.
+    pub(crate) fn forbids_tokens(&self, terms: &TokenTerms) -> Vec<Forbidden> {
+        let way = self.may_trade(terms).err();
+        let networks = self.forbids_networks(&terms.networks);
+        let asked = terms.target.to_string();
+        way.into_iter()
+            .chain(networks)
+            .map(|no| Self::forbidden(no, "secret", &asked))
+            .collect()
+    }
+
+    /// What it forbids of these secrets, which the grant lets this plugin see.
+    pub(crate) fn forbids_reveals(
+        &self,
+        plugin: &PluginName,
+        secrets: &[SecretName],
+    ) -> Vec<Forbidden> {
+        let told = |secret: &SecretName| {
+            let no = self.may_show(plugin).err()?;
+            Some(Self::forbidden(no, "secret", secret.as_str()))
+        };
+        secrets.iter().filter_map(told).collect()
+    }
+
     /// May a grant name hosts so?
     pub(crate) fn may_name(&self, host: &HostPattern) -> Result<(), No> {
         match (&self.no_wildcards, host) {
-            (Some(key), HostPattern::Below(_)) => Err(self.no(
+            (Some(key), HostPattern::Below(_)) if Guard::PolicyWildcards.stands() => Err(self.no(
                 key.line,
                 "the policy allows no `*.` in a grant: `http.wildcards`".to_owned(),
                 "wildcards = true",
@@ -65,7 +111,7 @@ impl Organisation {
         }
     }
 
-    fn forbids_networks(&self, allowance: &Allowance) -> Vec<No> {
+    fn forbids_networks(&self, granted: &[Network]) -> Vec<No> {
         let Some(networks) = &self.networks else {
             return Vec::new();
         };
@@ -73,10 +119,9 @@ impl Organisation {
             let ours = |other| address::common(network, other).is_some();
             networks.says.iter().any(|other| ours(*other))
         };
-        let outside = allowance
-            .networks
+        let outside = granted
             .iter()
-            .filter(|network| !meets(**network));
+            .filter(|network| Guard::PolicyNetworks.bars(!meets(**network)));
         let told = |network: String| {
             let reason =
                 format!("the policy opens network `{network}` to no grant: `http.networks`");

@@ -4,8 +4,10 @@
 //! Every table is taken apart field by field, so that a capability which is added to a file and not compared here does
 //! not compile.
 
+mod connections;
 mod requests;
 
+pub(crate) use connections::Connections;
 pub(crate) use requests::Requests;
 
 use crate::columns::Columns;
@@ -27,6 +29,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reach {
     pub(crate) http: Vec<Requests>,
+    pub(crate) tcp: Vec<Connections>,
     pub(crate) dirs: Vec<Directory>,
     pub(crate) secrets: Vec<Use>,
     pub(crate) reads: Columns,
@@ -73,12 +76,14 @@ impl Reach {
         let Manifest {
             plugin: _,
             http,
+            tcp,
             dir,
             secret,
             data,
             sink: _,
             limits: _,
             config: _,
+            unnamed: _,
         } = manifest;
         let place = |name: &SecretName| secret.iter().find(|secret| &secret.name == name);
         let requests = |entry: &manifest::Http| {
@@ -113,6 +118,7 @@ impl Reach {
         let used = |entry: &manifest::SecretUse| Use::of_manifest(entry);
         Self {
             http: http.iter().map(requests).collect(),
+            tcp: tcp.iter().map(Connections::of_manifest).collect(),
             dirs: dir.iter().map(directory).collect(),
             secrets: secret.iter().map(used).collect(),
             ..Self::of_data(data)
@@ -124,6 +130,7 @@ impl Reach {
         let Grant {
             grant: _,
             http,
+            tcp,
             dir,
             secret,
             data,
@@ -158,6 +165,7 @@ impl Reach {
         };
         Self {
             http: http.iter().map(requests).collect(),
+            tcp: tcp.iter().map(Connections::of_grant).collect(),
             dirs: dir.iter().map(directory).collect(),
             secrets: secret.iter().map(used).collect(),
             ..Self::of_data(data)
@@ -168,6 +176,7 @@ impl Reach {
         let Data { reads, writes } = data;
         Self {
             http: Vec::new(),
+            tcp: Vec::new(),
             dirs: Vec::new(),
             secrets: Vec::new(),
             reads: Columns::of(reads.iter().cloned()),
@@ -199,6 +208,7 @@ impl Reach {
         };
         Self {
             http: [self.http.as_slice(), &other.http].concat(),
+            tcp: [self.tcp.as_slice(), &other.tcp].concat(),
             dirs: [self.dirs.as_slice(), &other.dirs].concat(),
             secrets: [self.secrets.as_slice(), &other.secrets].concat(),
             reads: both(&self.reads, &other.reads),
@@ -218,6 +228,10 @@ impl Reach {
                 }
             }))
         };
+        let tcp = self
+            .tcp
+            .iter()
+            .filter(|ours| !other.tcp.iter().any(|theirs| theirs.includes(ours)));
         let dirs = self
             .dirs
             .iter()
@@ -228,6 +242,7 @@ impl Reach {
                 .iter()
                 .flat_map(|ours| ours.beyond(&other.http))
                 .collect(),
+            tcp: tcp.cloned().collect(),
             dirs: dirs.cloned().collect(),
             secrets: self
                 .secrets
@@ -248,6 +263,7 @@ impl Reach {
                 .iter()
                 .map(|requests| ("http", requests.to_string())),
         );
+        words.extend(self.tcp.iter().map(|tcp| ("tcp", tcp.to_string())));
         words.extend(self.dirs.iter().map(|dir| ("dir", dir.to_string())));
         words.extend(self.secrets.iter().map(|used| ("secret", used.to_string())));
         for (capability, columns) in [("data.reads", &self.reads), ("data.writes", &self.writes)] {
@@ -306,12 +322,12 @@ impl fmt::Display for Directory {
 
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` as {}",
-            self.name,
-            visible(&self.place.to_string(), SHOWN_CHARS_MAX)
-        )?;
+        if self.place == SecretPlace::Reveal {
+            write!(f, "`{}` REVEALED: THE PLUGIN SEES IT", self.name)?;
+        } else {
+            let place = visible(&self.place.to_string(), SHOWN_CHARS_MAX);
+            write!(f, "`{}` as {place}", self.name)?;
+        }
         for (key, value) in &self.details {
             write!(f, ", {key} {}", visible(value, SHOWN_CHARS_MAX))?;
         }

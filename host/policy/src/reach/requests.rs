@@ -10,6 +10,7 @@ use crate::rules::HttpRule;
 use crate::settings::is_template;
 use sluice_model::grant;
 use sluice_model::grant::ipnet_text::Network;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, SecretName};
 use sluice_model::limits::COMPARISONS_MAX;
 use sluice_model::manifest::{Scheme, SecretPlace};
@@ -90,7 +91,7 @@ impl Requests {
             .paths
             .len()
             .saturating_mul(near.iter().map(|other| other.paths.len()).sum());
-        if comparisons > COMPARISONS_MAX {
+        if comparisons > Guard::Comparisons.limit(COMPARISONS_MAX) {
             return vec![self.clone()];
         }
         let mut left: Vec<Self> = Vec::new();

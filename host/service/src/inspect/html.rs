@@ -127,6 +127,7 @@ fn capabilities(page: &Page) -> Markup {
 fn one(asks: &Asks) -> Markup {
     let kind = match asks.capability {
         "http" => "Requests",
+        "tcp" => "Connections",
         "dir" => "Directory",
         "secret" => "Secret",
         "data.reads" => "Reads columns",

@@ -63,7 +63,7 @@ fn rule(rule: &Rule) -> Value {
 fn result(page: &Page, finding: &Finding, uri: &str) -> Value {
     let (level, _) = grades(finding.rule.level);
     let place = match finding.capability {
-        "http" | "dir" | "secret" => format!("{}[{}]", finding.capability, finding.entry),
+        "http" | "tcp" | "dir" | "secret" => format!("{}[{}]", finding.capability, finding.entry),
         other => other.to_owned(),
     };
     // The same finding of the next version is the same to a tracker: nothing of the bytes is in it.

@@ -133,7 +133,8 @@ async fn go(
     let opened = opening
         .await
         .map_err(|_| Error::Host("the state store panicked while it was opened".to_owned()))?;
-    let (stages, keeping) = (Arc::new(loaded?), opened?);
+    let keeping = opened?;
+    let stages = Arc::new(loaded?.identify(keeping.row_key(plan.name())?));
     let fixed = keeping.schemas(plan.name())?;
     let shape = check::shape(&stages, &fixed).await?;
     let all = [&plan.source]

@@ -69,7 +69,7 @@ impl Reading {
                     Ok(event) => event,
                     Err(fault) => Event::ReadFailed { fault },
                 },
-                Command::Acknowledge(cursor) => match acknowledge(&mut open, &cursor).await {
+                Command::Acknowledge(cursor) => match self.acknowledge(&mut open, &cursor).await {
                     Ok(()) => Event::Acknowledged,
                     Err(fault) => Event::AcknowledgeFailed { fault },
                 },
@@ -86,9 +86,20 @@ impl Reading {
             Some(place) => (Some(place.source), place.document),
             None => (None, None),
         };
-        let mut source = self.stages.source().await?;
-        source.open(&self.split, at.as_ref()).await?;
+        let told = |fault| self.stages.plan.source.told(fault);
+        let mut source = self.stages.source().await.map_err(told)?;
+        source.open(&self.split, at.as_ref()).await.map_err(told)?;
         Ok(Open { source, line })
+    }
+
+    async fn acknowledge(
+        &self,
+        open: &mut Result<Option<Open>, Fault>,
+        cursor: &Cursor,
+    ) -> Result<(), Fault> {
+        let place = Place::decode(cursor)?;
+        let acknowledged = opened(open)?.source.acknowledge(&place.source).await;
+        acknowledged.map_err(|fault| self.stages.plan.source.told(fault))
     }
 
     async fn read(
@@ -102,7 +113,8 @@ impl Reading {
             bytes: PAGE_BYTES,
             wait: READ_WAIT,
         };
-        let page = open.source.read(limit).await?;
+        let page = open.source.read(limit).await;
+        let page = page.map_err(|fault| self.stages.plan.source.told(fault))?;
         let mut decoded = Page::default();
         for part in page.parts {
             self.part(part, &mut open.line, &mut decoded)?;
@@ -216,9 +228,4 @@ fn opened(open: &mut Result<Option<Open>, Fault>) -> Result<&mut Open, Fault> {
         )),
         Err(fault) => Err(fault.clone()),
     }
-}
-
-async fn acknowledge(open: &mut Result<Option<Open>, Fault>, cursor: &Cursor) -> Result<(), Fault> {
-    let place = Place::decode(cursor)?;
-    opened(open)?.source.acknowledge(&place.source).await
 }

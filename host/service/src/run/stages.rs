@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::auditing::Auditor;
 use crate::plan::{Plan, Stage};
-use sluice_egress::{Door, DoorSettings, Resolver, SystemResolver};
+use sluice_codec::RowKey;
+use sluice_egress::{Door, DoorSettings, NetDoor, Resolver, SystemResolver, TcpSettings};
 use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
 use sluice_model::digest::Digest;
 use sluice_model::fault::Fault;
-use sluice_model::ports::HttpDoor;
+use sluice_model::ports::{HttpDoor, TcpDoor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,12 +20,15 @@ pub struct Stages {
     transforms: Vec<Ready>,
     sinks: Vec<Ready>,
     auditor: Arc<Auditor>,
+    row_key: RowKey,
 }
 
-/// A compiled plugin and the door of its stage: one door for each stage of a run, so that no connection is shared.
+/// A compiled plugin and the doors of its stage: their own for each stage of a run, so that no connection is shared.
 struct Ready {
     plugin: Plugin,
     door: Arc<dyn HttpDoor>,
+    /// Where the plugin is to have connections at all.
+    tcp: Option<Arc<dyn TcpDoor>>,
     config: String,
 }
 
@@ -35,7 +39,6 @@ impl Stages {
             cache_dir: Some(plan.deployment.cache_dir()),
         };
         let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
-        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
         // A component that plays several parts is loaded once.
         let mut loaded: HashMap<Digest, Plugin> = HashMap::new();
         let mut ready = async |stage: &Stage| -> Result<Ready, Error> {
@@ -48,6 +51,7 @@ impl Stages {
                 })?,
             };
             loaded.insert(digest, plugin.clone());
+            let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver::default());
             let door = Door::new(
                 Arc::clone(&stage.effective),
                 Arc::clone(&stage.secrets) as _,
@@ -55,8 +59,15 @@ impl Stages {
                 Arc::clone(&auditor) as _,
                 DoorSettings::default(),
             );
+            let tcp = stage.effective.connects().then(|| {
+                let (effective, resolver) = (Arc::clone(&stage.effective), Arc::clone(&resolver));
+                let observer = Arc::clone(&auditor) as _;
+                let door = NetDoor::new(effective, resolver, observer, TcpSettings::default());
+                Arc::new(door) as Arc<dyn TcpDoor>
+            });
             Ok(Ready {
                 plugin,
+                tcp,
                 door: auditor.door(stage.id, Arc::new(door)),
                 config: stage.config.to_string(),
             })
@@ -76,7 +87,14 @@ impl Stages {
             transforms,
             sinks,
             auditor,
+            row_key: RowKey::default(),
         })
+    }
+
+    /// What row identities are made with from here on. A check makes none that anybody keeps.
+    #[must_use]
+    pub fn identify(self, row_key: RowKey) -> Self {
+        Self { row_key, ..self }
     }
 
     /// A new instance of the source.
@@ -110,6 +128,9 @@ impl Stages {
             effective: Arc::clone(&stage.effective),
             config: ready.config.clone(),
             http: Some(Arc::clone(&ready.door)),
+            tcp: ready.tcp.clone(),
+            secrets: Some(Arc::clone(&stage.secrets) as _),
+            row_key: self.row_key,
             observer: Arc::clone(&self.auditor) as _,
         }
     }

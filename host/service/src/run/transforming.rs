@@ -7,6 +7,7 @@ use sluice_delivery::{Event, PageNo, Tally};
 use sluice_engine::TransformStage;
 use sluice_model::batch::{Batch, Rows};
 use sluice_model::fault::Fault;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{StageId, StreamName};
 use sluice_model::limits::DEAD_LETTER_RECORD_BYTES_MAX;
 use sluice_model::rejection::{Record, Rejection};
@@ -94,7 +95,8 @@ impl Transforming {
                 continue;
             }
             let open = self.open(instances, at, &batch).await?;
-            let applied = open.stage.apply(&batch).await?;
+            let applied = open.stage.apply(&batch).await;
+            let applied = applied.map_err(|fault| transform.told(fault))?;
             for refused in applied.rejected {
                 fate.reject(
                     &batch,
@@ -119,8 +121,9 @@ impl Transforming {
         if instances.get(&key).is_none_or(|open| {
             !Arc::ptr_eq(&open.input, &batch.schema) && open.input != batch.schema
         }) {
-            let mut stage = self.stages.transform(at).await?;
-            stage.open(&batch.schema).await?;
+            let told = |fault| self.stages.plan.transforms[at].told(fault);
+            let mut stage = self.stages.transform(at).await.map_err(told)?;
+            stage.open(&batch.schema).await.map_err(told)?;
             instances.insert(
                 key.clone(),
                 Open {
@@ -214,7 +217,7 @@ pub fn rejection(
     message: String,
 ) -> Rejection {
     let mut record = sluice_codec::record_json(&batch.origin.entered, batch.entered_row(row));
-    let truncated = record.len() > DEAD_LETTER_RECORD_BYTES_MAX;
+    let truncated = record.len() > Guard::LetterJson.limit(DEAD_LETTER_RECORD_BYTES_MAX);
     if truncated {
         record.truncate(record.floor_char_boundary(DEAD_LETTER_RECORD_BYTES_MAX));
     }
@@ -226,5 +229,45 @@ pub fn rejection(
         place: batch.place(row),
         record: Record::Json(record),
         truncated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_codec::{Document, DocumentFormat, Outcome, Target, decode};
+    use sluice_model::contract::Drift;
+    use sluice_model::ids::Role;
+    use sluice_model::schema::{Field, FieldType};
+
+    #[test]
+    fn a_dead_letter_is_cut() {
+        let text = format!("{{\"a\":\"{}\"}}", "å".repeat(DEAD_LETTER_RECORD_BYTES_MAX));
+        let schema = Schema::new(vec![Field::new("a", FieldType::Text, true)], vec![]);
+        let (stream, schema) = ("s".parse().unwrap(), Arc::new(schema.unwrap()));
+        let target = Target {
+            stream: &stream,
+            schema: &schema,
+            drift: Drift::Evolve,
+            batch_rows: 1,
+        };
+        let document = Document {
+            format: &DocumentFormat::Ndjson,
+            bytes: text.as_bytes(),
+            name: "file",
+            first_line: 1,
+        };
+        let Outcome::Decoded(decoded) = decode(&document, &target) else {
+            panic!("one record")
+        };
+        let stage = StageId {
+            role: Role::Transform,
+            index: 0,
+        };
+        let rejection = rejection(&decoded.batches[0], 0, stage, "no".into(), "no".into());
+        let Record::Json(record) = rejection.record else {
+            panic!("it was decoded")
+        };
+        assert!(rejection.truncated && record.len() <= DEAD_LETTER_RECORD_BYTES_MAX);
     }
 }

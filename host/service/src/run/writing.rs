@@ -101,15 +101,17 @@ pub struct Writing {
 impl Writing {
     /// Opens an instance, and asks what it has committed.
     pub async fn open(&self) -> Result<(Sink, Option<Commit>), Fault> {
-        let mut sink = self.stages.sink(self.sink).await?;
+        let told = |fault| self.stages.plan.sinks[self.sink].told(fault);
+        let mut sink = self.stages.sink(self.sink).await.map_err(told)?;
         let targets: Vec<(StreamName, Arc<Schema>)> = self
             .streams
             .iter()
             .map(|stream| Ok((stream.clone(), self.schemas.output(stream)?)))
             .collect::<Result<_, Fault>>()?;
         sink.open(self.stages.plan.name(), &self.split, &targets)
-            .await?;
-        let committed = sink.committed().await?;
+            .await
+            .map_err(told)?;
+        let committed = sink.committed().await.map_err(told)?;
         Ok((sink, committed))
     }
 
@@ -175,8 +177,10 @@ impl Writing {
         let sink = instance
             .as_mut()
             .expect("it was opened just now where there was none");
-        let rejected = sink.write(batches, commit).await?;
-        let stage = self.stages.plan.sinks[self.sink].id;
+        let stage = &self.stages.plan.sinks[self.sink];
+        let rejected = sink.write(batches, commit).await;
+        let rejected = rejected.map_err(|fault| stage.told(fault))?;
+        let stage = stage.id;
         rejected
             .into_iter()
             .map(|refused| {
@@ -200,7 +204,10 @@ impl Writing {
 
     async fn publish(&self, instance: &mut Option<Sink>, unit: UnitNo, commit: &Commit) -> Event {
         let published = match instance {
-            Some(sink) => sink.publish(commit).await,
+            Some(sink) => sink
+                .publish(commit)
+                .await
+                .map_err(|fault| self.stages.plan.sinks[self.sink].told(fault)),
             None => Err(Fault::new(
                 FaultKind::Host,
                 "the sink that staged the unit is gone",

@@ -21,7 +21,7 @@ impl Secrets for Environment {
         Ok(value.map(|value| Secret::new(value.into_encoded_bytes())))
     }
 
-    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, _: &Secret, _: Secret) -> Result<bool, SecretError> {
         Err(cannot_be_written(name, "the environment"))
     }
 }

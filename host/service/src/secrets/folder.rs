@@ -2,6 +2,7 @@
 
 use super::{Provider, Trouble, cannot_be_written};
 use crate::deployment::{plain, shown};
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::limits::SECRET_BYTES_MAX;
 use sluice_model::ports::{SecretError, Secrets};
@@ -60,7 +61,7 @@ impl Secrets for Folder {
         })
     }
 
-    fn replace(&self, name: &SecretName, _: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, _: &Secret, _: Secret) -> Result<bool, SecretError> {
         Err(cannot_be_written(name, "a file"))
     }
 }
@@ -90,7 +91,7 @@ fn fits(metadata: &std::fs::Metadata) -> Result<(), String> {
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
     }
-    if metadata.len() > SECRET_BYTES_MAX {
+    if metadata.len() > Guard::SecretFileBytes.limit(SECRET_BYTES_MAX) {
         return Err(format!("larger than {SECRET_BYTES_MAX} bytes"));
     }
     only_its_owner(metadata)
@@ -124,7 +125,7 @@ pub fn without_line_end(value: &[u8]) -> &[u8] {
 pub(crate) fn only_its_owner(metadata: &std::fs::Metadata) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode.trailing_zeros() >= 6 {
+    if Guard::SecretFileMode.holds(mode.trailing_zeros() >= 6) {
         return Ok(());
     }
     Err(format!(
@@ -178,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_secret_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image");
+        std::fs::write(&file, vec![b'a'; SECRET_BYTES_MAX as usize + 1]).unwrap();
+        mode(&file, 0o600);
+        let error = said(&Folder::new(dir.path().to_owned()), "image").unwrap_err();
+        assert!(error.contains("larger than 65536 bytes"), "{error}");
+    }
+
+    #[test]
     fn a_file_that_is_replaced_or_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().to_owned());
@@ -192,7 +203,8 @@ mod tests {
         }
         std::fs::write(&file, "in its place").unwrap();
         assert_eq!(said(&folder, "token").unwrap(), b"in its place");
-        let error = folder.replace(&"token".parse().unwrap(), Secret::new(vec![1]));
+        let old = Secret::new(vec![0]);
+        let error = folder.replace(&"token".parse().unwrap(), &old, Secret::new(vec![1]));
         assert!(
             error
                 .unwrap_err()

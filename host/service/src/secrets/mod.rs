@@ -40,7 +40,7 @@ pub fn provider(deployment: &Deployment) -> Result<Arc<dyn Provider>, Error> {
     Ok(match &deployment.settings.secrets {
         Settings::Dir { dir } => Arc::new(folder::Folder::new(deployment.base.join(dir))),
         Settings::Env {} => Arc::new(environment::Environment),
-        Settings::Vault {} => Arc::new(vault::InVault::new(open_vault(deployment)?)),
+        Settings::Vault {} => Arc::new(vault::InVault::new(deployment)?),
     })
 }
 
@@ -89,7 +89,7 @@ impl Secrets for StageSecrets {
         })
     }
 
-    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError> {
+    fn replace(&self, name: &SecretName, old: &Secret, value: Secret) -> Result<bool, SecretError> {
         let renamed = |reason: String| SecretError {
             name: name.clone(),
             reason,
@@ -98,7 +98,7 @@ impl Secrets for StageSecrets {
             .of(name)
             .ok_or_else(|| renamed("the pipeline names none for it".to_owned()))?;
         provider
-            .replace(ours, value)
+            .replace(ours, old, value)
             .map_err(|error| renamed(error.reason))
     }
 }
@@ -144,12 +144,17 @@ mod tests {
             assert_eq!(name.as_str(), "crm-readonly", "asked by the plugin's word");
             Ok(Some(self.0.lock().unwrap().clone()))
         }
-        fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError> {
+        fn replace(
+            &self,
+            name: &SecretName,
+            _: &Secret,
+            value: Secret,
+        ) -> Result<bool, SecretError> {
             if name.as_str() != "crm-readonly" {
                 return Err(cannot_be_written(name, "a test"));
             }
             *self.0.lock().unwrap() = value;
-            Ok(())
+            Ok(true)
         }
     }
 
@@ -173,10 +178,15 @@ mod tests {
             (value("token"), value("crm-readonly")),
             (Some(vec![1]), None)
         );
-        stage.replace(&name("token"), Secret::new(vec![2])).unwrap();
+        let old = Secret::new(vec![1]);
+        assert!(
+            stage
+                .replace(&name("token"), &old, Secret::new(vec![2]))
+                .unwrap()
+        );
         assert_eq!(value("token"), Some(vec![2]), "asked once and kept");
         let error = stage
-            .replace(&name("other"), Secret::new(vec![3]))
+            .replace(&name("other"), &old, Secret::new(vec![3]))
             .unwrap_err();
         assert_eq!(error.name, name("other"));
         assert!(format!("{stage:?}").contains("crm-readonly"));

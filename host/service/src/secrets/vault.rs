@@ -1,9 +1,11 @@
 //! Secrets in the deployment's vault.
 
 use super::{Provider, Trouble};
+use crate::audit::{Action, Audit};
 use crate::deployment::{Deployment, shown};
 use crate::{Error, key};
 use sluice_model::deployment::{FILE, Secrets as Settings};
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::ports::{SecretError, Secrets};
 use sluice_model::secret::Secret;
@@ -27,11 +29,16 @@ pub fn open(deployment: &Deployment) -> Result<Vault, Error> {
 
 pub(super) struct InVault {
     vault: Vault,
+    /// Whose trail tells of what the host itself rotates.
+    deployment: Deployment,
 }
 
 impl InVault {
-    pub fn new(vault: Vault) -> Self {
-        Self { vault }
+    pub fn new(deployment: &Deployment) -> Result<Self, Error> {
+        Ok(Self {
+            vault: open(deployment)?,
+            deployment: deployment.clone(),
+        })
     }
 }
 
@@ -65,21 +72,32 @@ impl Secrets for InVault {
         let found = found.map_err(|error| refused(error.to_string()))?;
         let found = found.ok_or_else(|| refused(VaultError::None(name.clone()).to_string()))?;
         match found.expires_ms {
-            Some(at_ms) if until(at_ms).is_none() => Err(refused(format!(
-                "{}; hint: `sluice secret rotate {name}`",
-                expired(at_ms)
-            ))),
+            Some(at_ms) if Guard::SecretExpiry.bars(until(at_ms).is_none()) => Err(refused(
+                format!("{}; hint: `sluice secret rotate {name}`", expired(at_ms)),
+            )),
             _ => Ok(Some(found.value)),
         }
     }
 
     /// The value before is of no use to anybody any more, and is not kept.
-    fn replace(&self, name: &SecretName, value: Secret) -> Result<(), SecretError> {
-        let replaced = self.vault.rotate(name, value, None, Duration::ZERO);
-        replaced.map_err(|error| SecretError {
+    fn replace(&self, name: &SecretName, old: &Secret, value: Secret) -> Result<bool, SecretError> {
+        let failed = |reason: String| SecretError {
             name: name.clone(),
-            reason: error.to_string(),
-        })
+            reason,
+        };
+        let found = self.vault.look(name);
+        let found = found.map_err(|error| failed(error.to_string()))?;
+        if found.is_none_or(|found| found.value.expose() != old.expose()) {
+            return Ok(false);
+        }
+        let act = Action::SecretRotated.with("secret", name);
+        let act = act
+            .with("what", "by its authorization server")
+            .by_the_host();
+        let audited = Audit::open(&self.deployment).and_then(|audit| audit.act(act));
+        audited.map_err(|error| failed(error.to_string()))?;
+        let renewed = self.vault.renew(name, old, value);
+        renewed.map_err(|error| failed(error.to_string()))
     }
 }
 
@@ -101,6 +119,7 @@ impl Provider for InVault {
             return Ok(());
         };
         match until(at_ms) {
+            None if !Guard::SecretExpiry.stands() => Ok(()),
             None => Err(trouble(
                 format!("secret `{name}`: {}", expired(at_ms)),
                 Some(format!("`sluice secret rotate {name}`")),
@@ -116,5 +135,48 @@ impl Provider for InVault {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_rotates_is_told_and_loses_nobodys_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[secrets]\nprovider = \"vault\"\n";
+        let deployment = Deployment {
+            base: folder.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::parse(FILE, text).unwrap(),
+        };
+        let (name, secret) = ("crm".parse().unwrap(), |text: &str| {
+            Secret::new(text.as_bytes().to_vec())
+        });
+        let (operator, host) = (
+            open(&deployment).unwrap(),
+            InVault::new(&deployment).unwrap(),
+        );
+        operator.set(&name, secret("one"), None).unwrap();
+        assert!(host.replace(&name, &secret("one"), secret("two")).unwrap());
+        operator
+            .rotate(&name, secret("theirs"), None, Duration::ZERO)
+            .unwrap();
+        assert!(
+            !host
+                .replace(&name, &secret("two"), secret("three"))
+                .unwrap()
+        );
+        let found = host.get(&name).unwrap().unwrap();
+        assert_eq!(found.expose(), b"theirs");
+        let mut told = Vec::new();
+        let tell = |entry: &crate::audit::Entry| {
+            if entry.action == "secret.rotated" {
+                told.push((entry.actor.clone(), entry.fields["secret"].clone()));
+            }
+            Ok(())
+        };
+        crate::audit::each(&deployment, &crate::audit::Filter::default(), tell).unwrap();
+        assert_eq!(told, [("host".to_owned(), "crm".to_owned())]);
     }
 }

@@ -8,6 +8,7 @@ use sluice_model::ports::Namespace;
 /// The first 16 bytes of SHA-256: as good as unique among names that people choose.
 const NAME_BYTES: usize = 16;
 const SCHEMA: &[u8] = b"schema/";
+const IDENTITIES: &[u8] = b"identities/";
 
 /// A pipeline, as it stands in keys.
 pub(crate) type Owner = [u8; NAME_BYTES];
@@ -22,17 +23,20 @@ pub(crate) fn owner_of(pipeline: &PipelineName) -> Owner {
 pub(crate) fn owner(namespace: Namespace, key: &[u8]) -> Option<Owner> {
     let name = match namespace {
         Namespace::Checkpoint | Namespace::DeadLetter => key,
-        Namespace::Meta => key.strip_prefix(SCHEMA)?,
+        Namespace::Meta => key
+            .strip_prefix(SCHEMA)
+            .or_else(|| key.strip_prefix(IDENTITIES))?,
     };
     name.first_chunk().copied()
 }
 
-/// Where a pipeline's checkpoints, dead letters and schemas stand: the beginnings of their keys.
-pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 3] {
+/// Where a pipeline's checkpoints, dead letters, schemas and key of row identities stand: the beginnings of their keys.
+pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 4] {
     [
         (Namespace::Checkpoint, owner.to_vec()),
         (Namespace::DeadLetter, owner.to_vec()),
         (Namespace::Meta, [SCHEMA, &owner].concat()),
+        (Namespace::Meta, [IDENTITIES, &owner].concat()),
     ]
 }
 
@@ -59,6 +63,11 @@ pub(super) fn numbering(of: &PipelineName) -> Vec<u8> {
 }
 
 /// In the namespace of metadata.
+pub(super) fn identities(of: &PipelineName) -> Vec<u8> {
+    [IDENTITIES, &name(of.as_str())].concat()
+}
+
+/// In the namespace of metadata.
 pub(super) fn schemas(of: &PipelineName) -> Vec<u8> {
     [SCHEMA, &name(of.as_str())].concat()
 }
@@ -81,6 +90,7 @@ mod tests {
             (Namespace::Checkpoint, checkpoint(&of, &split)),
             (Namespace::DeadLetter, letter(&of, 7)),
             (Namespace::Meta, schema(&of, &stream)),
+            (Namespace::Meta, identities(&of)),
         ] {
             assert_eq!(owner(namespace, &key), ours);
             let place = places_of(owner_of(&of));

@@ -1,8 +1,9 @@
 //! A key in a file: read only where nobody else can have read or changed it, made only where none is.
 
-use super::KeyError;
-use super::kek::new_key;
+use super::kek::{Kek, new_key};
+use super::{KeyError, KeyId};
 use crate::durable;
+use sluice_model::guards::Guard;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -36,7 +37,7 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
         _ => told(error.to_string().to_lowercase()),
     })?;
     let metadata = file.metadata().map_err(|error| told(error.to_string()))?;
-    if !metadata.is_file() {
+    if Guard::KeyFileRegular.bars(!metadata.is_file()) {
         return Err(told("not a regular file".to_owned()));
     }
     let me = rustix::process::geteuid().as_raw();
@@ -47,7 +48,7 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
     let mut text = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX as usize + 1));
     let read = file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut text);
     read.map_err(|error| told(error.to_string()))?;
-    if text.len() as u64 > KEY_FILE_BYTES_MAX {
+    if text.len() as u64 > Guard::KeyFileBytes.limit(KEY_FILE_BYTES_MAX) {
         return Err(told("it is too large to be a key".to_owned()));
     }
     Ok(text)
@@ -55,7 +56,8 @@ pub(super) fn read(path: &Path, others: Others) -> Result<Zeroizing<Vec<u8>>, Ke
 
 /// Follows no link in the last part of the path, and waits for no pipe.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut flags = rustix::fs::OFlags::NONBLOCK;
+    flags.set(rustix::fs::OFlags::NOFOLLOW, Guard::KeyFileLink.stands());
     OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
@@ -64,7 +66,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Whoever owns a file can change what it holds: that may be the host itself or the system's administrator.
 fn is_ours(owner: u32, me: u32) -> Result<(), String> {
-    if owner == me || owner == 0 {
+    if Guard::KeyFileOwner.holds(owner == me || owner == 0) {
         return Ok(());
     }
     Err(format!(
@@ -77,7 +79,7 @@ fn is_closed(mode: u32, others: Others) -> Result<(), String> {
         Others::None => 0o077,
         Others::Group => 0o037,
     };
-    if mode & barred == 0 {
+    if Guard::KeyFileMode.holds(mode & barred == 0) {
         return Ok(());
     }
     Err(format!("mode {:o} opens it to others", mode & 0o777))
@@ -103,14 +105,31 @@ pub fn next_key_file(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Ends a rotation: what was the next key of this file is its key.
-pub fn promote_key_file(path: &Path) -> Result<(), KeyError> {
+/// Where the key of this file stays once another has taken its place: copies of what it sealed need it.
+fn old_key_file(path: &Path, id: KeyId) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{id}.old"));
+    name.into()
+}
+
+/// Ends a rotation: what was the next key of this file is its key. Gives where the one before is kept.
+pub fn promote_key_file(path: &Path) -> Result<PathBuf, KeyError> {
     let told = |error: io::Error| {
         let place = format!("key file `{}`", path.display());
         KeyError::new(place, error.to_string().to_lowercase())
     };
+    let place = format!("key file `{}`", path.display());
+    let old =
+        Kek::parse(&read(path, Others::None)?).map_err(|reason| KeyError::new(place, reason))?;
+    let kept = old_key_file(path, old.id());
+    match std::fs::hard_link(path, &kept) {
+        // A crash came after this the last time.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        linked => linked.map_err(told)?,
+    }
     std::fs::rename(next_key_file(path), path).map_err(told)?;
-    durable::sync_folder(path).map_err(told)
+    durable::sync_folder(path).map_err(told)?;
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -148,6 +167,26 @@ mod tests {
         mode(0o600);
         fs::write(&path, vec![b'a'; 5_000]).expect("writes");
         refused(Others::None, "too large");
+    }
+
+    #[test]
+    fn the_key_before_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        make_key_file(&path).expect("makes");
+        make_key_file(&next_key_file(&path)).expect("makes");
+        let (old, next) = (fs::read(&path), fs::read(next_key_file(&path)));
+        let (old, next) = (old.expect("reads"), next.expect("reads"));
+        let kept = promote_key_file(&path).expect("promotes");
+        assert_eq!(fs::read(&path).expect("reads"), next);
+        assert_eq!(*read(&kept, Others::None).expect("closed as it was"), old);
+        let id = Kek::parse(&old).map(|kek| kek.id().to_string());
+        let id = id.unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            kept.ends_with(format!("key.{id}.old")),
+            "{}",
+            kept.display()
+        );
     }
 
     #[test]

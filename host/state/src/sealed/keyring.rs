@@ -10,6 +10,7 @@ use super::seal::{self, Dek, Place};
 use crate::journal::{Owner, owner};
 use crate::keys::{Kek, KeyId, NoRandom, random};
 use serde::{Deserialize, Serialize};
+use sluice_model::guards::Guard;
 use sluice_model::ports::{Namespace, StoreError};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,16 @@ impl Keyring {
         &self.kept
     }
 
+    /// Keeps that the store was opened as a sealed one.
+    pub fn store_is_sealed(&mut self) -> Result<(), StoreError> {
+        if self.kept.is_sealed {
+            return Ok(());
+        }
+        let mut next = self.kept.clone();
+        next.is_sealed = true;
+        self.replace(next)
+    }
+
     fn active(&self, of: For) -> Option<&Record> {
         let mut keys = self.kept.keys.iter();
         keys.find(|record| record.status == Status::Active && record.of() == of)
@@ -158,7 +169,7 @@ impl Keyring {
     }
 
     fn is_old(&self, record: &Record, now_ms: u64) -> bool {
-        now_ms.saturating_sub(record.created_ms) >= self.wear.age_ms_max
+        Guard::KeyAge.bars(now_ms.saturating_sub(record.created_ms) >= self.wear.age_ms_max)
     }
 
     /// Sets so many seals aside, and makes new keys where there are none or the old ones are worn. Durable when this
@@ -171,7 +182,8 @@ impl Keyring {
         for (of, seals) in needs {
             let worn = |record: &Record| {
                 let used = self.open[&record.id].used.load(Ordering::Acquire);
-                self.is_old(record, now_ms) || used.saturating_add(*seals) > self.wear.seals_max
+                self.is_old(record, now_ms)
+                    || used.saturating_add(*seals) > Guard::KeySeals.limit(self.wear.seals_max)
             };
             let active = next
                 .keys
@@ -183,7 +195,9 @@ impl Keyring {
                     let block = (open.block * 2).min(BLOCK_MAX);
                     let used = open.used.load(Ordering::Acquire);
                     let aside = used.saturating_add(block.max(*seals));
-                    record.seals = record.seals.max(aside.min(self.wear.seals_max));
+                    record.seals = record
+                        .seals
+                        .max(aside.min(Guard::KeySeals.limit(self.wear.seals_max)));
                     blocks.push((record.id, block));
                     continue;
                 }

@@ -14,6 +14,7 @@ use crate::keys::{Kek, KeyError, KeyId, aad};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use sluice_model::guards::Guard;
 use sluice_model::ports::StoreError;
 use std::io;
 use std::path::Path;
@@ -87,6 +88,9 @@ pub(crate) struct Kept {
     pub kek: KeyId,
     pub keys: Vec<Record>,
     pub shredded: Vec<Shredded>,
+    /// Whether the store was opened as a sealed one. From then on one that is not sealed is not it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sealed: bool,
 }
 
 impl Kept {
@@ -96,6 +100,7 @@ impl Kept {
             kek,
             keys: Vec::new(),
             shredded: Vec::new(),
+            is_sealed: false,
         }
     }
 }
@@ -129,7 +134,7 @@ pub(super) fn read(path: &Path, keks: &[Kek], place: &str) -> Result<(Kek, Kept)
     let kek = keks.iter().find(|kek| kek.id() == kept.kek);
     let kek = kek.ok_or_else(|| KeyError::wrong(place, "the state", kept.kek, keks))?;
     let mark = BASE64.decode(mark).unwrap_or_default();
-    if !kek.has_marked(body.as_bytes(), &mark) {
+    if Guard::KeyringMark.bars(!kek.has_marked(body.as_bytes(), &mark)) {
         return Err(told("it was changed").into());
     }
     Ok((kek.clone(), kept))

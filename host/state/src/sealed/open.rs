@@ -1,5 +1,8 @@
 //! Opening a sealed store: its key first, then its keyring, then the store itself; and making it, or sealing one that
 //! was not sealed yet.
+//!
+//! Invariant: where the keyring says that the store was opened as a sealed one, nothing that is not sealed is taken for
+//! it (test: `a_plain_store_in_the_place_of_a_sealed_one_is_refused`).
 
 use super::keyring::{Keyring, Wear};
 use super::{OpenError, SealedStore, needs, sealed};
@@ -59,7 +62,8 @@ pub fn open(
     let keks = source.keys()?;
     let found = sled_store::found(dir)?;
     let keyring = keyring(dir, &keks, &source.place(), sealing.wear, found)?;
-    let keyring = match found {
+    let mut keyring = match found {
+        Some(Place::Plain) if keyring.kept().is_sealed => return Err(replaced(dir).into()),
         Some(Place::Plain) => seal_all(dir, options.cache_bytes, keyring, sealing)?,
         Some(Place::Sealed) => {
             sled_store::finish(dir)?;
@@ -68,6 +72,8 @@ pub fn open(
         None => keyring,
     };
     let below = SledStore::open_locked(dir, lock, Place::Sealed, options)?;
+    // After the store: what a crash leaves in between is a sealed store, and is marked when it is opened again.
+    keyring.store_is_sealed()?;
     Ok(SealedStore::above(below, keyring, &sealing)?)
 }
 
@@ -113,6 +119,15 @@ fn keyring(
     Ok(Keyring::create(&file, first(keks, place)?, wear)?)
 }
 
+/// Nobody makes a sealed store plain again: whoever put this there has no key, and would have his rows sealed with ours.
+fn replaced(dir: &Path) -> StoreError {
+    StoreError::Unopenable(format!(
+        "`{}` holds a store that is not encrypted, and its keys say that it was: another was put in its place; restore \
+         the directory from a backup",
+        dir.display()
+    ))
+}
+
 fn seal_all(
     dir: &Path,
     cache_bytes: u64,
@@ -155,4 +170,37 @@ pub fn rewrap(dir: &Path, source: &dyn KeySource, to: &Kek) -> Result<bool, Open
     }
     keyring.rewrap(to)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keyring_file;
+    use super::*;
+    use crate::keys::{KeyFile, make_key_file};
+
+    fn told<T>(outcome: Result<T, OpenError>) -> T {
+        outcome.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What an earlier version leaves, and a crash between the rename of the format file and the mark.
+    #[test]
+    fn a_keyring_without_the_mark_gets_it_when_its_store_is_opened() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, state) = (dir.path().join("key"), dir.path().join("state"));
+        make_key_file(&path).expect("a key");
+        let source = KeyFile { path };
+        let sealing = Sealing {
+            in_background: false,
+            ..Sealing::default()
+        };
+        drop(told(open(&state, Options::default(), sealing, &source)));
+        let keks = source.keys().unwrap_or_else(|error| panic!("{error}"));
+        let read = || told(keyring_file::read(&keyring_file(&state), &keks, "key"));
+        let (kek, mut kept) = read();
+        assert!(kept.is_sealed, "a store that is new is marked");
+        kept.is_sealed = false;
+        keyring_file::write(&keyring_file(&state), &kek, &kept).expect("writes");
+        drop(told(open(&state, Options::default(), sealing, &source)));
+        assert!(read().1.is_sealed);
+    }
 }

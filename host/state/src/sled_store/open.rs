@@ -5,6 +5,7 @@ use super::layout::{COMMIT_KEY, LAYOUT_KEY, LAYOUT_VERSION};
 use sluice_model::ports::StoreError;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,11 +110,12 @@ fn allocated(metadata: &fs::Metadata) -> u64 {
 
 /// Takes the directory for this process, for as long as the file is kept.
 pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
-    fs::create_dir_all(dir).map_err(|error| unopenable(dir, &error))?;
+    crate::durable::private_folder(dir).map_err(|error| unopenable(dir, &error))?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(dir.join(LOCK_FILE));
     let file = file.map_err(|error| unopenable(dir, &error))?;
     match file.try_lock() {

@@ -90,6 +90,15 @@ impl Entry {
         self.prune(now_ms);
     }
 
+    /// Puts a new value in the place of the one in use: what a server has made of it. Its dates stay those of the value
+    /// that somebody set.
+    pub fn renew(&mut self, value: Secret) {
+        if let Some(current) = self.versions.last_mut() {
+            current.number += 1;
+            current.value = value;
+        }
+    }
+
     /// Puts the value before the one in use back in use, as a new version. No, where none is kept.
     pub fn take_back(&mut self, now_ms: u64) -> bool {
         self.prune(now_ms);
@@ -161,6 +170,22 @@ mod tests {
         assert!(entry.take_back(1_599));
         assert_eq!((value(&entry), entry.current().number), (&b"one"[..], 3));
         assert!(!entry.take_back(1_599), "what was wrong is not kept");
+    }
+
+    #[test]
+    fn what_a_server_rotates_expires_when_it_did() {
+        let mut entry = Entry::new(secret("one"), 1_000, Some(2_000));
+        entry.rotate(secret("two"), 1_100, Some(2_000), 500);
+        entry.renew(secret("three"));
+        let current = entry.current();
+        assert_eq!((value(&entry), current.number), (&b"three"[..], 3));
+        assert_eq!(current.expires_ms, Some(2_000));
+        entry.rotate(secret("four"), 1_500, None, 0);
+        assert_eq!(
+            entry.current().expires_ms,
+            Some(2_400),
+            "as long as was set"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::document::Document;
 use crate::durable::{self, FileIdentity};
 use crate::keys::{Kek, KeyError, KeyId, aad, random};
 use crate::sealed::{Dek, Place, StoreId, open_value, seal_value};
+use sluice_model::guards::Guard;
 use sluice_model::limits::VAULT_BYTES_MAX;
 use std::fs::File;
 use std::io::Read as _;
@@ -35,7 +36,7 @@ pub(super) fn read(path: &Path, keks: &[Kek], place: &str) -> Result<Read, Vault
     let told = |reason: &str| VaultError::damaged(path, reason);
     let mut file = File::open(path).map_err(|error| told(&error.to_string().to_lowercase()))?;
     let metadata = file.metadata().map_err(|error| told(&error.to_string()))?;
-    if metadata.len() > VAULT_BYTES_MAX as u64 {
+    if metadata.len() > Guard::VaultRead.limit(VAULT_BYTES_MAX as u64) {
         return Err(told("it is larger than a vault can be"));
     }
     let mut bytes = Vec::new();
@@ -95,7 +96,7 @@ pub(super) fn write(
         sealed.as_slice(),
     ]
     .concat();
-    if bytes.len() > VAULT_BYTES_MAX {
+    if bytes.len() > Guard::VaultWritten.limit(VAULT_BYTES_MAX) {
         return Err(told(&format!(
             "it would be larger than {VAULT_BYTES_MAX} bytes"
         )));
@@ -112,5 +113,39 @@ fn at(id: &StoreId) -> Place<'_> {
         store: id,
         space: SPACE,
         key: b"vault",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Entry;
+    use super::*;
+    use sluice_model::secret::Secret;
+
+    #[test]
+    fn a_vault_is_bounded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vault");
+        let kek = Kek::new(&Zeroizing::new([7; 32]));
+        let mut document = Document::default();
+        let mut add = |names: std::ops::Range<usize>| {
+            for at in names {
+                let value = Secret::new(vec![b'x'; 64 << 10]);
+                let name = format!("s{at}").parse().expect("a name");
+                document.secrets.insert(name, Entry::new(value, 0, None));
+            }
+            write(&path, [1; 16], &kek, &document)
+        };
+        add(0..100).expect("it fits");
+        let told = add(100..400).expect_err("too large").to_string();
+        assert!(told.contains("larger than 16777216 bytes"), "{told}");
+        let file = File::options().write(true).open(&path);
+        file.and_then(|file| file.set_len(VAULT_BYTES_MAX as u64 + 1))
+            .expect("a length");
+        let told = read(&path, &[kek], "a place").err().expect("too large");
+        assert!(
+            told.to_string().contains("larger than a vault can be"),
+            "{told}"
+        );
     }
 }

@@ -15,10 +15,12 @@ use crate::keys::{Kek, KeyError, KeySource};
 use document::{Document, Entry};
 use file::Read;
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use sluice_model::ids::SecretName;
 use sluice_model::limits::SECRET_BYTES_MAX;
 use sluice_model::secret::Secret;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,6 +59,9 @@ pub enum VaultError {
     /// There is one of this name.
     #[error("the vault has a secret `{0}` already")]
     There(SecretName),
+    /// It has another value by now.
+    #[error("secret `{0}` has another value by now")]
+    Changed(SecretName),
     /// No earlier version of it is kept.
     #[error("no earlier version of secret `{0}` is kept")]
     NoEarlier(SecretName),
@@ -234,6 +239,30 @@ impl Vault {
         })
     }
 
+    /// Puts a new value in the place of this one, until the same moment. Whether it still was the one in use: where it was
+    /// not, nothing is changed.
+    pub fn renew(
+        &self,
+        name: &SecretName,
+        old: &Secret,
+        value: Secret,
+    ) -> Result<bool, VaultError> {
+        is_secret(&value)?;
+        let renewed = self.change(|document| {
+            let entry = entry(document, name)?;
+            if entry.current().value.expose() != old.expose() {
+                return Err(VaultError::Changed(name.clone()));
+            }
+            entry.renew(value);
+            Ok(())
+        });
+        match renewed {
+            Ok(()) => Ok(true),
+            Err(VaultError::Changed(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Puts the value before the one in use back in use.
     pub fn take_back(&self, name: &SecretName) -> Result<(), VaultError> {
         let now_ms = (self.clock)();
@@ -291,7 +320,9 @@ impl Vault {
             (known, Some(_)) => {
                 let next = file::read(&self.path, &self.keks, &self.place)?;
                 if let Some(known) = known
-                    && (next.id != known.id || next.document.generation < known.document.generation)
+                    && Guard::VaultRollback.bars(
+                        next.id != known.id || next.document.generation < known.document.generation,
+                    )
                 {
                     return Err(told(
                         "an older vault was put in its place while this host runs",
@@ -348,6 +379,7 @@ impl Vault {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(path)
             .map_err(|error| self.unwritten(&error))?;
         let (mut waited, step) = (Duration::ZERO, Duration::from_millis(5));
@@ -374,7 +406,7 @@ fn entry<'a>(document: &'a mut Document, name: &SecretName) -> Result<&'a mut En
 
 fn is_secret(value: &Secret) -> Result<(), VaultError> {
     let bytes = value.expose().len() as u64;
-    (1..=SECRET_BYTES_MAX)
+    (1..=Guard::SecretBytes.limit(SECRET_BYTES_MAX))
         .contains(&bytes)
         .then_some(())
         .ok_or(VaultError::Size)

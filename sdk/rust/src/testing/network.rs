@@ -1,6 +1,7 @@
-//! The other ways out of a plugin, for a test: HTTP answered by a closure, and the lines it logged.
+//! The other ways out of a plugin, for a test: HTTP answered by a closure, secrets it may see, and the lines it logged.
 
 use crate::http::{Request, Response};
+use crate::secret::SecretError;
 use crate::{Fault, log};
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ type Responder = Box<dyn FnMut(&Request) -> Result<Response, Fault>>;
 
 thread_local! {
     static RESPONDER: RefCell<Option<Responder>> = const { RefCell::new(None) };
+    static SECRETS: RefCell<Vec<(String, Option<Vec<u8>>)>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -16,6 +18,28 @@ thread_local! {
 /// [`Fault::Denied`] for a refusal, [`Fault::Transient`] for a connection that fails.
 pub fn http(responder: impl FnMut(&Request) -> Result<Response, Fault> + 'static) {
     RESPONDER.with(|slot| *slot.borrow_mut() = Some(Box::new(responder)));
+}
+
+/// Reveals these secrets to this thread's plugins from now on, and no others; none as a value stands for an optional
+/// one that the pipeline does not name.
+pub fn secrets(secrets: &[(&str, Option<&str>)]) {
+    let owned = |(name, value): &(&str, Option<&str>)| {
+        let value = value.map(|value| value.as_bytes().to_vec());
+        ((*name).to_owned(), value)
+    };
+    SECRETS.with(|slot| *slot.borrow_mut() = secrets.iter().map(owned).collect());
+}
+
+pub(crate) fn reveal(name: &str) -> Result<Option<Vec<u8>>, SecretError> {
+    SECRETS.with(|slot| {
+        let secrets = slot.borrow();
+        let found = secrets.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).ok_or_else(|| {
+            SecretError::Denied(format!(
+                "`{name}` is not revealed: call `testing::secrets` first"
+            ))
+        })
+    })
 }
 
 /// The lines logged on this thread since the last call: `info message key=value`.

@@ -16,7 +16,7 @@ use sluice_model::batch::Batch;
 use sluice_model::contract::Drift;
 use sluice_model::limits::{BATCH_ROWS_MAX, PAGE_BYTES};
 use sluice_model::schema::{Field, Schema};
-use stage::Plugins;
+pub(crate) use stage::Plugins;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;

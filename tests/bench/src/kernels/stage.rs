@@ -3,11 +3,14 @@
 use crate::deployment::Host;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
+use sluice_egress::{Door, DoorSettings, SystemResolver};
 use sluice_engine::{Artifact, Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
 use sluice_model::grant::Grant;
-use sluice_model::ids::{Role, StageId};
+use sluice_model::ids::{Role, SecretName, StageId};
 use sluice_model::ports::{LogLine, Observer, Refusal};
+use sluice_model::secret::Secret;
 use sluice_policy::Effective;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,14 +26,14 @@ impl Observer for Deaf {
 }
 
 /// The plugins of a folder, and where their directories stand.
-pub(super) struct Plugins {
+pub(crate) struct Plugins {
     engine: Engine,
     packed: PathBuf,
     base: PathBuf,
 }
 
 impl Plugins {
-    pub(super) fn new(host: &Host, base: &Path) -> Result<Self> {
+    pub(crate) fn new(host: &Host, base: &Path) -> Result<Self> {
         Ok(Self {
             engine: Engine::new(Settings::default())?,
             packed: host.plugins.clone(),
@@ -45,7 +48,7 @@ impl Plugins {
     }
 
     /// An instance of a source.
-    pub(super) async fn source(&self, name: &str, config: &Value) -> Result<Source> {
+    pub(crate) async fn source(&self, name: &str, config: &Value) -> Result<Source> {
         let (plugin, context) = self.made(name, Role::Source, config).await?;
         Ok(plugin.source(context).await?)
     }
@@ -67,10 +70,12 @@ impl Plugins {
              [data]\nreads = [\"*\"]\nwrites = [\"*\"]\n",
             artifact.manifest.plugin.version,
             artifact.digest,
-            directories(name, role),
+            reach(name, role, config)?,
         );
+        // No pipeline here names a secret.
+        let manifest = artifact.manifest.without_unnamed(|_| false);
         let effective = Effective::build(
-            &artifact.manifest,
+            &manifest,
             &Grant::parse("grant", &grant)?,
             StageId { role, index: 0 },
             config,
@@ -78,20 +83,42 @@ impl Plugins {
             &self.base,
         );
         let effective = effective.map_err(|missing| anyhow!("not granted: {missing:?}"))?;
+        let effective = Arc::new(effective);
+        let door = Door::new(
+            Arc::clone(&effective),
+            Arc::new(HashMap::<SecretName, Secret>::new()),
+            Arc::new(SystemResolver::default()),
+            Arc::new(Deaf),
+            DoorSettings::default(),
+        );
         let context = Context {
-            effective: Arc::new(effective),
+            effective,
             config: config.to_string(),
-            http: None,
+            http: Some(Arc::new(door)),
+            tcp: None,
+            secrets: None,
+            row_key: [7; 32],
             observer: Arc::new(Deaf),
         };
         Ok((plugin, context))
     }
 }
 
-fn directories(name: &str, role: Role) -> &'static str {
-    match (name, role) {
-        ("files", Role::Source) => "[[dir]]\npath = \"in\"\nmode = \"read\"\n",
-        ("files", Role::Sink) => "[[dir]]\npath = \"out\"\nmode = \"write\"\n",
-        _ => "",
-    }
+/// What a plugin is granted beside its columns.
+fn reach(name: &str, role: Role, config: &Value) -> Result<String> {
+    Ok(match (name, role) {
+        ("files", Role::Source) => "[[dir]]\npath = \"in\"\nmode = \"read\"\n".to_owned(),
+        ("files", Role::Sink) => "[[dir]]\npath = \"out\"\nmode = \"write\"\n".to_owned(),
+        ("rest", _) => {
+            let server = config["base_url"].as_str().context("no `base_url`")?;
+            let server: http::Uri = server.parse()?;
+            let host = server.host().context("no host")?;
+            let port = server.port_u16().context("no port")?;
+            format!(
+                "[[http]]\nhost = \"{host}\"\nscheme = \"http\"\nport = {port}\nmethods = [\"GET\"]\npaths = [\"/**\"]\n\
+                 networks = [\"{host}/32\"]\n"
+            )
+        }
+        _ => String::new(),
+    })
 }

@@ -4,10 +4,12 @@ use super::read::{self, Hidden};
 use super::{Readable, Writable, Writing, told, write};
 use crate::bindings::imports::files::{self as wit, Entry, FileError};
 use crate::guest::Guest;
+use crate::place::resolved;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use sluice_model::manifest::DirMode;
 use sluice_model::ports::Used;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::Resource;
 
@@ -20,12 +22,14 @@ impl Guest {
             .effective
             .may_open(dir, mode)
             .map_err(|refusal| FileError::Denied(self.refused(&refusal)))?;
+        let mut place = self.apart(dir, &path)?;
         if mode == DirMode::Write {
             // A grant to write there is a grant to begin: the first run finds no folder.
-            Dir::create_ambient_dir_all(&path, ambient_authority())
+            Dir::create_ambient_dir_all(&place, ambient_authority())
                 .map_err(|error| told(dir, &error))?;
+            place = self.apart(dir, &place)?;
         }
-        let opened = Dir::open_ambient_dir(path, ambient_authority());
+        let opened = Dir::open_ambient_dir(place, ambient_authority());
         let opened = opened.map(Arc::new).map_err(|error| told(dir, &error))?;
         let name = format!("{mode} {dir}");
         let used = Used {
@@ -37,6 +41,15 @@ impl Guest {
         };
         self.observer.used(self.stage(), &used);
         Ok(opened)
+    }
+
+    /// Where a directory is without links. Refused where that is, holds or lies in what is the host's own: a link may
+    /// have been put there since the run was planned.
+    fn apart(&self, dir: &str, path: &Path) -> Result<PathBuf, FileError> {
+        let place = resolved(path).map_err(|error| told(dir, &error))?;
+        let apart = self.effective.may_have(dir, &place);
+        apart.map_err(|refusal| FileError::Denied(self.refused(&refusal)))?;
+        Ok(place)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Directories that were granted: one capability each, opened once; everything below it goes through cap-std, which
 //! follows no link outside.
 
+#[cfg(test)]
+mod bounds;
 mod door;
 mod path;
 mod read;
@@ -14,6 +16,7 @@ pub use write::{Writable, Writing};
 use crate::bindings::imports::files::FileError;
 use cap_fs_ext::OpenOptionsSyncExt as _;
 use cap_std::fs::{Dir, File, OpenOptions};
+use sluice_model::guards::Guard;
 use sluice_model::limits;
 use sluice_model::text::shown;
 use std::io;
@@ -24,11 +27,11 @@ fn regular(dir: &Dir, path: &str, options: &mut OpenOptions) -> Result<File, Fil
     let opened = dir.open_with(path, options.nonblock(true));
     let file = opened.map_err(|error| match dir.metadata(path) {
         // What the system says of opening a FIFO or a device depends on its other end.
-        Ok(kind) if !kind.is_file() => not_regular(),
+        Ok(kind) if Guard::FileRegular.bars(!kind.is_file()) => not_regular(),
         _ => told(path, &error),
     })?;
     let kind = file.metadata().map_err(|error| told(path, &error))?;
-    if !kind.is_file() {
+    if Guard::FileRegular.bars(!kind.is_file()) {
         return Err(not_regular());
     }
     Ok(file)

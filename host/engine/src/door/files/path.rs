@@ -2,6 +2,7 @@
 
 use super::quoted;
 use crate::bindings::imports::files::FileError;
+use sluice_model::guards::Guard;
 use sluice_model::limits::DIR_PATH_BYTES_MAX;
 
 /// A path below a directory, as it was given.
@@ -10,19 +11,21 @@ pub(super) fn check(path: &str) -> Result<(), FileError> {
     if path.is_empty() {
         return wrong("is empty");
     }
-    if path.len() > DIR_PATH_BYTES_MAX {
+    if path.len() > Guard::DirPathBytes.limit(DIR_PATH_BYTES_MAX) {
         return wrong(&format!("has more than {DIR_PATH_BYTES_MAX} bytes"));
     }
-    if path.starts_with('/') {
+    if Guard::DirPathAbsolute.bars(path.starts_with('/')) {
         return wrong("is absolute; paths begin at the granted directory");
     }
-    if path.chars().any(|c| c == '\\' || c.is_control()) {
+    if Guard::DirPathCharacters.bars(path.chars().any(|c| c == '\\' || c.is_control())) {
         return wrong("has a control character or a backslash in it");
     }
     for name in path.split('/') {
         match name {
-            "" => return wrong("has an empty name in it"),
-            "." | ".." => return wrong(&format!("has `{name}` in it")),
+            "" if Guard::DirPathEmpty.stands() => return wrong("has an empty name in it"),
+            "." | ".." if Guard::DirPathDots.stands() => {
+                return wrong(&format!("has `{name}` in it"));
+            }
             _ => {}
         }
     }

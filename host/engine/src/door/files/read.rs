@@ -3,6 +3,7 @@
 use super::{path, regular, told};
 use crate::bindings::imports::files::{Entry, FileError};
 use cap_std::fs::{Dir, OpenOptions};
+use sluice_model::guards::Guard;
 use sluice_model::limits::{DIR_DEPTH_MAX, DIR_ENTRIES_MAX, DIR_READ_BYTES_MAX};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ struct Walk {
 
 impl Walk {
     fn directory(&mut self, dir: &Dir, prefix: &str, depth: usize) -> Result<(), FileError> {
-        if depth > DIR_DEPTH_MAX {
+        if depth > Guard::DirDepth.limit(DIR_DEPTH_MAX) {
             return Err(FileError::Other(format!(
                 "directories stand more than {DIR_DEPTH_MAX} deep"
             )));
@@ -48,7 +49,7 @@ impl Walk {
         for entry in dir.entries().map_err(|error| told(prefix, &error))? {
             let entry = entry.map_err(|error| told(prefix, &error))?;
             self.seen += 1;
-            if self.seen > DIR_ENTRIES_MAX {
+            if self.seen > Guard::DirEntries.limit(DIR_ENTRIES_MAX) {
                 return Err(FileError::Other(format!(
                     "the directory holds more than {DIR_ENTRIES_MAX} entries"
                 )));
@@ -105,7 +106,7 @@ pub(super) fn read(dir: &Dir, path: &str, offset: u64, max: u32) -> Result<Vec<u
         .map_err(failed)?
         .len()
         .saturating_sub(offset);
-    let wanted = u64::from(max.min(DIR_READ_BYTES_MAX)).min(left);
+    let wanted = u64::from(max.min(Guard::DirReadBytes.limit(DIR_READ_BYTES_MAX))).min(left);
     if wanted == 0 {
         return Ok(Vec::new());
     }

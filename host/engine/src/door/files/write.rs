@@ -2,7 +2,8 @@
 
 use super::{path, quoted, regular, told};
 use crate::bindings::imports::files::FileError;
-use cap_std::fs::{Dir, File, OpenOptions};
+use cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions};
+use sluice_model::guards::Guard;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
@@ -69,8 +70,22 @@ pub(super) fn create(dir: &Dir, path: &str) -> Result<File, FileError> {
     folders(dir, path).map_err(|error| told(path, &error))?;
     // Emptied only once it is known to be a regular file.
     let file = regular(dir, path, OpenOptions::new().write(true).create(true))?;
+    itself_alone(&file, path)?;
     file.set_len(0).map_err(|error| told(path, &error))?;
     Ok(file)
+}
+
+/// A file of one name. One of several is another place's as well, and emptying it here would empty it there. No plugin
+/// can make a hard link; who may write to the directory without the host can.
+fn itself_alone(file: &File, path: &str) -> Result<(), FileError> {
+    let names = file.metadata().map_err(|error| told(path, &error))?.nlink();
+    if Guard::FileAlone.bars(names > 1) {
+        return Err(FileError::Invalid(format!(
+            "`{}` is a hard link: it stands elsewhere too",
+            quoted(path)
+        )));
+    }
+    Ok(())
 }
 
 /// Makes the file's bytes durable, then its new name, then forgets its old one.
@@ -106,7 +121,7 @@ fn itself_regular(dir: &Dir, path: &str) -> Result<(), FileError> {
     let kind = dir
         .symlink_metadata(path)
         .map_err(|error| told(path, &error))?;
-    if !kind.is_file() {
+    if Guard::FileNoLink.bars(!kind.is_file()) {
         return Err(FileError::Invalid(format!(
             "`{}` is not a regular file",
             quoted(path)

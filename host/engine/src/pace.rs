@@ -1,0 +1,129 @@
+//! How long a call may take, and how fast: one that computes on and on is given ever less of a core, so that what runs
+//! beside it on this machine keeps its own. Waiting is not computing: a call that waits for a server or a disk is as fast
+//! as they are.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
+
+/// What a call may compute at full speed. Reading a page or writing a unit takes milliseconds; what is still computing
+/// after this has most likely no end. Stops a plugin that loops, or calls the host without end, from taking a core from
+/// its neighbours until its call time is over.
+const FULL_SPEED_TIME: Duration = Duration::from_millis(250);
+/// After that: so many times as long as it computes, it rests.
+const RESTS: u32 = 4;
+/// What it owes is rested at once from here on: shorter rests would be all switching.
+const REST_LEAST: Duration = Duration::from_millis(10);
+
+/// Where calls rest, one at a time: together they have a quarter of a core, however many they are.
+static LANE: Semaphore = Semaphore::const_new(1);
+
+/// A call of a guest, ended after `time_max` on the clock.
+///
+/// Invariant: calls that compute on and on have a quarter of a core, all of this process together (tests:
+/// `who_computes_on_rests_most_of_the_time`, `many_who_compute_on_have_no_more_than_one`).
+pub(crate) async fn timeout<T>(
+    time_max: Duration,
+    call: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    tokio::time::timeout(time_max, paced(FULL_SPEED_TIME, call)).await
+}
+
+/// A guest gives way at every tick of the epoch, so each turn here is a few milliseconds at most.
+async fn paced<T>(full_speed: Duration, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    let (mut busy, mut owed) = (Duration::ZERO, Duration::ZERO);
+    loop {
+        let turn = poll_fn(|context| {
+            let began = Instant::now();
+            let turn = call.as_mut().poll(context);
+            let took = began.elapsed();
+            busy += took;
+            if busy > full_speed {
+                owed += took * RESTS;
+            }
+            match turn {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending if owed >= REST_LEAST => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match turn.await {
+            Some(value) => return value,
+            None => rest(std::mem::take(&mut owed)).await,
+        }
+    }
+}
+
+async fn rest(owed: Duration) {
+    // Nobody closes it.
+    let _turn = LANE.acquire().await;
+    tokio::time::sleep(owed).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EACH: Duration = Duration::from_millis(5);
+
+    /// Computes so many times for so long, giving way after each.
+    async fn compute(times: u32) {
+        for _ in 0..times {
+            let began = Instant::now();
+            while began.elapsed() < EACH {
+                std::hint::spin_loop();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_computes_on_rests_most_of_the_time() {
+        let began = Instant::now();
+        paced(EACH * 4, compute(24)).await;
+        // Four turns at full speed, twenty with rests between them; what the last owes is not waited for.
+        let least = EACH * (24 + 18 * RESTS);
+        assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_who_compute_on_have_no_more_than_one() {
+        let began = Instant::now();
+        let calls = (0..4).map(|_| tokio::spawn(paced(Duration::ZERO, compute(8))));
+        for call in calls.collect::<Vec<_>>() {
+            call.await.expect("no panic");
+        }
+        // All but the last turn of each is rested for, one after the other.
+        let least = EACH * 4 * 6 * RESTS;
+        assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_not_held_up() {
+        let waits = async {
+            for _ in 0..20 {
+                tokio::time::sleep(EACH).await;
+            }
+        };
+        let began = Instant::now();
+        paced(Duration::ZERO, waits).await;
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_in_time_though_it_rests() {
+        let began = Instant::now();
+        let for_ever = paced(Duration::ZERO, compute(u32::MAX));
+        let outcome = tokio::time::timeout(Duration::from_millis(100), for_ever).await;
+        assert!(outcome.is_err());
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,226 @@
+//! A PostgreSQL server of the tests' own: a fresh cluster in a temporary folder, on loopback at a port that was free,
+//! with TLS by a made-up authority, run by somebody who is not root. Gone when it is dropped.
+
+use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyPair};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The one user who may log in over the network, by SCRAM.
+pub const USER: &str = "reader";
+/// Made up.
+pub const PASSWORD: &str = "correct-horse-battery-staple-7";
+/// How often a port that was free and then is not is given up for another.
+const PORTS_TRIED_MAX: usize = 5;
+
+/// A running server.
+pub struct Postgres {
+    /// On 127.0.0.1, by the name `localhost`.
+    pub port: u16,
+    /// The authority behind its certificate, as PEM.
+    pub authority: String,
+    server: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// A server whose one database, `postgres`, was made by this SQL.
+    pub fn start(sql: &str) -> Self {
+        let programs = programs();
+        let account = Account::find();
+        let folder = tempfile::tempdir().expect("a folder");
+        account.own(folder.path());
+        let data = folder.path().join("data");
+        let password = folder.path().join("password");
+        std::fs::write(&password, PASSWORD).expect("a file");
+        account.own(&password);
+        let mut initdb = account.command(&programs.join("initdb"), folder.path());
+        initdb
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", USER, "-E", "UTF8", "--locale=C", "--no-sync"]);
+        initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
+        finish(initdb.arg("--pwfile").arg(&password));
+        let authority = certify(&data, &account);
+        fill(
+            account
+                .command(&programs.join("postgres"), folder.path())
+                .arg("--single"),
+            &data,
+            sql,
+        );
+        for _ in 0..PORTS_TRIED_MAX {
+            let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = free.local_addr().expect("an address").port();
+            drop(free);
+            let mut server = account.command(&programs.join("postgres"), folder.path());
+            server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+            for setting in [
+                "listen_addresses=127.0.0.1",
+                "unix_socket_directories=",
+                "ssl=on",
+                "ssl_cert_file=server.crt",
+                "ssl_key_file=server.key",
+                "fsync=off",
+            ] {
+                server.args(["-c", setting]);
+            }
+            if let Some(server) = ready(&mut server) {
+                return Self {
+                    port,
+                    authority,
+                    server,
+                    folder,
+                };
+            }
+        }
+        panic!("PostgreSQL did not start on {PORTS_TRIED_MAX} ports that were free");
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Postgres {
+    /// Disconnects everybody and ends: what a killed server leaves behind would outlive the test.
+    fn drop(&mut self) {
+        let pid = self.server.id().to_string();
+        let asked = Command::new("kill").args(["-INT", &pid]).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.server.kill();
+        }
+        let _ = self.server.wait();
+    }
+}
+
+/// Where Debian puts the newest version's programs, or wherever `initdb` is found.
+fn programs() -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|folder| folder.join("initdb").is_file())
+        .collect();
+    versions.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file());
+    versions.pop().or(found).expect(
+        "there is no PostgreSQL on this machine: run `cargo x test`, which installs it on Debian, or install it by hand",
+    )
+}
+
+/// Who runs the server: it refuses to be run by root.
+struct Account(Option<(u32, u32)>);
+
+impl Account {
+    fn find() -> Self {
+        let number = |arguments: &[&str]| -> Option<u32> {
+            let output = Command::new("id").args(arguments).output().ok()?;
+            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+        };
+        if number(&["-u"]) != Some(0) {
+            return Self(None);
+        }
+        let of = |name| Some((number(&["-u", name])?, number(&["-g", name])?));
+        Self(Some(
+            of("postgres")
+                .or_else(|| of("nobody"))
+                .expect("an account that is not root's"),
+        ))
+    }
+
+    fn own(&self, path: &Path) {
+        if let Self(Some((user, group))) = self {
+            chown(path, Some(*user), Some(*group)).expect("root may give files away");
+        }
+    }
+
+    fn command(&self, program: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(folder)
+            .env_clear()
+            .env("TZ", "UTC")
+            .stdin(Stdio::null());
+        if let Self(Some((user, group))) = self {
+            command.uid(*user).gid(*group);
+        }
+        command
+    }
+}
+
+fn finish(command: &mut Command) {
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// A certificate for `localhost`, signed by an authority of its own.
+fn certify(data: &Path, account: &Account) -> String {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.distinguished_name = DistinguishedName::new();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = authority
+        .self_signed(&authority_key)
+        .expect("a certificate")
+        .pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    for (name, text) in [
+        ("server.crt", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+    ] {
+        let file = data.join(name);
+        std::fs::write(&file, text).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        account.own(&file);
+    }
+    pem
+}
+
+/// Runs SQL in a database that nobody serves yet; in this mode each line is a statement.
+fn fill(postgres: &mut Command, data: &Path, sql: &str) {
+    postgres.arg("-D").arg(data).arg("postgres");
+    postgres
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut running = postgres.spawn().expect("it runs");
+    let mut input = running.stdin.take().expect("a pipe");
+    for statement in sql.split(";\n") {
+        writeln!(input, "{}", statement.replace('\n', " ")).expect("it reads");
+    }
+    drop(input);
+    let output = running.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("ERROR"), "{said}");
+}
+
+/// The server once it says that it takes connections; none where its port was taken meanwhile.
+fn ready(command: &mut Command) -> Option<Child> {
+    let mut server = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut log = BufReader::new(server.stderr.take().expect("a pipe"));
+    let mut said = String::new();
+    while log.read_line(&mut said).expect("text") > 0 {
+        if said.contains("ready to accept connections") {
+            // It goes on to write there, and must not meet a closed pipe.
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            return Some(server);
+        }
+    }
+    let _ = server.wait();
+    assert!(said.contains("Address already in use"), "{said}");
+    None
+}
