@@ -1,7 +1,7 @@
 //! The audit trail: who did what, in files that only grow, where nothing can be changed, taken out or put in unseen.
 //!
 //! An [`Act`] becomes an [`Entry`], a line whose hash covers the line before it; a [`Trail`] writes entries and signs
-//! how long it is and what its entries hash to; [`verify`] finds what was done to it since. `docs/auditing.md` has the
+//! how long it is and what its entries hash to; [`verify()`] finds what was done to it since. `docs/auditing.md` has the
 //! format, and `tests/audit-verify` checks it again without a line of this crate.
 //!
 //! What people did is durable before it takes effect ([`Trail::act`]); what plugins do on the data path is gathered in

@@ -30,7 +30,7 @@ pub struct Upgrade {
 pub struct Asking<'a> {
     /// What it asks for.
     pub manifest: &'a Manifest,
-    /// The same with a pipeline's settings; see [`crate::propose`].
+    /// The same with a pipeline's settings; see [`crate::propose()`].
     pub whole: &'a Grant,
 }
 

@@ -2,7 +2,7 @@
 //! the host does it, granted directories that are real ones, HTTP and connections answered by closures. Deliberately not the
 //! conformance kit: that runs the component itself.
 //!
-//! What a test installs ([`http`], [`net`], [`dir`], [`secrets`], [`logs`]) holds for its own thread.
+//! What a test installs ([`http`], [`net()`], [`dir`], [`secrets`], [`logs`]) holds for its own thread.
 
 mod apply;
 mod encode;

@@ -34,13 +34,13 @@ impl Session {
         fill: impl FnOnce(&mut BytesMut) -> std::io::Result<()>,
     ) -> Result<(), Fault> {
         let mut bytes = BytesMut::new();
-        fill(&mut bytes).map_err(broken)?;
+        fill(&mut bytes).map_err(|error| broken(&error))?;
         self.connection.write_all(&bytes).map_err(net::fault)
     }
 
     fn next(&mut self) -> Result<Message, Fault> {
         loop {
-            match Message::parse(&mut self.received).map_err(broken)? {
+            match Message::parse(&mut self.received).map_err(|error| broken(&error))? {
                 Some(Message::ErrorResponse(error)) => return Err(told(&error)),
                 Some(Message::ParameterStatus(_) | Message::NoticeResponse(_)) => {}
                 Some(message) => return Ok(message),
@@ -65,7 +65,7 @@ impl Session {
             .mechanisms()
             .map(|name| Ok(name.to_owned()))
             .collect()
-            .map_err(broken)?;
+            .map_err(|error| broken(&error))?;
         let end_point = self.connection.tls_server_end_point();
         let (mechanism, binding) = match end_point {
             Some(hash) if offered.iter().any(|name| name == SCRAM_SHA_256_PLUS) => (
@@ -81,12 +81,12 @@ impl Session {
         let Message::AuthenticationSaslContinue(body) = self.next()? else {
             return Err(Fault::broken("no challenge"));
         };
-        scram.update(body.data()).map_err(broken)?;
+        scram.update(body.data()).map_err(|error| broken(&error))?;
         self.send(|out| frontend::sasl_response(scram.message(), out))?;
         let Message::AuthenticationSaslFinal(body) = self.next()? else {
             return Err(Fault::broken("no end of the challenge"));
         };
-        scram.finish(body.data()).map_err(broken)?;
+        scram.finish(body.data()).map_err(|error| broken(&error))?;
         while !matches!(self.next()?, Message::ReadyForQuery(_)) {}
         log::info("logged in", &[("mechanism", mechanism)]);
         Ok(())
@@ -99,7 +99,11 @@ impl Session {
         loop {
             match self.next()? {
                 Message::DataRow(row) => {
-                    let first = row.ranges().next().map_err(broken)?.flatten();
+                    let first = row
+                        .ranges()
+                        .next()
+                        .map_err(|error| broken(&error))?
+                        .flatten();
                     rows.push(
                         first
                             .map(|range| row.buffer()[range].to_vec())
@@ -134,7 +138,7 @@ pub fn secured(config: &Config) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-fn broken(error: std::io::Error) -> Fault {
+fn broken(error: &std::io::Error) -> Fault {
     Fault::broken(error.to_string())
 }
 

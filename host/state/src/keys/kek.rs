@@ -103,7 +103,7 @@ impl Kek {
         }
     }
 
-    /// Reads a key as [`text`] writes it.
+    /// Reads a key as `text` writes it.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, &'static str> {
         let text = text.trim_ascii_end();
         let encoded = text
