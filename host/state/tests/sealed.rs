@@ -327,11 +327,16 @@ fn in_the_background_old_keys_go_while_guards_hold() {
     assert_eq!(store.get(space, &key), Ok(held));
     let letters = store.scan(Namespace::DeadLetter, b"", b"", 1_000);
     assert_eq!(letters.expect("every one opens").len(), 200);
-    assert!(
-        store.keys().len() < 16,
-        "old keys were never destroyed: {:?}",
-        store.keys()
-    );
+    // In the background, so on a busy machine some time after.
+    let began = std::time::Instant::now();
+    while store.keys().len() >= 16 {
+        assert!(
+            began.elapsed().as_secs() < 30,
+            "old keys were never destroyed: {:?}",
+            store.keys()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]
