@@ -19,7 +19,7 @@ pub(crate) struct Keyring {
     provider: Arc<dyn Secrets>,
     observer: Arc<dyn Observer>,
     stage: StageId,
-    /// How the values that each secret stands for now could stand in an answer.
+    /// How each secret's present values could stand in an answer.
     forms: Mutex<HashMap<SecretName, Known>>,
 }
 

@@ -196,8 +196,8 @@ mod tests {
         entry.prune(14);
         assert_eq!(entry.versions.len(), 2);
         assert!(!entry.clone().take_back(15), "its time is over");
-        for now in 20..40 {
-            entry.rotate(secret("more"), now, None, 1_000);
+        for at in 20..40 {
+            entry.rotate(secret("more"), at, None, 1_000);
         }
         assert_eq!(entry.versions.len(), EARLIER_MAX + 1);
     }
