@@ -35,15 +35,18 @@ impl Project {
         command
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target);
-        // What cargo set for this program is not meant for what it starts.
-        for name in [
-            "CARGO",
-            "CARGO_MANIFEST_DIR",
-            "CARGO_MANIFEST_PATH",
-            "CARGO_PKG_NAME",
-            "CARGO_PKG_VERSION",
-        ] {
-            command.env_remove(name);
+        // What cargo set for this program is not meant for what it starts; and a build script that watches it, as
+        // ring's does, would run again, and all above it be built again, for each other way in.
+        for (name, _) in std::env::vars_os() {
+            let set_by_cargo = name.to_str().is_some_and(|name| {
+                ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+                    || name == "CARGO"
+            });
+            if set_by_cargo {
+                command.env_remove(name);
+            }
         }
         command
     }

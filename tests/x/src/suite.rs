@@ -20,7 +20,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         &["build", "--workspace", "--all-targets"],
         &GUESTS,
     )?;
-    let mut tests = project.cargo(&["test", "--workspace"]);
+    let mut tests = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
     tests.env("SLUICE_BIN", project.program("debug", "sluice"));
     tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
     tests.env(
@@ -35,7 +35,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         "SLUICE_AUTHORIZATION_SERVER",
         servers::authorization(project),
     );
-    let next = "mend it, and try that test alone: cargo test -p CRATE NAME";
+    let next = "mend it, and try that program alone: the same line with --test PROGRAM";
     steps.run("run every test", tests, next)?;
     steps.finish("Every test passed");
     Ok(())
