@@ -4,6 +4,7 @@
 use crate::error::{AuditError, io};
 use crate::folder::{Folder, contents};
 use crate::verify::Finding;
+use sluice_model::guards::Guard;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -22,7 +23,7 @@ impl Copy {
     /// holds nothing now is not mounted, or was taken away.
     pub(crate) fn open(copy: Folder, trail: &Folder) -> Result<Self, AuditError> {
         let is_marked = contents(&trail.copied())? == mark(&copy);
-        if is_marked && copy.segments()?.is_empty() {
+        if Guard::CopyGone.bars(is_marked && copy.segments()?.is_empty()) {
             return Err(AuditError::Copy {
                 dir: copy.path().display().to_string(),
                 reason: format!(
@@ -38,7 +39,7 @@ impl Copy {
                 contents(&trail.segment(*last))?,
                 contents(&copy.segment(*last))?,
             );
-            if !ours.starts_with(&theirs) {
+            if Guard::CopyDiffers.bars(!ours.starts_with(&theirs)) {
                 return Err(differs(*last, &ours, &theirs).into());
             }
         }

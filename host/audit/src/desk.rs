@@ -20,7 +20,7 @@ use sluice_model::guards::Guard;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,7 +61,8 @@ impl Desk {
             }
         }
         let number = segments.last().copied().unwrap_or(1);
-        if segments.is_empty()
+        if Guard::TrailFiles.stands()
+            && segments.is_empty()
             && (folder.key().exists() || !contents(&folder.checkpoints())?.is_empty())
         {
             return Err(Finding::MissingFile { file: 1 }.into());
@@ -218,9 +219,12 @@ impl Desk {
         self.check_notes()?;
         loop {
             let path = self.folder.segment(self.number);
-            let length = self.file.metadata().map_err(io(&path))?.len();
-            let there = std::fs::metadata(&path).map_err(io(&path))?.len();
-            if length < self.bytes || there != length {
+            let open = self.file.metadata().map_err(io(&path))?;
+            let there = std::fs::metadata(&path).map_err(io(&path))?;
+            let length = open.len();
+            // Another file in its place is as good as a cut one: what is written here would stand nowhere.
+            let is_same = (open.dev(), open.ino()) == (there.dev(), there.ino());
+            if Guard::TrailTail.bars(length < self.bytes || !is_same) {
                 return Err(self.cut());
             }
             self.repaired = None;
@@ -340,11 +344,12 @@ impl Desk {
                 self.sign()?;
                 self.put_in_place(key)
             }
-            _ => Err(Finding::WrongKey {
+            _ if Guard::TrailKey.stands() => Err(Finding::WrongKey {
                 wanted: named.text(),
                 found: current.public().text(),
             }
             .into()),
+            _ => Ok(()),
         }
     }
 

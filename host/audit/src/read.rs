@@ -55,6 +55,10 @@ impl Entries {
         })
     }
 
+    pub(crate) fn standing_mut(&mut self) -> &mut Standing {
+        &mut self.standing
+    }
+
     pub(crate) fn standing(&self) -> &Standing {
         &self.standing
     }

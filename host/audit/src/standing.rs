@@ -28,6 +28,8 @@ struct Keys {
     since: u64,
     /// The one before, which signs the entry that names its successor.
     before: Option<PublicKey>,
+    /// Whether it did, or there was none before.
+    vouched: bool,
 }
 
 impl Standing {
@@ -63,7 +65,7 @@ impl Standing {
     }
 
     /// Whether a checkpoint of this size says what it should, and is signed by whom it should be.
-    pub(crate) fn holds(&self, note: &Note) -> Result<(), String> {
+    pub(crate) fn holds(&mut self, note: &Note) -> Result<(), String> {
         if Guard::CheckpointBody.bars(Some(&note.body) != self.body().as_ref()) {
             return Err(format!(
                 "the checkpoint of {} entries says they hash to {}, and they hash to {}",
@@ -72,13 +74,26 @@ impl Standing {
                 self.tree.root()
             ));
         }
-        match self.signer() {
-            Some(signer) if Guard::CheckpointSigned.holds(signer.signed(note)) => Ok(()),
-            _ => Err(format!(
+        let is_signed = self.signer().is_some_and(|signer| signer.signed(note));
+        if Guard::CheckpointSigned.bars(!is_signed) {
+            return Err(format!(
                 "the checkpoint of {} entries is not signed by the key that was in force then",
                 note.size()
-            )),
+            ));
         }
+        let size = self.size();
+        match &mut self.keys {
+            Some(keys) if keys.since == size => keys.vouched = true,
+            Some(keys) if Guard::KeyVouched.bars(!keys.vouched) => {
+                return Err(format!(
+                    "the checkpoint of {size} entries is signed by a key for which the one before it never vouched: \
+                     entry {} names it",
+                    keys.since
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What the first entry of a file says of all files before it.
@@ -134,6 +149,8 @@ impl Standing {
                 now: key("key")??,
                 since: number("key-since")??,
                 before: key("key-before")?,
+                // A file begins behind a checkpoint, and that is held against all files by whoever reads them.
+                vouched: true,
             }),
         };
         let whole: Entry = Entry {
@@ -188,6 +205,7 @@ impl Standing {
             self.keys = Some(Keys {
                 now,
                 since: entry.seq,
+                vouched: before.is_none(),
                 before,
             });
         }

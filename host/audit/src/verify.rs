@@ -10,6 +10,7 @@ use crate::note::Note;
 use crate::read::Entries;
 use crate::standing::Standing;
 use serde::Serialize;
+use sluice_model::guards::Guard;
 use std::path::PathBuf;
 
 /// What is wrong with a trail.
@@ -158,14 +159,14 @@ pub fn verify(folder: &Folder, trust: &Trust) -> Result<Verdict, AuditError> {
         while let Some(known) = due.next_if(|known| known.note.size() <= entries.standing().size())
         {
             signed = known.note.size();
-            hold(entries.standing(), known)?;
+            hold(entries.standing_mut(), known)?;
         }
         if entries.next()?.is_none() {
             break;
         }
     }
     let standing = entries.standing();
-    if let Some(known) = due.next() {
+    if let Some(known) = due.next().filter(|_| Guard::TrailTail.stands()) {
         return Err(Finding::CutTail {
             have: standing.size(),
             told: known.note.size(),
@@ -176,21 +177,21 @@ pub fn verify(folder: &Folder, trust: &Trust) -> Result<Verdict, AuditError> {
         }
         .into());
     }
-    if checkpoints == 0 {
+    if Guard::TrailSigned.bars(checkpoints == 0) {
         return Err(Finding::Unsigned.into());
     }
     let key = standing.key().map(PublicKey::text).unwrap_or_default();
-    if key != wanted {
+    if Guard::TrailKey.bars(key != wanted) {
         return Err(Finding::WrongKey { wanted, found: key }.into());
     }
     for (number, theirs) in copied {
         let ours = contents(&folder.segment(number))?;
-        if !ours.starts_with(&theirs) {
+        if Guard::CopyDiffers.bars(!ours.starts_with(&theirs)) {
             return Err(differs(number, &ours, &theirs).into());
         }
     }
     match (trust.store_commit, standing.commit) {
-        (Some(store), Some(trail)) if store < trail => {
+        (Some(store), Some(trail)) if Guard::StoreRollback.bars(store < trail) => {
             return Err(Finding::RolledBack { store, trail }.into());
         }
         _ => {}
@@ -207,7 +208,7 @@ pub fn verify(folder: &Folder, trust: &Trust) -> Result<Verdict, AuditError> {
     })
 }
 
-fn hold(standing: &Standing, known: &Known) -> Result<(), Finding> {
+fn hold(standing: &mut Standing, known: &Known) -> Result<(), Finding> {
     let held = standing.holds(&known.note);
     match &known.by {
         None => held.map_err(|why| Finding::BadCheckpoint { why }),
@@ -262,7 +263,7 @@ fn known(folder: &Folder, trust: &Trust) -> Result<Vec<Known>, AuditError> {
 
 fn copies(copy: &Folder) -> Result<Vec<(u32, Vec<u8>)>, AuditError> {
     let numbers = copy.segments()?;
-    if numbers.is_empty() {
+    if Guard::CopyGone.bars(numbers.is_empty()) {
         let dir = copy.path().display().to_string();
         return Err(Finding::MissingCopy { dir }.into());
     }

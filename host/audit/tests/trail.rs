@@ -613,3 +613,54 @@ fn what_another_process_signs_is_no_end_cut_off() {
     drop(run);
     assert_eq!(holds(dir.path()).entries, 5);
 }
+
+/// Whoever takes all of it away but the key would have another trail begun, signed as the old one was.
+#[test]
+fn a_key_without_its_trail_begins_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&open(dir.path()), 0, 3);
+    fs::remove_file(dir.path().join("00000001.log")).unwrap();
+    fs::remove_file(dir.path().join("checkpoints")).unwrap();
+    let error = Trail::open(dir.path(), small()).map(drop).unwrap_err();
+    let is_missed = matches!(error, AuditError::Broken(Finding::MissingFile { file: 1 }));
+    assert!(is_missed, "{error}");
+}
+
+/// The end is cut off under a host that runs: nothing is written on top of what is left.
+#[test]
+fn what_is_cut_under_a_running_host_stops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    write(&trail, 0, 3);
+    let file = last_file(dir.path());
+    let whole = fs::read(&file).unwrap();
+    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    let kept = whole.len() - lines.last().unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.set_len(kept as u64).unwrap();
+    let error = trail.act(&Actor::host(), Action::HostStarted).unwrap_err();
+    assert!(
+        matches!(error, AuditError::Broken(Finding::CutTail { .. })),
+        "{error}"
+    );
+}
+
+/// Also where all that is signed holds.
+#[test]
+fn a_copy_that_says_something_else_is_told() {
+    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = second.path().join("copy");
+    let options = Options {
+        copy: Some(copy.clone()),
+        ..small()
+    };
+    write(&Trail::open(dir.path(), options).unwrap(), 0, 3);
+    edit(&copy.join("00000001.log"), "\"s2\"", "\"s3\"");
+    let trust = Trust {
+        copy: Some(copy),
+        ..Trust::default()
+    };
+    let error = verify(&Folder::new(dir.path()), &trust).unwrap_err();
+    let differs = Finding::CopyDiffers { file: 1, line: 4 };
+    assert_eq!(error, AuditError::Broken(differs));
+}

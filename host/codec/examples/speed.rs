@@ -191,7 +191,15 @@ fn main() {
     best("encode NDJSON", || {
         for batch in &batches {
             let mut out = Vec::new();
-            encode(&schema, &batch.data, None, &Format::Ndjson, &mut out).expect("encoded");
+            encode(
+                &schema,
+                &batch.data,
+                None,
+                &Format::Ndjson,
+                usize::MAX,
+                &mut out,
+            )
+            .expect("encoded");
             black_box(out);
         }
     });
@@ -199,7 +207,15 @@ fn main() {
         for document in documents(&bytes) {
             let mut out = Vec::new();
             for batch in decoded(document, &DocumentFormat::Ndjson).batches {
-                encode(&schema, &batch.data, None, &Format::Ndjson, &mut out).expect("encoded");
+                encode(
+                    &schema,
+                    &batch.data,
+                    None,
+                    &Format::Ndjson,
+                    usize::MAX,
+                    &mut out,
+                )
+                .expect("encoded");
             }
             black_box(out);
         }
@@ -228,7 +244,7 @@ fn main() {
     });
     best("encode rows", || {
         for batch in &batches {
-            black_box(encode_rows(&schema, &batch.data, None).expect("encoded"));
+            black_box(encode_rows(&schema, &batch.data, None, usize::MAX).expect("encoded"));
         }
     });
     let mut csv = Vec::new();
@@ -241,6 +257,7 @@ fn main() {
                 &batch.data,
                 None,
                 &Format::Csv { header: true },
+                usize::MAX,
                 &mut out,
             )
             .expect("encoded");
@@ -255,6 +272,7 @@ fn main() {
                 &batch.data,
                 None,
                 &Format::Csv { header: true },
+                usize::MAX,
                 &mut csv,
             )
             .expect("encoded");

@@ -85,7 +85,15 @@ fn decoded(format: &DocumentFormat, bytes: &[u8], fields: &str, drift: Drift) ->
 fn told(decoded: &Decoded) -> String {
     let rows = decoded.batches.iter().map(|batch| {
         let mut out = Vec::new();
-        encode(&batch.schema, &batch.data, None, &Format::Ndjson, &mut out).expect("encoded");
+        encode(
+            &batch.schema,
+            &batch.data,
+            None,
+            &Format::Ndjson,
+            usize::MAX,
+            &mut out,
+        )
+        .expect("encoded");
         String::from_utf8(out).expect("text")
     });
     let refusals = decoded.rejections.iter().map(|rejection| {

@@ -267,7 +267,7 @@ proptest! {
             (Format::Csv { header: true }, DocumentFormat::Csv { delimiter: b',', header: None }),
         ] {
             let mut bytes = Vec::new();
-            encode(&schema, &batch, None, &format, &mut bytes).expect("encoded");
+            encode(&schema, &batch, None, &format, usize::MAX, &mut bytes).expect("encoded");
             let decoded = decoded(&read, &bytes, 1, &schema);
             prop_assert_eq!(&decoded.rejections, &vec![], "{}", String::from_utf8_lossy(&bytes));
             assert_same(&whole(&decoded, &schema), &batch);
@@ -278,10 +278,10 @@ proptest! {
     fn json_that_is_written_is_json(batch in batches(), skip in 0_usize..4) {
         let schema = every_kind(true);
         let batch = batch.slice(skip.min(batch.num_rows()), batch.num_rows().saturating_sub(skip));
-        let (offsets, bytes) = encode_rows(&schema, &batch, Some(&[4, 0, 8])).expect("encoded");
+        let (offsets, bytes) = encode_rows(&schema, &batch, Some(&[4, 0, 8]), usize::MAX).expect("encoded");
         prop_assert_eq!(offsets.len(), batch.num_rows() + 1);
         let mut lines = Vec::new();
-        encode(&schema, &batch, Some(&[4, 0, 8]), &Format::Ndjson, &mut lines).expect("encoded");
+        encode(&schema, &batch, Some(&[4, 0, 8]), &Format::Ndjson, usize::MAX, &mut lines).expect("encoded");
         prop_assert_eq!(lines.split(|&byte| byte == b'\n').count() - 1, batch.num_rows());
         for (cut, line) in offsets.windows(2).zip(lines.split(|&byte| byte == b'\n')) {
             let row = &bytes[cut[0].unsigned_abs() as usize..cut[1].unsigned_abs() as usize];

@@ -159,8 +159,10 @@ fn behind(sink: usize, committed: Option<Mark>, stored: Option<Mark>) -> Fault {
 
 fn marks<'a>(held: &'a Checkpoint, sinks: &'a [Standing]) -> impl Iterator<Item = Mark> + 'a {
     let intent = held.intent.as_ref().map(|intent| intent.mark);
+    // The word of others is not asked for: a plain sink could claim the last number there is.
     let commits = sinks
         .iter()
+        .filter(|sink| sink.mode == SinkMode::Transactional)
         .filter_map(|sink| sink.committed.as_ref().map(|commit| commit.mark));
     held.mark.into_iter().chain(intent).chain(commits)
 }

@@ -187,7 +187,7 @@ impl Door {
         };
         let refusal = Refusal {
             capability: "secret",
-            asked: sending.asked.clone(),
+            asked: sending.asked(),
             reason: format!("the answer repeats secret `{name}`"),
             hint: Some("narrow `paths` in the grant to those whose answers do not".to_owned()),
         };

@@ -69,7 +69,7 @@ impl Line {
             };
             self.denied(Refusal {
                 capability: "http",
-                asked: sending.asked.clone(),
+                asked: sending.asked(),
                 reason: error.to_string(),
                 hint: Some(hint.to_owned()),
             })

@@ -34,6 +34,10 @@ pub struct DoorSettings {
     pub answer_time_max: Duration,
     /// Trading a secret for a token.
     pub token_time_max: Duration,
+    /// From one trade of a secret to its next.
+    pub token_interval_min: Duration,
+    /// How long a token endpoint's refusal holds for the same value.
+    pub token_refusal_time: Duration,
     /// How long an open connection waits for its next request.
     pub idle_time_max: Duration,
 }
@@ -53,6 +57,8 @@ impl Default for DoorSettings {
             in_flight_max: IN_FLIGHT_MAX,
             answer_time_max: limits::HTTP_ANSWER_TIME_MAX,
             token_time_max: limits::OAUTH2_TIME_MAX,
+            token_interval_min: limits::OAUTH2_INTERVAL_MIN,
+            token_refusal_time: limits::OAUTH2_REFUSAL_TIME,
             idle_time_max: IDLE_TIME_MAX,
         }
     }

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex as Turn;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long before it expires a token is renewed, at most: what a request may take on its way, and clocks that differ.
 const MARGIN_MAX: Duration = Duration::from_mins(1);
@@ -47,6 +47,16 @@ struct Slot {
     token: Option<Token>,
     /// A rotated refresh token that could not be stored yet, and the value that it takes the place of.
     unstored: Option<(Secret, Secret)>,
+    /// The last trade: when it began, and how it was refused.
+    traded_at: Option<Instant>,
+    refused: Option<Refused>,
+}
+
+/// A token endpoint's refusal, and of which value.
+struct Refused {
+    of: Mark,
+    at: Instant,
+    refusal: Refusal,
 }
 
 /// See the module.
@@ -163,7 +173,18 @@ impl Tokens {
         } else {
             None
         };
-        let given = self.trade(name, &client, terms).await?;
+        self.pace(&mut slot, &value).await?;
+        let given = match self.trade(name, &client, terms).await {
+            Err(HttpError::Denied(refusal)) => {
+                slot.refused = Some(Refused {
+                    of: mark(&[value.expose()]),
+                    at: Instant::now(),
+                    refusal: refusal.clone(),
+                });
+                return Err(HttpError::Denied(refusal));
+            }
+            given => given?,
+        };
         let mut refresh_token = client.refresh_token.clone();
         if let (Some(old), Some(new)) = (&client.refresh_token, &given.refresh_token)
             && old != new
@@ -190,6 +211,25 @@ impl Tokens {
         };
         slot.token = Some(token.clone());
         Ok(token)
+    }
+
+    /// Waits until the next trade's turn, and repeats a refusal that is fresh instead of asking for it again.
+    async fn pace(&self, slot: &mut Slot, value: &Secret) -> Result<(), HttpError> {
+        if let Some(refused) = &slot.refused
+            && refused.of == mark(&[value.expose()])
+            && Guard::TokenRefusal
+                .bars(refused.at.elapsed() < self.line.settings.token_refusal_time)
+        {
+            return Err(self.line.denied(refused.refusal.clone()));
+        }
+        slot.refused = None;
+        if let Some(at) = slot.traded_at
+            && Guard::TokenInterval.stands()
+        {
+            sleep_until(at + self.line.settings.token_interval_min).await;
+        }
+        slot.traded_at = Some(Instant::now());
+        Ok(())
     }
 
     /// Stores a rotated refresh token. Where that fails it is held on to, and stored before anything else is done with

@@ -5,8 +5,9 @@ use crate::features;
 use sluice_model::digest::Digest;
 use sluice_model::guards::Guard;
 use sluice_model::ids::Role;
-use sluice_model::limits;
+use sluice_model::limits::{self, FAULT_BYTES_MAX};
 use sluice_model::manifest::Manifest;
+use sluice_model::text::shown;
 use sluice_model::tomlfile::FileError;
 use std::sync::Arc;
 use wasmparser::{BinaryReader, Encoding, Parser, Payload, Validator};
@@ -103,6 +104,16 @@ pub enum ArtifactError {
     },
 }
 
+/// Of what it exports that is no role: how many names are repeated, and how much of each.
+const EXPORTS_SHOWN_MAX: usize = 8;
+/// See [`EXPORTS_SHOWN_MAX`].
+const EXPORT_SHOWN_BYTES_MAX: usize = 200;
+
+/// What a parser says, which can repeat what it reads.
+fn reason(error: &wasmparser::BinaryReaderError) -> String {
+    shown(&error.to_string(), FAULT_BYTES_MAX)
+}
+
 impl Artifact {
     /// Reads a component that was packed. `file` is its name, for messages. Validates all of it, with no feature
     /// beyond those a plugin may use.
@@ -121,7 +132,7 @@ impl Artifact {
             .validate_all(&bytes)
             .map_err(|error| ArtifactError::Invalid {
                 file: file.to_owned(),
-                reason: error.to_string(),
+                reason: reason(&error),
             })?;
         let digest = Digest::of(&bytes);
         Ok(Self {
@@ -212,10 +223,9 @@ impl<'a> Found<'a> {
             }
         }
         if found.roles.is_empty() {
-            let exports = found
-                .exports
-                .iter()
-                .map(|name| format!("`{name}`"))
+            let names = found.exports.iter().take(EXPORTS_SHOWN_MAX);
+            let exports = names
+                .map(|name| format!("`{}`", shown(name, EXPORT_SHOWN_BYTES_MAX)))
                 .collect::<Vec<_>>();
             let exports = if exports.is_empty() {
                 "nothing".to_owned()
@@ -233,7 +243,7 @@ impl<'a> Found<'a> {
     fn take(&mut self, file: &str, payload: Payload<'a>) -> Result<(), ArtifactError> {
         let invalid = |error: wasmparser::BinaryReaderError| ArtifactError::Invalid {
             file: file.to_owned(),
-            reason: error.to_string(),
+            reason: reason(&error),
         };
         match payload {
             Payload::CustomSection(custom) => match custom.name() {
@@ -264,7 +274,11 @@ impl<'a> Found<'a> {
     }
 }
 
+/// A pre-release is another interface than the release of its number.
 fn role(export: &str) -> Option<Role> {
+    if Guard::RoleReleased.bars(export.contains(['-', '+'])) {
+        return None;
+    }
     ROLES
         .iter()
         .find(|(prefix, _)| export.starts_with(prefix))
@@ -299,7 +313,7 @@ fn without_our_sections(file: &str, component: &[u8]) -> Result<Vec<u8>, Artifac
     const CUSTOM: u8 = 0;
     let broken = |error: wasmparser::BinaryReaderError| ArtifactError::NotAComponent {
         file: file.to_owned(),
-        reason: error.to_string(),
+        reason: reason(&error),
     };
     Found::within(file, component)?;
     let mut kept = component[..HEADER_BYTES].to_vec();

@@ -20,6 +20,7 @@ pub mod imports {
         imports: {
             "sluice:plugin/files.[method]readable.list": async | trappable,
             "sluice:plugin/files.[method]writable.list": async | trappable,
+            "sluice:plugin/files.[method]writable.create": async | trappable,
             "sluice:plugin/files.[method]writable.rename": async | trappable,
             "sluice:plugin/files.[method]file.finish": async | trappable,
             "sluice:plugin/net.[static]connection.connect": async | trappable,

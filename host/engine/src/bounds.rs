@@ -8,14 +8,17 @@ use wasmtime::ResourceLimiter;
 
 /// Counts what one instance holds.
 ///
-/// Invariant: `memory_bytes` is at most `memory_bytes_max`, all linear memories of the instance together (test:
-/// `memory_over_the_limit`).
+/// Invariant: `memory_bytes` is at most `memory_bytes_max`, all linear memories of the instance together, and
+/// `table_entries` at most its limit, all tables together (tests: `memory_over_the_limit`, `tables_over_the_limit`).
 #[derive(Debug)]
 pub(crate) struct Bounds {
     pub(crate) memory_bytes: u64,
     pub(crate) memory_bytes_max: u64,
     /// What the last permitted growth added, taken back if the system then refuses it.
     growing_bytes: u64,
+    /// The same of tables.
+    table_entries: usize,
+    growing_entries: usize,
 }
 
 impl Bounds {
@@ -24,6 +27,8 @@ impl Bounds {
             memory_bytes: 0,
             memory_bytes_max,
             growing_bytes: 0,
+            table_entries: 0,
+            growing_entries: 0,
         }
     }
 }
@@ -58,14 +63,25 @@ impl ResourceLimiter for Bounds {
 
     fn table_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > Guard::TableEntries.limit(limits::TABLE_ENTRIES_MAX) {
-            return Err(Stop::Table { wanted: desired }.into());
+        let growing = desired.saturating_sub(current);
+        let wanted = self.table_entries.saturating_add(growing);
+        if wanted > Guard::TableEntries.limit(limits::TABLE_ENTRIES_MAX) {
+            return Err(Stop::Table { wanted }.into());
         }
+        self.table_entries = wanted;
+        self.growing_entries = growing;
         Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_entries = self
+            .table_entries
+            .saturating_sub(std::mem::take(&mut self.growing_entries));
+        Ok(())
     }
 
     fn instances(&self) -> usize {

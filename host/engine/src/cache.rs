@@ -148,7 +148,9 @@ fn private(dir: &Path) -> io::Result<()> {
             .recursive(true)
             .mode(0o700)
             .create(dir)?;
-        if Guard::CachePrivate.bars(fs::metadata(dir)?.mode() & OTHERS_MAY_WRITE != 0) {
+        let metadata = fs::metadata(dir)?;
+        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        if Guard::CachePrivate.bars(!is_ours || metadata.mode() & OTHERS_MAY_WRITE != 0) {
             return Err(io::Error::other(
                 "others may write it: they could hand the host code to run",
             ));

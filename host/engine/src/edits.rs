@@ -11,6 +11,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
 use sluice_model::batch::{Batch, Change};
 use sluice_model::guards::Guard;
+use sluice_model::limits;
 use sluice_model::ports::Refusal;
 use sluice_model::schema::{Field, Schema};
 use sluice_policy::Effective;
@@ -148,6 +149,9 @@ impl<'a> Desk<'a> {
         let column = (Cow::Owned(field), array);
         match at {
             Some(index) => self.columns[index] = column,
+            None if Guard::EditColumns.bars(self.columns.len() >= limits::FIELDS_MAX) => {
+                return lie(format!("it makes more than {} columns", limits::FIELDS_MAX));
+            }
             None => self.columns.push(column),
         }
         self.edited = true;
@@ -170,6 +174,14 @@ impl<'a> Desk<'a> {
     fn rename(&mut self, old: &str, new: String) -> Result<(), Wrong> {
         self.may_write(Guard::EditRename, old)?;
         self.may_write(Guard::EditRename, &new)?;
+        if new.is_empty() || new.len() > Guard::RenameLength.limit(limits::FIELD_NAME_BYTES_MAX) {
+            return lie(format!(
+                "it renames column `{}` to a name of {} bytes; 1 to {} are allowed",
+                answer::quoted(old),
+                new.len(),
+                limits::FIELD_NAME_BYTES_MAX
+            ));
+        }
         let Some(index) = self.index_of(old) else {
             return lie(format!(
                 "it renames column `{}`, which is not there",
@@ -220,6 +232,16 @@ impl<'a> Desk<'a> {
         let rows = given.rows as usize;
         if Guard::EditOriginsCount.bars(given.origins.len() != rows) {
             return lie(format!("{} origins for {rows} rows", given.origins.len()));
+        }
+        let entered = self.batch.origin.entered.schema.fields().len();
+        let cells = rows.saturating_mul(given.columns.len().max(entered).max(1));
+        if cells > Guard::EditCells.limit(limits::EDIT_CELLS_MAX) {
+            return lie(format!(
+                "it makes {rows} rows of one batch, with {} columns and {entered} where they come from: {} values at most \
+                 are allowed",
+                given.columns.len(),
+                limits::EDIT_CELLS_MAX
+            ));
         }
         if let Some(origin) = given
             .origins

@@ -14,6 +14,7 @@ use sluice_model::guards::Guard;
 use sluice_model::ids::{SplitId, StreamName};
 use sluice_model::limits;
 use sluice_model::schema::Schema;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceAny;
@@ -184,9 +185,10 @@ impl Source {
         if splits.len() > Guard::Splits.limit(limits::SPLITS_MAX) {
             return Err(self.too_much("splits", splits.len(), "splits", limits::SPLITS_MAX));
         }
+        let asked = streams.iter().map(|name| (name.as_str(), name)).collect();
         let splits = splits
             .into_iter()
-            .map(|given| split(given, streams))
+            .map(|given| split(given, &asked))
             .collect::<Result<Vec<_>, _>>();
         let splits = splits.map_err(|lie| self.instance.malformed("splits", lie))?;
         match answer::twice(splits.iter().map(|split| split.id.as_str())) {
@@ -353,12 +355,19 @@ fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {
     })
 }
 
-fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
+fn split(given: wit::Split, asked: &HashMap<&str, &StreamName>) -> Result<Split, Lie> {
     let id = answer::name::<SplitId>(&given.id)?;
+    let names = given.streams.iter().map(String::as_str);
+    if let Some(twice) = answer::twice(names).filter(|_| Guard::SplitStreamOnce.stands()) {
+        return Err(Lie::new(format!(
+            "split `{id}` carries stream `{}` twice",
+            answer::quoted(twice)
+        )));
+    }
     let streams = given
         .streams
-        .into_iter()
-        .map(|name| known(&name, asked))
+        .iter()
+        .map(|name| named(name, asked.get(name.as_str()).copied()))
         .collect::<Result<_, _>>()?;
     Ok(Split {
         id,
@@ -369,7 +378,11 @@ fn split(given: wit::Split, asked: &[StreamName]) -> Result<Split, Lie> {
 
 /// A stream's name among those that were asked for.
 fn known(name: &str, streams: &[StreamName]) -> Result<StreamName, Lie> {
-    match streams.iter().find(|stream| stream.as_str() == name) {
+    named(name, streams.iter().find(|stream| stream.as_str() == name))
+}
+
+fn named(name: &str, found: Option<&StreamName>) -> Result<StreamName, Lie> {
+    match found {
         Some(stream) => Ok(stream.clone()),
         None if !Guard::StreamAsked.stands() => answer::name(name),
         None => Err(Lie::new(format!(

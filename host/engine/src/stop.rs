@@ -19,8 +19,10 @@ pub(crate) enum Stop {
     TimedOut,
     #[error("memory would grow to {wanted_bytes} bytes")]
     Memory { wanted_bytes: u64, max_bytes: u64 },
-    #[error("a table would grow to {wanted} entries")]
+    #[error("tables would grow to {wanted} entries")]
     Table { wanted: usize },
+    #[error("encoded, records would take more than {max_bytes} bytes")]
+    Encoded { max_bytes: usize },
 }
 
 /// Whose call ended, and what it was allowed.
@@ -89,8 +91,12 @@ impl Call<'_> {
                 )
             }
             Stop::Table { wanted } => self.limit(&format!(
-                "asked for a table of {wanted} entries; {} are allowed",
+                "asked for {wanted} entries of tables; {} are allowed",
                 limits::TABLE_ENTRIES_MAX
+            )),
+            Stop::Encoded { max_bytes } => self.limit(&format!(
+                "asked for records that take more than {} once they are encoded, which its memory could not hold",
+                ByteSize(*max_bytes as u64)
             )),
         }
     }

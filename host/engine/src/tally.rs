@@ -8,6 +8,9 @@ use std::collections::HashMap;
 /// Counts that are gathered before they are told. Keeps a run of days from telling all of it at its end.
 const COUNTS_MAX: u32 = 4_096;
 
+/// Names that are kept before they are told. Keeps a plugin that makes up ever new ones from filling memory with them.
+const NAMES_MAX: usize = 256;
+
 /// The capabilities that are counted.
 const CAPABILITIES: [&str; 2] = ["data.reads", "data.writes"];
 
@@ -39,7 +42,11 @@ impl Tally {
 
     /// Whether there is enough to tell.
     pub(crate) fn is_full(&self) -> bool {
-        self.counts >= COUNTS_MAX
+        let names = self
+            .columns
+            .iter()
+            .any(|columns| columns.len() >= NAMES_MAX);
+        self.counts >= COUNTS_MAX || names
     }
 
     /// Tells all of it, and begins anew.

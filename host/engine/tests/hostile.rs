@@ -14,7 +14,7 @@ use sluice_model::ids::Role;
 use sluice_model::ports::LogLevel;
 use stage::behaviour::{Behaviour, Plays};
 use stage::server::{Hostile, hidings};
-use stage::{SECRET, Stage, batch, plugin, schema, stream, without_names};
+use stage::{SECRET, Stage, batch, long_texts, plugin, schema, stream, without_names};
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,6 +99,9 @@ fn expected(behaviour: Behaviour) -> Expected {
         B::StreamName => fault(Malformed, &["a\\u{1b}[2J"]),
         B::StreamNotUtf8 => fault(Malformed, &["in `streams`", "utf-8"]),
         B::SplitTwice => fault(Malformed, &["split `all` stands twice"]),
+        B::SplitStreamTwice => fault(Malformed, &["split `all` carries stream `things` twice"]),
+        // Each is a page that the engine hands on; what it becomes, the run bounds.
+        B::DocumentsMany => Expected::Harmless,
         B::SplitStranger => fault(Malformed, &["stream `other` was not asked for"]),
         B::OffsetsDecrease => fault(
             Malformed,
@@ -168,6 +171,9 @@ fn expected(behaviour: Behaviour) -> Expected {
         ),
         B::PollNothing => fault(Malformed, &["in `check`: empty poll list"]),
         B::PollFlood | B::RequestLeak => fault(LimitExceeded, &["holds 256 resource handles"]),
+        B::RequestTexts => fault(Broken, &["Err(()) Err(()) Ok(())"]),
+        // Two pieces wait in the host.
+        B::RequestBodies => fault(Broken, &["131072 bytes were taken"]),
         B::Stdio => fault(Broken, &["Ok(0) 0"]),
         B::Abort => fault(Trapped, &["panicked or aborted, without a word in `check`"]),
         B::ReadOutside => fault(Trapped, &["reached outside its memory"]),
@@ -485,6 +491,34 @@ async fn every_behaviour_is_contained() {
     );
     let secret = std::fs::read_to_string(dir.path().join("secret"));
     assert_eq!(secret.expect("nothing was removed outside"), "secret");
+}
+
+/// What a sink has the host encode for it could not be given to it anyway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_encoded_fits_into_its_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let stage = Stage::new(Behaviour::EncodeStorm, dir.path());
+    let sink = plugin().await.sink(stage.context(Role::Sink)).await;
+    let mut sink = sink.expect("an instance");
+    let batch = long_texts();
+    let (pipeline, split) = (
+        "tests".parse().expect("a name"),
+        "all".parse().expect("a name"),
+    );
+    let targets = [(stream(), std::sync::Arc::clone(&batch.schema))];
+    let commit = Commit {
+        mark: Mark {
+            epoch: 1,
+            sequence: 1,
+        },
+        cursor: vec![1].into(),
+    };
+    let opened = sink.open(&pipeline, &split, &targets).await;
+    opened.expect("it opens");
+    let fault = sink.write(&[batch], &commit).await.expect_err("too much");
+    assert_eq!(fault.kind, FaultKind::LimitExceeded);
+    let told = "asked for records that take more than 64MiB once they are encoded";
+    assert!(fault.message.contains(told), "{fault}");
 }
 
 /// A kept instance is called for as long as its pipeline runs: no call is charged for those before it.

@@ -3,7 +3,7 @@
 use crate::ids::StreamName;
 use crate::rejection::Place;
 use crate::schema::Schema;
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, RecordBatch};
 use arrow_buffer::BooleanBuffer;
 use std::sync::{Arc, OnceLock};
 
@@ -65,6 +65,18 @@ impl Batch {
     /// How many records.
     pub fn rows(&self) -> usize {
         self.data.num_rows()
+    }
+
+    /// What its rows, and the records behind them, take in memory: of these rows alone, where several batches are parts of
+    /// one piece of memory.
+    pub fn bytes(&self) -> u64 {
+        let parts = [&self.data, &self.origin.entered.data];
+        let columns = parts.into_iter().flat_map(RecordBatch::columns);
+        let bytes = columns.map(|column| {
+            let size = column.to_data().get_slice_memory_size();
+            size.unwrap_or_else(|_| column.get_array_memory_size())
+        });
+        bytes.sum::<usize>() as u64
     }
 
     /// The row of [`Entered`] that this row came from.

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Fields of one schema. Stops a source that names a new field in each record from growing every batch for ever.
 pub const FIELDS_MAX: usize = 2_000;
 
+/// All names of one schema together. Stops names from being most of each record as JSON, and of each row's identity.
+pub const SCHEMA_NAME_BYTES_MAX: usize = 128 << 10;
+
 /// Rows of one batch on its way through the stages. Keeps the columns a stage touches inside the cache.
 pub const BATCH_ROWS_MAX: usize = 1_024;
 
@@ -26,7 +29,13 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 /// memory at once.
 pub const DOCUMENT_REJECTIONS_MAX: usize = 128 << 10;
 /// Rows times columns of one document. Stops a file of a million `{}` from being filled up with nulls in memory.
-pub const DOCUMENT_CELLS_MAX: usize = 32 << 20;
+pub const DOCUMENT_CELLS_MAX: usize = 8 << 20;
+/// What one page may become in memory, refused records included. Stops many small documents, each within its bounds, from
+/// becoming more together than the host has.
+pub const PAGE_DECODED_BYTES_MAX: u64 = 128 << 20;
+/// Rows that a transform may make of one batch, times the columns of the wider of the two. Stops one record from becoming
+/// more than memory holds, and its identities more than a call's time.
+pub const EDIT_CELLS_MAX: usize = 4 << 20;
 
 /// A cursor. Stops a source from filling the state store through its checkpoints.
 pub const CURSOR_BYTES_MAX: usize = 64 << 10;
@@ -34,6 +43,14 @@ pub const CURSOR_BYTES_MAX: usize = 64 << 10;
 /// The highest epoch or sequence that a sink may say it holds: a million units a second for 285 years. Stops a sink from
 /// claiming the last number there is, after which the host could not count on.
 pub const MARK_MAX: u64 = 1 << 53;
+
+/// What a sink may ask to be fed at once, in its manifest: bytes, rows, and how long is waited for more. Stops a manifest
+/// from having the host gather records without end.
+pub const UNIT_BYTES_MAX: u64 = 64 << 20;
+/// See [`UNIT_BYTES_MAX`].
+pub const UNIT_ROWS_MAX: u64 = 1 << 20;
+/// See [`UNIT_BYTES_MAX`].
+pub const UNIT_LINGER_MAX: Duration = Duration::from_mins(10);
 
 /// Splits of one pipeline. Stops a source from opening an instance for each of a million names.
 pub const SPLITS_MAX: usize = 100_000;
@@ -119,6 +136,13 @@ pub const DNS_TIME_MAX: Duration = Duration::from_secs(5);
 pub const DNS_LOOK_UPS_MAX: usize = 8;
 /// Addresses a name may have.
 pub const DNS_ADDRESSES_MAX: usize = 32;
+/// The authority and the method of a request, as a guest sets them: a host name has 253 bytes. Stops requests that are
+/// never sent from holding megabytes each in the host.
+pub const HTTP_AUTHORITY_BYTES_MAX: usize = 512;
+/// See [`HTTP_AUTHORITY_BYTES_MAX`].
+pub const HTTP_METHOD_BYTES_MAX: usize = 64;
+/// One piece of a request's body on its way from the guest: two of them wait in the host for each request.
+pub const HTTP_BODY_CHUNK_BYTES: usize = 64 << 10;
 /// Opening a connection, TLS included.
 pub const HTTP_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// From the request to the answer's headers.
@@ -136,6 +160,12 @@ pub const OAUTH2_ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Trading a secret for a token, from the look-up of its host to the last byte of the answer. Stops one token endpoint
 /// from holding all requests that wait for it.
 pub const OAUTH2_TIME_MAX: Duration = Duration::from_secs(30);
+/// From one trade of a secret to its next. Stops an API that takes no token, and a token that ends at once, from having
+/// the host ask for tokens as often as a plugin sends requests.
+pub const OAUTH2_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// How long the refusal of a token endpoint holds for the same value. Stops a plugin that tries again and again from
+/// having the client locked out.
+pub const OAUTH2_REFUSAL_TIME: Duration = Duration::from_secs(10);
 /// An access token, and a refresh token. Stops what a token endpoint says from growing every request after it.
 pub const OAUTH2_TOKEN_BYTES_MAX: usize = 16 << 10;
 

@@ -1,8 +1,11 @@
 //! The manifest: what a plugin asks for, written by its vendor and embedded in the component. Shapes only: what
 //! it permits together with a grant is decided in `policy`.
 
+mod auth;
+mod sink;
 mod tcp;
 
+pub use sink::{SinkShape, Unit};
 pub use tcp::{Port, Tcp};
 
 use crate::guards::Guard;
@@ -89,9 +92,9 @@ pub struct Http {
     /// `/v2/items`, `/v2/*` (one segment), `/v2/**` (any below). None named: none permitted.
     #[serde(default)]
     pub paths: Vec<String>,
-    /// The secret the host attaches to each such request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<SecretName>,
+    /// The secret the host attaches to each such request. Of several, all optional, a pipeline names one.
+    #[serde(default, with = "auth", skip_serializing_if = "Vec::is_empty")]
+    pub auth: Vec<SecretName>,
     /// Only where the plugin plays this part.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
@@ -306,43 +309,6 @@ pub struct Data {
     pub writes: Vec<String>,
 }
 
-/// `[sink]`: how a sink wants to be fed, and what it promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinkShape {
-    /// How much the host gathers before one write.
-    #[serde(default)]
-    pub unit: Unit,
-    /// Whether it stores the commit with the records, in one step: `write` prepares, `publish` makes visible.
-    #[serde(default)]
-    pub transactional: bool,
-    /// Whether it sends each record's stable identity, so that the other side drops what it has.
-    #[serde(default)]
-    pub idempotent: bool,
-}
-
-/// How much makes one write: whichever of these is reached first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Unit {
-    /// Of records, as they stand in the host's memory.
-    pub bytes: ByteSize,
-    /// Records.
-    pub rows: u64,
-    /// The longest a record waits for others.
-    pub linger: Span,
-}
-
-impl Default for Unit {
-    fn default() -> Self {
-        Self {
-            bytes: ByteSize(1 << 20),
-            rows: 100_000,
-            linger: Span(std::time::Duration::from_secs(1)),
-        }
-    }
-}
-
 /// `[limits]`: what it needs to run, under the ceilings of `limits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -386,10 +352,8 @@ impl Manifest {
             .collect();
         self.secret.retain(|secret| !unnamed(secret));
         for http in &mut self.http {
-            http.auth = http
-                .auth
-                .take()
-                .filter(|auth| self.secret.iter().any(|secret| &secret.name == auth));
+            http.auth
+                .retain(|auth| self.secret.iter().any(|secret| &secret.name == auth));
         }
         self
     }
@@ -408,26 +372,7 @@ impl Manifest {
             );
         }
         for http in &self.http {
-            let Some(auth) = &http.auth else { continue };
-            let secret = self.secret.iter().find(|secret| &secret.name == auth);
-            if secret.is_some_and(|secret| secret.place == SecretPlace::Reveal) {
-                return wrong(
-                    format!(
-                        "`auth = \"{auth}\"` names a secret with `use = \"reveal\"`, which the host attaches nowhere"
-                    ),
-                    &[&format!("auth = \"{auth}\"")],
-                );
-            }
-            if secret.is_none() {
-                return Err(FileError::new(
-                    file,
-                    format!("`auth = \"{auth}\"` names no `[[secret]]`"),
-                )
-                .near(text, &[&format!("auth = \"{auth}\"")])
-                .hint(format!(
-                    "[[secret]]\nname = \"{auth}\"\nuse = \"bearer\"\nreason = \"…\""
-                )));
-            }
+            auth::check(self, http, file, text)?;
         }
         for tcp in &self.tcp {
             if tcp.port.is_none() && !tcp.host.contains("{config.") {
@@ -482,7 +427,10 @@ impl Manifest {
                 &["call_time"],
             );
         }
-        Ok(())
+        match self.sink.and_then(|sink| sink.unit.beyond()) {
+            Some((key, told)) => wrong(told, &["unit", key]),
+            None => Ok(()),
+        }
     }
 }
 
@@ -530,8 +478,8 @@ call_time = "10s"
     fn a_whole_manifest_is_read() {
         let manifest = Manifest::parse("manifest.toml", WHOLE).expect("a manifest");
         assert_eq!(
-            manifest.http[0].auth.as_ref().map(SecretName::as_str),
-            Some("crm-token")
+            manifest.http[0].auth,
+            ["crm-token".parse().expect("a name")]
         );
         assert_eq!(manifest.dir[0].role, Some(Role::Source));
         assert_eq!(manifest.sink.map(|sink| sink.unit.bytes.0), Some(8 << 20));
@@ -542,12 +490,19 @@ call_time = "10s"
         let auths = |text: &str, is_named: bool| {
             let manifest = Manifest::parse("m", text).expect("a manifest");
             let manifest = manifest.without_unnamed(|_| is_named);
-            (manifest.secret.len(), manifest.http[0].auth.is_some())
+            (manifest.secret.len(), !manifest.http[0].auth.is_empty())
         };
         let optional = WHOLE.replacen("use = \"bearer\"", "use = \"bearer\"\noptional = true", 1);
         assert_eq!(auths(&optional, true), (1, true));
         assert_eq!(auths(&optional, false), (0, false));
         assert_eq!(auths(WHOLE, false), (1, true));
+        let several = optional.replacen("\"crm-token\"", "[\"crm-token\", \"client\"]", 1)
+            + "[[secret]]\nname = \"client\"\nuse = \"oauth2\"\noptional = true\nreason = \"x\"\n";
+        let manifest = Manifest::parse("m", &several).expect("a manifest");
+        let written = toml::to_string(&manifest).expect("plain data");
+        assert_eq!(Manifest::parse("m", &written).as_ref(), Ok(&manifest));
+        let one = manifest.without_unnamed(|name| name.as_str() == "client");
+        assert_eq!(one.http[0].auth, ["client".parse().expect("a name")]);
         let revealed =
             "[[secret]]\nname = \"password\"\nuse = \"reveal\"\noptional = true\nreason = \"x\"\n";
         let manifest = Manifest::parse("m", &format!("{WHOLE}{revealed}")).expect("a manifest");
@@ -586,6 +541,31 @@ call_time = "10s"
             "auth = \"crm-token\"",
             "auth = \"other\"",
             "m:12:1: `auth = \"other\"` names no `[[secret]]`",
+        );
+        check(
+            "auth = \"crm-token\"",
+            "auth = [\"crm-token\", \"other\"]",
+            "m:12:1: `auth` names several secrets, of which a pipeline uses one: \"crm-token\" is not `optional`",
+        );
+        check(
+            "auth = \"crm-token\"",
+            "auth = 7",
+            "a secret's name, or a list of them",
+        );
+        check(
+            "bytes = \"8MiB\"",
+            "bytes = \"8GiB\"",
+            "m:29:1: `unit` with `bytes = \"8GiB\"` is above the ceiling of 64MiB",
+        );
+        check(
+            "bytes = \"8MiB\"",
+            "rows = 9000000000",
+            "`rows = 9000000000` is above the ceiling of 1048576",
+        );
+        check(
+            "linger = \"5s\"",
+            "linger = \"3000d\"",
+            "is above the ceiling of 10m",
         );
         check("\"64MiB\"", "\"64GiB\"", "above the ceiling of 512MiB");
         check("\"10s\"", "\"10h\"", "above the ceiling of 5m");

@@ -38,6 +38,16 @@ pub enum Record {
     Json(String),
 }
 
+impl Record {
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Raw(bytes) => bytes.len(),
+            Self::Json(text) => text.len(),
+        }
+    }
+}
+
 /// One record refused, before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {

@@ -173,6 +173,9 @@ pub enum SchemaError {
     /// More fields than [`crate::limits::FIELDS_MAX`].
     #[error("{0} fields; at most {max} are allowed", max = crate::limits::FIELDS_MAX)]
     TooMany(usize),
+    /// Names longer together than [`crate::limits::SCHEMA_NAME_BYTES_MAX`].
+    #[error("names of {0} bytes together; at most {max} are allowed", max = crate::limits::SCHEMA_NAME_BYTES_MAX)]
+    LongNames(usize),
 }
 
 /// The fields of a stream's records, in order, and those that identify a record.
@@ -197,6 +200,10 @@ impl Schema {
     pub fn new(fields: Vec<Field>, key: Vec<String>) -> Result<Self, SchemaError> {
         if fields.len() > Guard::SchemaFields.limit(crate::limits::FIELDS_MAX) {
             return Err(SchemaError::TooMany(fields.len()));
+        }
+        let names = fields.iter().map(|field| field.name.len()).sum();
+        if names > Guard::SchemaNames.limit(crate::limits::SCHEMA_NAME_BYTES_MAX) {
+            return Err(SchemaError::LongNames(names));
         }
         let mut seen = std::collections::HashSet::new();
         if let Some(twice) = fields
@@ -268,6 +275,18 @@ impl From<Schema> for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_have_a_length_together() {
+        let fields = |names: usize, length: usize| {
+            let name = |number| format!("{number:0>length$}");
+            let field = |number| Field::new(name(number), FieldType::Boolean, true);
+            Schema::new((0..names).map(field).collect(), Vec::new())
+        };
+        assert!(fields(128, 1_024).is_ok());
+        let error = fields(129, 1_024).expect_err("too long together");
+        assert_eq!(error, SchemaError::LongNames(129 * 1_024));
+    }
 
     #[test]
     fn types_have_names() {

@@ -127,11 +127,17 @@ impl Asked {
 
 fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, String> {
     let (methods, paths) = (methods(&entry.methods)?, paths(&entry.paths)?);
-    let auth = entry
-        .auth
-        .as_ref()
-        .map(|name| credential(manifest, name))
-        .transpose()?;
+    let auth = match entry.auth.as_slice() {
+        [] => None,
+        [one] => Some(credential(manifest, one)?),
+        several => {
+            let names: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
+            return Err(format!(
+                "the pipeline names a value for each of {}: a request carries one of them",
+                names.join(", ")
+            ));
+        }
+    };
     let mut asks = Vec::new();
     for value in expand(&entry.host, config).map_err(|error| error.to_string())? {
         let (host, scheme, port) = destination(entry, &value)?;
@@ -160,7 +166,12 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
 
 /// What one entry permits with these settings; nothing where they do not fit.
 pub(crate) fn rules(manifest: &Manifest, entry: &Http, config: &Value) -> Vec<HttpRule> {
-    let asks = asks(manifest, entry, config).unwrap_or_default();
+    // Whatever secret goes along, and though it is not settled which.
+    let bare = Http {
+        auth: Vec::new(),
+        ..entry.clone()
+    };
+    let asks = asks(manifest, &bare, config).unwrap_or_default();
     asks.into_iter().map(|ask| ask.rule).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Each thing a manifest asks for, in words, with its vendor's reason and what the scale of `risk` says of it: what
 //! every report about one plugin is made of.
 
-use crate::reach::{Reach, ceilings};
+use crate::reach::{Reach, Requests, ceilings};
 use crate::risk::{Finding, Level};
 use serde::Serialize;
 use sluice_model::manifest::Manifest;
@@ -25,6 +25,19 @@ pub struct Asks {
     pub findings: Vec<Finding>,
 }
 
+/// Requests that differ in the secret that goes with them.
+fn one_of(several: &[Requests]) -> String {
+    let secret = |requests: &Requests| {
+        let (name, place) = requests.auth.as_ref()?;
+        let place = visible(&place.to_string(), REASON_CHARS_MAX);
+        Some(format!("`{name}` as {place}"))
+    };
+    let secrets: Vec<String> = several.iter().filter_map(secret).collect();
+    let bare = several.first().and_then(Requests::bare);
+    let bare = bare.map_or(String::new(), |bare| bare.to_string());
+    format!("{bare}, with one of the secrets {}", secrets.join(", "))
+}
+
 /// Everything a manifest asks for, in its order.
 pub fn asks(manifest: &Manifest, findings: &[Finding]) -> Vec<Asks> {
     let reach = Reach::of_manifest(manifest);
@@ -40,8 +53,12 @@ pub fn asks(manifest: &Manifest, findings: &[Finding]) -> Vec<Asks> {
         }
     };
     let mut all = Vec::new();
-    for (at, (requests, entry)) in reach.http.iter().zip(&manifest.http).enumerate() {
-        all.push(asks("http", at, requests.to_string(), &entry.reason));
+    for (at, entry) in manifest.http.iter().enumerate() {
+        let what = match Reach::requests(manifest, entry).as_slice() {
+            [one] => one.to_string(),
+            several => one_of(several),
+        };
+        all.push(asks("http", at, what, &entry.reason));
     }
     for (at, (tcp, entry)) in reach.tcp.iter().zip(&manifest.tcp).enumerate() {
         all.push(asks("tcp", at, tcp.to_string(), &entry.reason));

@@ -125,7 +125,7 @@ fn refused(
 ) -> Refusal {
     Refusal {
         capability: "http",
-        asked: sending.asked.clone(),
+        asked: sending.asked(),
         reason,
         hint: Some(format!(
             "{}, in its `[[http]]` with `host = \"{}\"`, where that much is meant:\n{line}",

@@ -265,7 +265,7 @@ impl Effective {
 
     /// May it send this request? Where several entries of the manifest fit, the first one's secret is attached.
     pub fn may_send(&self, method: &Method, uri: &Uri) -> Result<Sending, Refusal> {
-        let method = method.as_str();
+        let (sent, method) = (method, method.as_str());
         let target =
             Target::parse(uri).map_err(|error| refuse::target(method, uri, error.to_string()))?;
         let ask = self
@@ -293,7 +293,7 @@ impl Effective {
             .and_then(|()| self.policy.may_reach(&self.bounds, &target.host));
         ruled.map_err(|no| no.refusal("http", refuse::request(method, &target)))?;
         Ok(Sending {
-            asked: refuse::request(method, &target),
+            method: sent.clone(),
             networks: granted
                 .iter()
                 .flat_map(|(_, allowance)| allowance.networks.iter().copied())
@@ -323,7 +323,7 @@ impl Effective {
             .try_for_each(|address| address::check(*address, &sending.networks))
             .map_err(|barred| refuse::address(self.grant(), sending, &barred))?;
         let ruled = self.policy.may_dial(addresses);
-        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))
+        ruled.map_err(|no| no.refusal("http", sending.asked()))
     }
 
     /// May the host trade a secret for a token, as the grant says? Which columns the plugin sees is no matter here: it
@@ -331,7 +331,7 @@ impl Effective {
     pub fn may_trade(&self, terms: &TokenTerms) -> Result<Sending, Refusal> {
         let sending = terms.sending();
         let ruled = self.policy.may_trade(terms);
-        ruled.map_err(|no| no.refusal("http", sending.asked.clone()))?;
+        ruled.map_err(|no| no.refusal("http", sending.asked()))?;
         Ok(sending)
     }
 

@@ -61,8 +61,27 @@ impl Host {
         if let Ok(address) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
             return Ok(Self::Address(IpAddr::V6(address).to_canonical()));
         }
-        let odd =
-            |c: &char| c.is_control() || c.is_whitespace() || "\\%@/?#:[]*{}<>^|\"'`".contains(*c);
+        let odd = |c: &char| {
+            c.is_control()
+                || c.is_whitespace()
+                || matches!(
+                    c,
+                    '\\' | '%'
+                        | '@'
+                        | '/'
+                        | '?'
+                        | '#'
+                        | ':'
+                        | '['
+                        | ']'
+                        | '*'
+                        | '{'
+                        | '}'
+                        | '<'
+                        | '>'
+                )
+                || matches!(c, '^' | '|' | '"' | '\'' | '`')
+        };
         if Guard::HostCharacters.stands()
             && let Some(c) = text.chars().find(odd)
         {

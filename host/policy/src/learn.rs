@@ -310,7 +310,7 @@ pub fn narrow_manifest(
     let needed: Vec<_> = narrow
         .http
         .iter()
-        .filter_map(|http| http.auth.clone())
+        .flat_map(|http| http.auth.clone())
         .collect();
     narrow.secret.retain(|secret| {
         let capability = of_secret(&secret.place);

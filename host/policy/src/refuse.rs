@@ -292,7 +292,7 @@ pub(crate) fn address(file: File<'_>, sending: &Sending, barred: &Barred) -> Ref
     let line = format!("networks = [\"{}/{bits}\"]", barred.address);
     Refusal {
         capability: "http",
-        asked: sending.asked.clone(),
+        asked: sending.asked(),
         reason: format!(
             "its host leads to `{}`, which is {}",
             barred.address, barred.what
@@ -310,7 +310,7 @@ pub(crate) fn address(file: File<'_>, sending: &Sending, barred: &Barred) -> Ref
 pub(crate) fn owned(sending: &Sending, what: &str, name: &str, why: &str) -> Refusal {
     Refusal {
         capability: "http",
-        asked: sending.asked.clone(),
+        asked: sending.asked(),
         reason: format!("{what} `{}` is {why}", bounded(name)),
         hint: Some(format!(
             "leave the {what} `{}` out of the request",

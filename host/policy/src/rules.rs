@@ -4,8 +4,10 @@
 use crate::budget::Budget;
 use crate::host::HostPattern;
 use crate::path::PathPattern;
+use crate::refuse;
 use crate::target::Target;
 use crate::terms::Terms;
+use http::Method;
 use sluice_model::grant::ipnet_text::Network;
 use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, SecretName};
@@ -161,8 +163,8 @@ pub struct Credential {
 /// A request that may be sent: what the door needs to send it, and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
-    /// Method and URL without its query, bounded: for messages.
-    pub asked: String,
+    /// How.
+    pub method: Method,
     /// Where to, as it was decided on.
     pub target: Target,
     /// Networks outside the public internet that the name may resolve into.
@@ -175,4 +177,11 @@ pub struct Sending {
     pub budgets: Vec<usize>,
     /// The grant's table that allows it.
     pub table: &'static str,
+}
+
+impl Sending {
+    /// Method and URL without its query, bounded: for messages.
+    pub fn asked(&self) -> String {
+        refuse::request(self.method.as_str(), &self.target)
+    }
 }

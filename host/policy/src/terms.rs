@@ -7,6 +7,7 @@ use crate::rules::{Credential, Sending};
 use crate::settings::expand;
 use crate::start::NotGranted;
 use crate::target::Target;
+use http::Method;
 use serde_json::Value;
 use sluice_model::grant::ipnet_text::Network;
 use sluice_model::grant::{self, Grant};
@@ -53,7 +54,7 @@ impl TokenTerms {
     /// The request for a token, as the door's way takes it. Nothing is attached to it but what it says itself.
     pub(crate) fn sending(&self) -> Sending {
         Sending {
-            asked: refuse::request("POST", &self.target),
+            method: Method::POST,
             target: self.target.clone(),
             networks: self.networks.clone(),
             ca: self.ca.clone(),

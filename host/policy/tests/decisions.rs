@@ -190,7 +190,7 @@ fn what_a_request_carries_comes_from_the_rules() {
         )
     };
     let sending = send("https://api.acme.example/v2/contacts?key=private").expect("permitted");
-    assert_eq!(sending.asked, "GET https://api.acme.example/v2/contacts");
+    assert_eq!(sending.asked(), "GET https://api.acme.example/v2/contacts");
     assert_eq!(
         sending.auth.as_ref().map(|auth| auth.name.as_str()),
         Some("token")

@@ -83,7 +83,7 @@ fn manifest_of(grant: &Grant) -> Manifest {
             port: http.port,
             methods: http.methods.clone(),
             paths: http.paths.clone(),
-            auth: None,
+            auth: Vec::new(),
             role: None,
             reason: "x".to_owned(),
         })

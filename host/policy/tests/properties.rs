@@ -73,7 +73,7 @@ impl Rule {
             port: self.port,
             methods: self.methods.iter().map(ToString::to_string).collect(),
             paths: self.paths.iter().map(ToString::to_string).collect(),
-            auth: None,
+            auth: Vec::new(),
             role: None,
             reason: "x".to_owned(),
         }

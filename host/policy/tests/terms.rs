@@ -328,3 +328,48 @@ reason = \"x\"
             .contains("the host sets that header itself")
     );
 }
+
+/// A manifest may offer several ways in; which of them is used is the deployment's to say, and two at once are a mistake.
+#[test]
+fn a_request_carries_one_of_the_secrets_it_may_carry() {
+    let secrets = "use = \"bearer\"\noptional = true\n[[secret]]\nname = \"login\"\nuse = \"basic\"\noptional = true\nreason = \"x\"\n";
+    let manifest = MANIFEST.replacen("\"token\"", "[\"token\", \"login\"]", 1) + secrets;
+    let manifest = Manifest::parse("m", &manifest).expect("a manifest");
+    let carried = |named: &[&str]| {
+        let entries: Vec<String> = [("token", "bearer"), ("login", "basic")]
+            .iter()
+            .filter(|(name, _)| named.contains(name))
+            .map(|(name, place)| format!("[[secret]]\nname = \"{name}\"\nuse = \"{place}\"\n"))
+            .collect();
+        let manifest = manifest
+            .clone()
+            .without_unnamed(|name| named.contains(&name.as_str()));
+        let effective = build(
+            &toml::to_string(&manifest).expect("plain data"),
+            &format!("{GRANT}{}", entries.concat()),
+            &json!({}),
+        )?;
+        let uri = "https://api.acme.example/v2".parse().expect("a uri");
+        let sending = effective
+            .may_send(&http::Method::GET, &uri)
+            .expect("permitted");
+        Ok::<_, Vec<NotGranted>>(sending.auth.map(|auth| auth.name.to_string()))
+    };
+    assert_eq!(carried(&[]).expect("bare"), None);
+    assert_eq!(
+        carried(&["token"]).expect("covered").as_deref(),
+        Some("token")
+    );
+    assert_eq!(
+        carried(&["login"]).expect("covered").as_deref(),
+        Some("login")
+    );
+    let wrong = carried(&["token", "login"]).expect_err("two");
+    assert!(
+        wrong[0]
+            .refusal
+            .reason
+            .contains("`token`, `login`: a request carries one of them"),
+        "{wrong:?}"
+    );
+}

@@ -167,7 +167,7 @@ fn chosen<'a>(plan: &Plan, offered: &'a [StreamInfo]) -> Result<Vec<&'a StreamIn
             missing(format!("/transform/{stage}/streams/{at}"), name);
         }
     }
-    if !problems.is_empty() {
+    if Guard::StreamOffered.bars(!problems.is_empty()) {
         return Err(Error::Wrong(problems));
     }
     Ok(offered
@@ -181,7 +181,7 @@ fn sound(splits: &[Split], names: &[StreamName]) -> Result<(), Fault> {
         let message = format!("{} splits; at most {SPLITS_MAX} are taken", splits.len());
         return Err(Fault::new(FaultKind::LimitExceeded, message));
     }
-    let mut seen = HashSet::new();
+    let (mut seen, asked) = (HashSet::new(), names.iter().collect::<HashSet<_>>());
     for split in splits {
         if !seen.insert(&split.id) {
             return Err(Fault::new(
@@ -189,7 +189,7 @@ fn sound(splits: &[Split], names: &[StreamName]) -> Result<(), Fault> {
                 format!("split `{}` stands twice", split.id),
             ));
         }
-        if let Some(other) = split.streams.iter().find(|stream| !names.contains(stream)) {
+        if let Some(other) = split.streams.iter().find(|stream| !asked.contains(stream)) {
             let message = format!(
                 "split `{}` carries stream `{other}`, which was not asked for",
                 split.id

@@ -120,7 +120,7 @@ pub fn find<'a>(
         about.digest == digest || (&about.plugin == plugin && !Guard::GrantDigest.stands())
     });
     match (exact.next(), exact.next()) {
-        (Some(filed), None) => Ok(filed),
+        (Some(filed), other) if Guard::GrantOnce.holds(other.is_none()) => Ok(filed),
         (Some(one), Some(other)) => Err(Missing::Two(one.file.clone(), other.file.clone())),
         _ => Err(grants
             .iter()
@@ -439,7 +439,7 @@ pub fn matching(deployment: &Deployment, which: &str) -> Result<Vec<Filed>, Erro
             || about.plugin.as_str() == which
             || (digest.len() >= DIGEST_DIGITS_MIN && about.digest.hex().starts_with(digest))
     });
-    if found.is_empty() {
+    if Guard::GrantMatched.bars(found.is_empty()) {
         let problem = FileError::new("grants", format!("nothing is granted to `{which}`"));
         return Err(problem.hint("`sluice grant list` shows all").into());
     }
@@ -496,4 +496,30 @@ pub(crate) fn uses(pipeline: &Pipeline) -> Vec<(&str, Role, &toml::Value, String
         ));
     }
     uses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_grants_for_one_plugin_are_none() {
+        let digest = Digest::of(b"x");
+        let text = format!(
+            "[grant]\nplugin = \"acme/crm\"\nversion = \"1.0.0\"\ndigest = \"{digest}\"\npipeline = \"people\"\n"
+        );
+        let filed = |file: &str| Filed {
+            file: file.to_owned(),
+            path: file.into(),
+            digest: Digest::of(text.as_bytes()),
+            grant: Grant::parse(file, &text).unwrap(),
+        };
+        let (plugin, pipeline) = ("acme/crm".parse().unwrap(), "people".parse().unwrap());
+        let both = [filed("one.toml"), filed("two.toml")];
+        let one = find(&both[..1], &plugin, digest, &pipeline).unwrap();
+        assert_eq!(one.file, "one.toml");
+        let two = Missing::Two("one.toml".to_owned(), "two.toml".to_owned());
+        let missing = find(&both, &plugin, digest, &pipeline).unwrap_err();
+        assert_eq!(missing, two);
+    }
 }

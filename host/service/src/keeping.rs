@@ -9,9 +9,9 @@ use crate::run::Place;
 use crate::{Error, key};
 use serde::Serialize;
 use sluice_model::checkpoint::{Checkpoint, Totals};
-use sluice_model::fault::Fault;
+use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{PipelineName, PluginName, SplitId, StageId, StreamName};
-use sluice_model::ports::{StateBatch, StateStore};
+use sluice_model::ports::{StateBatch, StateStore, StoreError};
 use sluice_model::rejection::Rejection;
 use sluice_model::schema::Schema;
 use sluice_state::journal::{self, DeadLetter, Held, JournalError, Numbering, SchemaRecord};
@@ -255,6 +255,23 @@ fn view(split: SplitId, checkpoint: &Checkpoint, updated_ms: u64) -> CheckpointV
     }
 }
 
+/// What is told where the dead letters of one unit are more than one commit takes: it is whoever refused them that has to
+/// do otherwise, and nothing is lost.
+fn too_many(letters: &[DeadLetter]) -> Fault {
+    let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+    for letter in letters {
+        let by = format!("`{}` as {}", letter.plugin, letter.rejection.code);
+        *refused.entry(by).or_default() += 1;
+    }
+    let most = refused.into_iter().max_by_key(|(_, count)| *count);
+    let (by, count) = most.unwrap_or_default();
+    let message = format!(
+        "{count} records of one unit were refused by {by}: more than are kept in one commit, and none is dropped"
+    );
+    Fault::new(FaultKind::LimitExceeded, message)
+        .hint("find out why so many are refused with `sluice check`; or let the sink's manifest ask for a smaller `unit`")
+}
+
 /// One pipeline's part of the store, for one run. Blocking.
 pub struct Ledger {
     store: Arc<dyn StateStore>,
@@ -298,7 +315,11 @@ impl Ledger {
         for (stream, schema) in grown {
             self.put_schema(&mut batch, stream, &schema, now);
         }
-        self.store.commit(batch).map_err(Fault::from)?;
+        let stored = self.store.commit(batch);
+        stored.map_err(|error| match error {
+            StoreError::TooLarge(_) if !letters.is_empty() => too_many(&letters),
+            error => error.into(),
+        })?;
         self.held().insert(split.clone(), held);
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         for letter in letters {

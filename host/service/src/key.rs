@@ -5,6 +5,7 @@ use crate::Error;
 use crate::deployment::{Deployment, plain, shown};
 use serde::Serialize;
 use sluice_model::deployment::{FILE, Key};
+use sluice_model::guards::Guard;
 use sluice_model::tomlfile::FileError;
 use sluice_state::keys::{
     Credential, Environment, Kek, KeyError, KeyFile, KeySource, make_key_file, next_key_file,
@@ -115,7 +116,7 @@ fn default_key(deployment: &Deployment) -> Result<KeyFile, Error> {
         return Ok(KeyFile { path });
     }
     let (state, vault) = (deployment.state_dir(), deployment.vault_file());
-    if sealed::is_sealed(&state) || vault.exists() {
+    if Guard::KeyAnew.bars(sealed::is_sealed(&state) || vault.exists()) {
         let what = if vault.exists() { vault } else { state };
         let hint = format!(
             "put it back: `{}` is sealed with it, and nothing else opens it",

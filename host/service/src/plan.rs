@@ -12,6 +12,7 @@ use crate::{own, settings, ungranted};
 use serde_json::Value;
 use sluice_engine::Artifact;
 use sluice_model::digest::Digest;
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, Role, SecretName, StageId, StreamName};
 use sluice_model::manifest::{Manifest, Unit};
 use sluice_model::pipeline::{Guarantee, Pipeline};
@@ -166,7 +167,7 @@ impl Maker {
             .iter()
             .map(|stage| self.stage(&name, stage))
             .collect();
-        if !self.problems.is_empty() {
+        if Guard::PlanWhole.bars(!self.problems.is_empty()) {
             let refused = self.refused;
             return Err(Unmade {
                 problems: self.problems,
@@ -192,7 +193,9 @@ impl Maker {
             guarantee,
         };
         match plan.pipeline.delivery.guarantee {
-            Some(wanted) if wanted > guarantee => Err(vec![too_much(&plan, wanted)].into()),
+            Some(wanted) if Guard::GuaranteeHeld.bars(wanted > guarantee) => {
+                Err(vec![too_much(&plan, wanted)].into())
+            }
             _ => Ok(plan),
         }
     }

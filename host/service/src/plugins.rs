@@ -104,7 +104,9 @@ pub fn resolve(deployment: &Deployment, shelf: &Shelf, reference: &str) -> Resul
     })?;
     match named.pop() {
         Some(twin)
-            if twin.artifact.manifest.plugin.version == best.artifact.manifest.plugin.version =>
+            if Guard::PluginOnce.bars(
+                twin.artifact.manifest.plugin.version == best.artifact.manifest.plugin.version,
+            ) =>
         {
             Err(NotFound {
                 message: format!(
@@ -199,5 +201,32 @@ mod tests {
         file.set_len(COMPONENT_BYTES_MAX as u64 + 1).unwrap();
         let told = open(&path).unwrap_err().message;
         assert!(told.ends_with("a component has at most 67108864"), "{told}");
+    }
+
+    #[test]
+    fn two_components_of_one_name_and_version_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = "[plugins]\ndir = \".\"\n";
+        let deployment = Deployment {
+            base: dir.path().to_owned(),
+            settings: sluice_model::deployment::Deployment::parse("sluice.toml", settings).unwrap(),
+        };
+        let plain = wat::parse_str(
+            r#"(component (instance $empty) (export "sluice:plugin/source@0.1.0" (instance $empty)))"#,
+        );
+        let plain = plain.unwrap();
+        let put = |file: &str, words: &str| {
+            let manifest = format!(
+                "[plugin]\nname = \"acme/thing\"\nversion = \"1.0.0\"\ninterface = \"sluice:plugin@0.1\"\ndescription = \"{words}\"\n"
+            );
+            let packed = sluice_engine::pack(&plain, &manifest, None).unwrap();
+            std::fs::write(dir.path().join(file), packed).unwrap();
+        };
+        let found = || resolve(&deployment, &Shelf::default(), "acme/thing@1");
+        put("thing.wasm", "reviewed");
+        assert!(found().is_ok());
+        put("thing-2.wasm", "not reviewed");
+        let told = found().unwrap_err().message;
+        assert!(told.contains("are both acme/thing 1.0.0"), "{told}");
     }
 }

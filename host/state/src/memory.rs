@@ -2,6 +2,7 @@
 
 use crate::bounds;
 use crate::sealed::SEAL_BYTES;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{
     CommitNumber, Namespace, Pairs, StateBatch, StateStats, StateStore, StateWrite, StoreError,
 };
@@ -50,7 +51,7 @@ impl StateStore for MemStore {
         let holds = |(namespace, key, value): &(Namespace, Vec<u8>, Option<Vec<u8>>)| {
             held.values.get(&(*namespace, key.clone())) == value.as_ref()
         };
-        if !batch.expect.iter().all(holds) {
+        if Guard::StateFence.bars(!batch.expect.iter().all(holds)) {
             return Err(StoreError::Fenced);
         }
         for write in batch.writes {

@@ -135,6 +135,8 @@ struct Walk {
     commit: Option<u64>,
     /// Each key, with the entry that named it.
     keys: Vec<(u64, Key)>,
+    /// The last entry of these whose own checkpoint was there.
+    vouched: u64,
     /// The next checkpoint.
     next: usize,
     torn: bool,
@@ -219,6 +221,16 @@ impl Walk {
             let (_, key) = named_before.unwrap_or(&self.keys[0]);
             key.check(note)
                 .map_err(|why| format!("the checkpoint of {size} entries: {why}"))?;
+            // A key is vouched for by the one before it, with a checkpoint of the entry that names it.
+            match self.keys.last() {
+                Some((seq, _)) if *seq == size => self.vouched = size,
+                Some((seq, _)) if self.keys.len() > 1 && *seq > self.vouched => {
+                    return Err(format!(
+                        "the checkpoint of {size} entries: entry {seq} names its key, and nothing vouches for that"
+                    ));
+                }
+                _ => {}
+            }
             self.next += 1;
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sluice_e2e::TestHost;
-use sluice_upstream::{Auth, Options, Upstream};
+use sluice_upstream::{Auth, Authorization, Options, Upstream};
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -385,5 +385,87 @@ fn this_machine_is_not_to_be_reached_unless_a_grant_says_so() {
     insta::assert_snapshot!(
         host.seen(&answer)
             .replace(&server.port().to_string(), "PORT")
+    );
+}
+
+/// One plugin, and whichever way in a pipeline names.
+#[test]
+fn a_pipeline_chooses_among_the_ways_in() {
+    let basic = Auth::Basic {
+        user: "reader".to_owned(),
+        password: TOKEN.to_owned(),
+    };
+    let key = Auth::Header {
+        name: "x-api-key".to_owned(),
+        value: TOKEN.to_owned(),
+    };
+    for (word, auth, value) in [
+        ("login", basic, format!("reader:{TOKEN}")),
+        ("key", key, TOKEN.to_owned()),
+    ] {
+        let server = Upstream::start(Options {
+            auth,
+            seed: vec![("movies".to_owned(), (1..=3).map(movie).collect())],
+            ..Options::default()
+        })
+        .expect("a server");
+        let host = TestHost::new();
+        reader(&host, &server, BY_CURSOR);
+        host.secret("api", &value);
+        host.edit("pull.toml", "{ token = ", &format!("{{ {word} = "));
+        host.grant_local("pull.toml");
+        assert_eq!(host.run("pull.toml")["written"], 3, "{word}");
+
+        // Two at once are none.
+        host.edit(
+            "pull.toml",
+            &format!("{word} = \"api\""),
+            &format!("{word} = \"api\", token = \"api\""),
+        );
+        let answer = host.sluice(&["check", "pull.toml"]);
+        assert_eq!(answer.code, Some(2), "{answer:#?}");
+        assert!(
+            answer.err.contains("a request carries one of them"),
+            "{answer:#?}"
+        );
+    }
+}
+
+/// Our own plugin, and a real authorization server whose token its API takes.
+#[test]
+fn a_client_is_traded_for_a_token_of_a_real_authorization_server() {
+    let server = Authorization::start();
+    let host = TestHost::new();
+    let url = format!("http://127.0.0.1:{}", server.port);
+    host.secret(
+        "crm",
+        "client_id = \"machine\"\nclient_secret = \"made-up-client-secret-0123\"\n",
+    );
+    host.write(
+        "who.toml",
+        format!(
+            "[pipeline]\nname = \"who\"\n\n\
+             [source]\nplugin = \"sluice/rest@0.1\"\nsecrets = {{ client = \"crm\" }}\n\n\
+             [source.config]\nbase_url = \"{url}\"\n\n\
+             [[source.config.streams]]\nname = \"who\"\npath = \"/v2/whoami\"\n\n\
+             [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n"
+        ),
+    );
+    host.grant_local("who.toml");
+    // Where a secret is traded is for whoever grants it to say, and nothing runs before.
+    let answer = host.sluice(&["run", "who.toml"]);
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    assert!(answer.err.contains("token_url"), "{answer:#?}");
+    host.edit(
+        "grants/who.sluice-rest.toml",
+        "use = \"oauth2\"\n",
+        &format!(
+            "use = \"oauth2\"\ntoken_url = \"{url}/token\"\nscopes = [\"contacts.read\"]\nnetworks = [\"127.0.0.1/32\"]\n"
+        ),
+    );
+    assert_eq!(host.run("who.toml")["written"], 1);
+    assert_eq!(
+        host.records("out"),
+        [json!({ "client": "machine", "scope": "contacts.read" })]
     );
 }

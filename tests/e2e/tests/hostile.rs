@@ -307,6 +307,19 @@ fn goes_on(host: &TestHost, turn: usize) {
     assert_eq!(report["ending"], "done");
 }
 
+/// Each of its documents is within its bounds; all of them together are not.
+#[test]
+fn a_page_cannot_become_more_than_memory_holds() {
+    let host = deployment();
+    let (behaviour, port) = (Behaviour::DocumentsMany, 1);
+    Grants::of(&host, behaviour, port).write(&host, behaviour);
+    host.write("bad.toml", pipeline(behaviour, behaviour.word(), port));
+    let answer = host.sluice(&["run", "bad.toml"]);
+    assert_eq!(answer.code, Some(1), "{answer:#?}");
+    let told = "what it handed over in one page takes more than 128MiB in memory";
+    assert!(answer.err.contains(told), "{answer:#?}");
+}
+
 #[test]
 fn every_behaviour_ends_readably_and_the_secret_stays_where_it_is() {
     let host = deployment();

@@ -106,6 +106,10 @@ behaviours! {
         PollFlood = "poll-flood",
         /// Makes ever more requests and never sends them.
         RequestLeak = "request-leak",
+        /// Makes a request whose host, and one whose method, is a text of a mebibyte.
+        RequestTexts = "request-texts",
+        /// Fills the body of a request that it never sends.
+        RequestBodies = "request-bodies",
         /// Reads standard input, and fills standard output.
         Stdio = "stdio",
         /// Aborts without a word.
@@ -178,6 +182,10 @@ behaviours! {
         StreamNotUtf8 = "stream-not-utf8",
         /// Names one split twice.
         SplitTwice = "split-twice",
+        /// Names one stream in a split a hundred thousand times.
+        SplitStreamTwice = "split-stream-twice",
+        /// Hands over documents that are small, each for itself, and together more than memory holds.
+        DocumentsMany = "documents-many",
         /// Names a split of a stream that was not asked for.
         SplitStranger = "split-stranger",
         /// Names more streams than any source may have.

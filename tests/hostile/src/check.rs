@@ -192,6 +192,31 @@ fn say(behaviour: Behaviour) -> Result<(), Fault> {
             Ok(())
         }
         Behaviour::FaultNotUtf8 => Err(Fault::Broken(lies::not_utf8())),
+        Behaviour::RequestTexts => {
+            let request =
+                || wasip2::http::types::OutgoingRequest::new(wasip2::http::types::Fields::new());
+            let long = "a".repeat(1 << 20);
+            let host = request().set_authority(Some(&long));
+            let method = request().set_method(&wasip2::http::types::Method::Other(long));
+            let short = wasip2::http::types::Method::Other("PURGE".to_owned());
+            let short = request().set_method(&short);
+            Err(Fault::Broken(format!("{host:?} {method:?} {short:?}")))
+        }
+        Behaviour::RequestBodies => {
+            let fields = wasip2::http::types::Fields::new();
+            let request = wasip2::http::types::OutgoingRequest::new(fields);
+            let body = request.body().expect("a body");
+            let stream = body.write().expect("a stream");
+            let mut taken = 0;
+            while let Ok(room @ 1..) = stream.check_write() {
+                let bytes = vec![b'a'; usize::try_from(room).unwrap_or(1)];
+                if stream.write(&bytes).is_err() {
+                    break;
+                }
+                taken += room;
+            }
+            Err(Fault::Broken(format!("{taken} bytes were taken")))
+        }
         Behaviour::FaultGibibyte => Err(Fault::Broken(lies::gibibyte_text())),
         Behaviour::RetryLate => Err(Fault::Transient(Transient {
             message: "later".to_owned(),

@@ -57,6 +57,18 @@ impl Guest for Hostile {
             Behaviour::StreamsMany => (0..10_001)
                 .map(|number| stream(&format!("s{number}")))
                 .collect(),
+            Behaviour::DocumentsMany => {
+                let mut wide = shaped((0..2_000).map(|number| format!("c{number}")), vec![]);
+                for field in wide.iter_mut().flat_map(|stream| &mut stream.schema) {
+                    for field in &mut field.fields {
+                        field.kind = FieldType::Decimal(DecimalSize {
+                            precision: 38,
+                            scale: 0,
+                        });
+                    }
+                }
+                wide
+            }
             Behaviour::SchemaMany => shaped((0..2_001).map(|number| format!("c{number}")), vec![]),
             Behaviour::SchemaTwice => shaped([HIDDEN, HIDDEN].map(str::to_owned), vec![]),
             Behaviour::SchemaKey => shaped(["a".to_owned()], vec![HIDDEN.repeat(100_000)]),
@@ -72,6 +84,10 @@ impl Guest for Hostile {
         };
         Ok(match behaviour(&config) {
             Behaviour::SplitTwice => vec![split.clone(), split],
+            Behaviour::SplitStreamTwice => vec![Split {
+                streams: vec![STREAM.to_owned(); 100_000],
+                ..split
+            }],
             Behaviour::SplitsMany => (0..100_001)
                 .map(|number| Split {
                     id: number.to_string(),
@@ -130,10 +146,10 @@ impl GuestReader for Lying {
             stream: stream.to_owned(),
             content: content(self.behaviour),
         };
-        let parts = if self.behaviour == Behaviour::PageParts {
-            5_000
-        } else {
-            1
+        let parts = match self.behaviour {
+            Behaviour::PageParts => 5_000,
+            Behaviour::DocumentsMany => 3,
+            _ => 1,
         };
         let left = self.pages.get().saturating_sub(1);
         self.pages.set(left);
@@ -172,6 +188,9 @@ fn content(behaviour: Behaviour) -> Content {
     };
     let mut columns = match behaviour {
         Behaviour::PageHuge => return document(vec![b'\n'; 17 << 20], DocumentFormat::Ndjson),
+        Behaviour::DocumentsMany => {
+            return document(b"{}\n".repeat(3_000), DocumentFormat::Ndjson);
+        }
         Behaviour::DocumentGibibyte => return document(lies::gibibyte(), DocumentFormat::Ndjson),
         Behaviour::DocumentName => {
             return Content::Document(Document {

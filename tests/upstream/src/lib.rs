@@ -21,12 +21,14 @@
 //! ```
 
 mod auth;
+mod authorization;
 mod collections;
 mod pages;
 mod script;
 mod serve;
 
 pub use auth::Auth;
+pub use authorization::Authorization;
 pub use collections::Counts;
 
 use collections::Collections;

@@ -142,14 +142,19 @@ pub fn unguarded(text: &str) -> BTreeMap<String, usize> {
         let body = body(&lines[at..]);
         let told = body.iter().filter(|line| !is_comment(line));
         let (errors, guards) = told.fold((0, 0), |(errors, guards), line| {
-            let named = line.matches("Guard::").count();
-            (errors + makes(line), guards + named)
+            (errors + makes(line), guards + named(line))
         });
         if errors > guards {
             *found.entry(name.to_owned()).or_insert(0) += errors - guards;
         }
     }
     found
+}
+
+/// How many guards a line names: `Guard::X`, and not `RwLockWriteGuard::x`.
+fn named(line: &str) -> usize {
+    let alone = |(at, _): &(usize, &str)| !line[..*at].ends_with(char::is_alphanumeric);
+    line.match_indices("Guard::").filter(alone).count()
 }
 
 /// The name of the function that begins on this line.
@@ -181,7 +186,8 @@ fn makes(line: &str) -> usize {
         let before = &line[..*at];
         let is_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
         let is_pattern = before.ends_with("let ")
-            || before.ends_with("| ")
+            // One of several, and not a closure without arguments of note: `|_| Err(…)`.
+            || (before.ends_with("| ") && !before.ends_with("|_| "))
             || (line[*at..].contains("=>") && !before.contains("=>"));
         !is_name && !is_pattern
     });
@@ -279,6 +285,9 @@ mod tests {
         check("        // return Err(X)", 0);
         check("        b.ok_or(X)?;\n        return lie(\"x\");", 2);
         check("        MyErr(b)", 0);
+        check("        b.map_or_else(|_| Err(X), Ok)", 1);
+        check("        Err(X | Y) | Err(Z) => {}", 0);
+        check("        RwLockWriteGuard::downgrade(b);\n        Err(X)", 1);
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn a_release_has_no_switch() {
 }
 
 /// Limits that no guard stands beside, and why.
-const FREE_LIMITS: [(&str, &str); 17] = [
+const FREE_LIMITS: [(&str, &str); 19] = [
     ("BATCH_ROWS_MAX", "keeps the cache warm, and stops nobody"),
     (
         "PAGE_BYTES",
@@ -205,6 +205,14 @@ const FREE_LIMITS: [(&str, &str); 17] = [
     (
         "OAUTH2_TIME_MAX",
         "is a door's setting: `TokenTime` stands where it is used",
+    ),
+    (
+        "OAUTH2_INTERVAL_MIN",
+        "is a door's setting: `TokenInterval` stands where it is used",
+    ),
+    (
+        "OAUTH2_REFUSAL_TIME",
+        "is a door's setting: `TokenRefusal` stands where it is used",
     ),
     (
         "TCP_CONNECT_TIME_MAX",
@@ -276,11 +284,33 @@ const SHAPE: &str = "cannot be read";
 const PASSED_ON: &str = "passed on";
 /// The host's own mistake, or the world's: nobody is stopped.
 const FAILED: &str = "failed";
+/// Without it the next line has nothing right to do: nothing is found under that name, another process holds the lock.
+const NEEDED: &str = "needed";
 
 #[test]
 fn no_refusal_is_without_a_guard() {
     /// A file, a function of it, how many errors it makes more than it names guards, and why they need none.
-    const ALLOWED: [(&str, &str, usize, &str); 80] = [
+    const ALLOWED: [(&str, &str, usize, &str); 182] = [
+        ("audit/src/copy.rs", "append", 1, NEEDED),
+        ("audit/src/desk.rs", "begin_in_the_last_file", 2, SHAPE),
+        ("audit/src/desk.rs", "catch_up", 1, PASSED_ON),
+        ("audit/src/desk.rs", "check_notes", 1, PASSED_ON),
+        ("audit/src/desk.rs", "read_notes", 2, SHAPE),
+        ("audit/src/desk.rs", "write", 1, FAILED),
+        ("audit/src/folder.rs", "contents", 1, FAILED),
+        ("audit/src/folder.rs", "segments", 1, FAILED),
+        ("audit/src/hash.rs", "try_from", 3, SHAPE),
+        ("audit/src/key.rs", "create", 1, FAILED),
+        ("audit/src/key.rs", "read", 2, SHAPE),
+        ("audit/src/keyring.rs", "public_key", 1, SHAPE),
+        ("audit/src/keyring.rs", "remove", 1, FAILED),
+        ("audit/src/note.rs", "parse_all", 1, SHAPE),
+        ("audit/src/read.rs", "follows", 1, PASSED_ON),
+        ("audit/src/standing.rs", "learn", 3, PASSED_ON),
+        ("audit/src/trail.rs", "look", 1, NEEDED),
+        ("audit/src/trail.rs", "with", 1, NEEDED),
+        ("audit/src/verify.rs", "known", 1, PASSED_ON),
+        ("audit/src/verify.rs", "wanted_key", 1, SHAPE),
         ("egress/src/answer.rs", "accept", 1, PASSED_ON),
         ("egress/src/answer.rs", "next", 1, FAILED),
         ("egress/src/answer.rs", "poll_frame", 2, PASSED_ON),
@@ -361,15 +391,104 @@ fn no_refusal_is_without_a_guard() {
         ("policy/src/terms.rs", "entry", 1, SHAPE),
         ("policy/src/terms.rs", "fixed", 1, SHAPE),
         ("policy/src/terms.rs", "token", 2, SHAPE),
+        ("service/src/audit.rs", "folder", 1, NEEDED),
+        ("service/src/audit.rs", "verify", 2, PASSED_ON),
+        ("service/src/auditing.rs", "digest", 1, FAILED),
+        ("service/src/auditing.rs", "reveals", 1, PASSED_ON),
+        ("service/src/build.rs", "cargo", 2, FAILED),
+        ("service/src/check.rs", "columns_exist", 1, PASSED_ON),
+        ("service/src/check.rs", "sample", 1, NEEDED),
+        ("service/src/check.rs", "sound", 2, PASSED_ON),
+        ("service/src/deployment.rs", "find", 1, NEEDED),
+        ("service/src/durable.rs", "written_beside", 1, FAILED),
+        ("service/src/grants.rs", "all", 1, FAILED),
+        ("service/src/grants.rs", "matching", 1, NEEDED),
+        ("service/src/key.rs", "default_key", 2, FAILED),
+        ("service/src/grants.rs", "propose", 2, PASSED_ON),
+        ("service/src/keeping.rs", "open_existing", 1, NEEDED),
+        ("service/src/key.rs", "default_key", 1, FAILED),
+        ("service/src/key.rs", "given_key", 1, NEEDED),
+        ("service/src/key.rs", "only", 1, NEEDED),
+        ("service/src/key.rs", "rotate", 1, NEEDED),
+        ("service/src/plan.rs", "stage", 1, PASSED_ON),
+        ("service/src/plugins.rs", "resolve", 2, NEEDED),
+        ("service/src/run/driving.rs", "next", 1, FAILED),
+        ("service/src/run/mod.rs", "run", 1, PASSED_ON),
+        ("service/src/run/reading.rs", "document", 1, PASSED_ON),
+        ("service/src/run/reading.rs", "opened", 2, PASSED_ON),
+        ("service/src/run/writing.rs", "publish", 1, FAILED),
+        ("service/src/run/writing.rs", "written", 1, PASSED_ON),
+        ("service/src/schemas.rs", "now", 1, PASSED_ON),
+        ("service/src/schemas.rs", "output", 1, PASSED_ON),
+        ("service/src/secrets/environment.rs", "check", 1, NEEDED),
+        ("service/src/secrets/environment.rs", "replace", 1, NEEDED),
+        ("service/src/secrets/folder.rs", "replace", 1, NEEDED),
+        ("service/src/secrets/mod.rs", "replace", 1, NEEDED),
+        ("service/src/secrets/vault.rs", "check", 1, NEEDED),
+        ("service/src/secrets/vault.rs", "get", 1, NEEDED),
+        ("service/src/secrets/vault.rs", "open", 1, NEEDED),
+        ("service/src/signing/key.rs", "read", 2, SHAPE),
+        ("service/src/signing/mod.rs", "beside", 1, FAILED),
+        ("service/src/trial.rs", "learn", 1, FAILED),
+        ("state/src/bounds.rs", "refuse", 1, PASSED_ON),
+        ("state/src/durable.rs", "of", 1, FAILED),
+        ("state/src/durable.rs", "write", 1, FAILED),
+        ("state/src/journal/record.rs", "decode", 2, SHAPE),
+        ("state/src/keys/kek.rs", "from_str", 1, SHAPE),
+        ("state/src/keys/kek.rs", "parse", 1, SHAPE),
+        ("state/src/keys/source.rs", "keys", 3, NEEDED),
+        ("state/src/sealed/keyring.rs", "open", 1, NEEDED),
+        ("state/src/sealed/keyring.rs", "open_value", 1, NEEDED),
+        ("state/src/sealed/keyring_file.rs", "read", 3, SHAPE),
+        ("state/src/sealed/mod.rs", "commit", 1, PASSED_ON),
+        ("state/src/sealed/mod.rs", "provided", 1, FAILED),
+        ("state/src/sealed/open.rs", "first", 1, NEEDED),
+        ("state/src/sealed/reseal.rs", "seal_anew", 1, PASSED_ON),
+        ("state/src/sealed/seal.rs", "key_id", 4, SHAPE),
+        ("state/src/sealed/seal.rs", "open", 2, NEEDED),
+        ("state/src/sled_store/migrate.rs", "migrate", 1, FAILED),
+        ("state/src/sled_store/mod.rs", "close", 2, FAILED),
+        ("state/src/sled_store/mod.rs", "commit", 2, FAILED),
+        ("state/src/sled_store/mod.rs", "read", 1, FAILED),
+        ("state/src/sled_store/mod.rs", "start", 2, FAILED),
+        ("state/src/sled_store/mod.rs", "usable", 1, NEEDED),
+        ("state/src/sled_store/mod.rs", "write", 1, FAILED),
+        ("state/src/sled_store/open.rs", "found", 1, NEEDED),
+        ("state/src/sled_store/open.rs", "last_commit", 1, NEEDED),
+        ("state/src/sled_store/open.rs", "lock", 2, NEEDED),
+        ("state/src/sled_store/open.rs", "open", 1, PASSED_ON),
+        ("state/src/sled_store/open.rs", "remove", 1, FAILED),
+        ("state/src/sled_store/open.rs", "verify", 3, SHAPE),
+        ("state/src/sled_store/open.rs", "write_format", 1, FAILED),
+        ("state/src/sled_store/open.rs", "written_format", 2, SHAPE),
+        ("state/src/sled_store/read.rs", "scan", 1, SHAPE),
+        ("state/src/sled_store/read.rs", "value", 2, SHAPE),
+        ("state/src/sled_store/writer.rs", "entry", 1, SHAPE),
+        ("state/src/sled_store/writer.rs", "serve", 1, PASSED_ON),
+        ("state/src/sled_store/writer.rs", "value", 1, SHAPE),
+        ("state/src/vault/file.rs", "read", 7, SHAPE),
+        ("state/src/vault/mod.rs", "entry", 1, NEEDED),
+        ("state/src/vault/mod.rs", "lock_file", 2, NEEDED),
+        ("state/src/vault/mod.rs", "new_vault", 1, NEEDED),
+        ("state/src/vault/mod.rs", "remove", 1, NEEDED),
+        ("state/src/vault/mod.rs", "renew", 1, PASSED_ON),
+        ("state/src/vault/mod.rs", "take_back", 1, NEEDED),
     ];
     for (file, function, _, why) in ALLOWED {
         assert!(
-            [SHAPE, PASSED_ON, FAILED].contains(&why),
+            [SHAPE, PASSED_ON, FAILED, NEEDED].contains(&why),
             "{file}, `{function}`"
         );
     }
     let mut breaches = Vec::new();
-    let walls = ["host/policy/src/", "host/egress/src/", "host/engine/src/"];
+    let walls = [
+        "host/audit/src/",
+        "host/egress/src/",
+        "host/engine/src/",
+        "host/policy/src/",
+        "host/service/src/",
+        "host/state/src/",
+    ];
     let files = product();
     let files = files
         .iter()

@@ -5,39 +5,41 @@ use super::json::write_value;
 use crate::json::scan::compact;
 use crate::ndjson::BYTE_ORDER_MARK;
 
-/// Appends the rows, after a line of names where `header` is set.
-pub fn write(columns: &[Cells<'_>], rows: usize, header: bool, out: &mut Vec<u8>) {
-    if header && !columns.is_empty() {
-        for (at, column) in columns.iter().enumerate() {
-            separate(out, at);
-            write_text(out, column.name.as_bytes());
-        }
-        out.push(b'\n');
+/// Appends a line of names, where there are any.
+pub fn header(columns: &[Cells<'_>], out: &mut Vec<u8>) {
+    if columns.is_empty() {
+        return;
     }
-    let mut laid_out = Vec::new();
-    for row in 0..rows {
-        for (at, column) in columns.iter().enumerate() {
-            separate(out, at);
-            if !column.has_value(row) {
-                // See `Format::Csv`: an empty line is no record.
-                out.extend_from_slice(if columns.len() == 1 { b"\"\"" } else { b"" });
-                continue;
-            }
-            match &column.values {
-                Values::Text(packed) => write_text(out, packed.get(row)),
-                Values::Binary(packed) if packed.get(row).is_empty() => {
-                    out.extend_from_slice(b"\"\"");
-                }
-                Values::Json(packed) => {
-                    laid_out.clear();
-                    compact(packed.get(row), &mut laid_out);
-                    write_text(out, &laid_out);
-                }
-                other => write_value(out, other, row),
-            }
-        }
-        out.push(b'\n');
+    for (at, column) in columns.iter().enumerate() {
+        separate(out, at);
+        write_text(out, column.name.as_bytes());
     }
+    out.push(b'\n');
+}
+
+/// Appends one row. `laid_out` is room to work in.
+pub fn write(columns: &[Cells<'_>], row: usize, laid_out: &mut Vec<u8>, out: &mut Vec<u8>) {
+    for (at, column) in columns.iter().enumerate() {
+        separate(out, at);
+        if !column.has_value(row) {
+            // See `Format::Csv`: an empty line is no record.
+            out.extend_from_slice(if columns.len() == 1 { b"\"\"" } else { b"" });
+            continue;
+        }
+        match &column.values {
+            Values::Text(packed) => write_text(out, packed.get(row)),
+            Values::Binary(packed) if packed.get(row).is_empty() => {
+                out.extend_from_slice(b"\"\"");
+            }
+            Values::Json(packed) => {
+                laid_out.clear();
+                compact(packed.get(row), laid_out);
+                write_text(out, laid_out);
+            }
+            other => write_value(out, other, row),
+        }
+    }
+    out.push(b'\n');
 }
 
 fn separate(out: &mut Vec<u8>, at: usize) {

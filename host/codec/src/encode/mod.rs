@@ -44,61 +44,85 @@ pub enum EncodeError {
         /// What it should hold.
         expected: sluice_model::schema::FieldType,
     },
-    /// One row after another, more than offsets of 32 bits can cut.
-    #[error("the rows take more than 2 GiB\n  hint: encode fewer rows at once")]
-    TooLarge,
+    /// More bytes than were wanted at most, or than offsets of 32 bits can cut.
+    #[error("the rows take more than {0} bytes\n  hint: encode fewer rows at once")]
+    TooLarge(usize),
 }
 
-/// Appends the rows to `out`. `columns` says which, in which order; none: all of them.
+/// Appends the rows to `out`, which then has `bytes_max` at most: one row more is written before that is seen. `columns`
+/// says which, in which order; none: all of them.
 pub fn encode(
     schema: &Schema,
     data: &RecordBatch,
     columns: Option<&[usize]>,
     format: &Format,
+    bytes_max: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let cells = Cells::of_batch(schema, data, columns)?;
     let rows = data.num_rows();
+    let fits = |out: &Vec<u8>| {
+        if out.len() > bytes_max {
+            Err(EncodeError::TooLarge(bytes_max))
+        } else {
+            Ok(())
+        }
+    };
     match format {
         Format::Ndjson => {
             let writer = json::RowWriter::new(cells);
-            out.reserve(writer.bytes_guess(rows));
+            out.reserve(writer.bytes_guess(rows).min(bytes_max));
             for row in 0..rows {
                 writer.write(row, out);
                 out.push(b'\n');
+                fits(out)?;
             }
         }
         Format::JsonArray => {
             let writer = json::RowWriter::new(cells);
-            out.reserve(writer.bytes_guess(rows));
+            out.reserve(writer.bytes_guess(rows).min(bytes_max));
             out.push(b'[');
             for row in 0..rows {
                 if row > 0 {
                     out.push(b',');
                 }
                 writer.write(row, out);
+                fits(out)?;
             }
             out.push(b']');
         }
-        Format::Csv { header } => csv::write(&cells, rows, *header, out),
+        Format::Csv { header } => {
+            if *header {
+                csv::header(&cells, out);
+            }
+            let mut laid_out = Vec::new();
+            for row in 0..rows {
+                csv::write(&cells, row, &mut laid_out, out);
+                fits(out)?;
+            }
+        }
     }
-    Ok(())
+    fits(out)
 }
 
-/// One JSON object a row: `offsets`, one more than there are rows, cut the bytes.
+/// One JSON object a row: `offsets`, one more than there are rows, cut the bytes, which are `bytes_max` at most.
 pub fn encode_rows(
     schema: &Schema,
     data: &RecordBatch,
     columns: Option<&[usize]>,
+    bytes_max: usize,
 ) -> Result<(Vec<i32>, Vec<u8>), EncodeError> {
+    let bytes_max = bytes_max.min(i32::MAX as usize);
     let writer = json::RowWriter::new(Cells::of_batch(schema, data, columns)?);
     let rows = data.num_rows();
-    let mut out = Vec::with_capacity(writer.bytes_guess(rows));
+    let mut out = Vec::with_capacity(writer.bytes_guess(rows).min(bytes_max));
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0);
     for row in 0..rows {
         writer.write(row, &mut out);
-        offsets.push(i32::try_from(out.len()).map_err(|_| EncodeError::TooLarge)?);
+        let end = i32::try_from(out.len()).ok();
+        let end = end.filter(|end| *end as usize <= bytes_max);
+        offsets.push(end.ok_or(EncodeError::TooLarge(bytes_max))?);
     }
     Ok((offsets, out))
 }

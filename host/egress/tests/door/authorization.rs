@@ -5,68 +5,11 @@ use sluice_egress::Door;
 use sluice_model::ids::SecretName;
 use sluice_model::ports::{HttpError, SecretError, Secrets};
 use sluice_model::secret::Secret;
+use sluice_upstream::Authorization;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-
-/// The server. It ends with this value, and where the test is killed, with its standard input.
-struct Authorization {
-    child: Child,
-    said: BufReader<ChildStdout>,
-    port: u16,
-    refresh_token: String,
-}
-
-impl Authorization {
-    fn start() -> Self {
-        let folder = std::env::var("SLUICE_AUTHORIZATION_SERVER").expect(
-            "SLUICE_AUTHORIZATION_SERVER is not set: run `cargo x test`, which installs what these tests need",
-        );
-        let mut command = Command::new("node");
-        command.arg("server.mjs").current_dir(&folder);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("node: {error}"));
-        let said = BufReader::new(child.stdout.take().expect("piped"));
-        let mut server = Self {
-            child,
-            said,
-            port: 0,
-            refresh_token: String::new(),
-        };
-        let line = server.line();
-        let port = line
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("it said `{line}`"));
-        server.port = port.parse().expect("a port");
-        server.refresh_token = server.line();
-        server
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.said.read_line(&mut line).expect("it speaks");
-        line.trim_end().to_owned()
-    }
-
-    /// Revokes every access token.
-    fn forget(&mut self) {
-        writeln!(self.child.stdin.as_mut().expect("piped"), "forget").expect("it listens");
-        assert_eq!(self.line(), "forgot");
-    }
-}
-
-impl Drop for Authorization {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
 
 fn client(id: &str, rest: &str) -> String {
     format!("client_id = \"{id}\"\nclient_secret = \"made-up-client-secret-0123\"\n{rest}")

@@ -7,7 +7,7 @@ use sluice_egress::{Door, DoorSettings};
 use sluice_model::ports::HttpError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CLIENT: &str = "client_id = \"sluice\"\nclient_secret = \"made-up-client-secret-0123\"\n";
 const REFRESHING: &str = "client_id = \"sluice\"\nclient_secret = \"made-up-client-secret-0123\"\nrefresh_token = \"made-up-refresh-token-0\"\n";
@@ -31,15 +31,11 @@ fn is_trade(request: &str) -> bool {
 }
 
 fn door(server: &Server, vault: &Arc<Vault>) -> (Door, Arc<crate::ground::Watch>) {
-    bounded_door(server, vault, "")
+    ground(server, vault).door(server)
 }
 
-/// With these lines in the grant's `[[http]]`.
-fn bounded_door(
-    server: &Server,
-    vault: &Arc<Vault>,
-    lines: &str,
-) -> (Door, Arc<crate::ground::Watch>) {
+/// Its trades are not held up.
+fn ground(server: &Server, vault: &Arc<Vault>) -> Ground {
     let port = server.port();
     Ground {
         auth: Some("oauth2"),
@@ -49,12 +45,11 @@ fn bounded_door(
         ),
         settings: DoorSettings {
             token_time_max: Duration::from_millis(500),
+            token_interval_min: Duration::ZERO,
             ..DoorSettings::default()
         },
-        first: lines.to_owned(),
         ..Ground::default()
     }
-    .door(server)
 }
 
 /// A server that gives tokens 1, 2, 3 …, each with these words more, and answers everything else with `then`.
@@ -143,6 +138,67 @@ async fn a_token_that_expires_is_renewed_before() {
 }
 
 #[tokio::test]
+async fn tokens_are_asked_for_at_a_measured_pace() {
+    let server = server(", \"expires_in\": 0", |_| ok("hello")).await;
+    let mut paced = ground(&server, &Vault::with(CLIENT));
+    paced.settings.token_interval_min = Duration::from_millis(200);
+    let (door, _) = paced.door(&server);
+    let began = Instant::now();
+    for _ in 0..3 {
+        get(&door, &server, "/v2/a").await.expect("an answer");
+    }
+    assert_eq!(trades(&server), 3);
+    assert!(
+        began.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_holds_for_a_while_and_for_one_value() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let refusing = Arc::clone(&refuses);
+    let server = Server::start(move |request| {
+        if !is_trade(request) {
+            ok("hello")
+        } else if refusing.load(Ordering::SeqCst) {
+            json("401 Unauthorized", "{\"error\": \"invalid_client\"}")
+        } else {
+            token(1, "")
+        }
+    })
+    .await;
+    let vault = Vault::with(CLIENT);
+    let mut holding = ground(&server, &vault);
+    holding.settings.token_refusal_time = Duration::from_hours(1);
+    let (door, watch) = holding.door(&server);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let error = get(&door, &server, "/v2/a").await.expect_err("refused");
+        told.push(error.to_string());
+    }
+    assert!(told[0].contains("`invalid_client`"), "{}", told[0]);
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    assert_eq!((trades(&server), watch.refusals().len()), (1, 3));
+    // Set anew it is another client, of whom nothing is known.
+    refuses.store(false, Ordering::SeqCst);
+    vault.set(&CLIENT.replace("0123", "4567"));
+    get(&door, &server, "/v2/a").await.expect("an answer");
+    assert_eq!(trades(&server), 2);
+
+    // And time heals it.
+    refuses.store(true, Ordering::SeqCst);
+    let mut forgetting = ground(&server, &vault);
+    forgetting.settings.token_refusal_time = Duration::from_millis(1);
+    let (door, _) = forgetting.door(&server);
+    get(&door, &server, "/v2/a").await.expect_err("refused");
+    refuses.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    get(&door, &server, "/v2/a").await.expect("an answer");
+}
+
+#[tokio::test]
 async fn another_value_is_another_client() {
     let server = server("", |_| ok("hello")).await;
     let vault = Vault::with(CLIENT);
@@ -183,7 +239,9 @@ async fn a_token_that_is_not_taken_is_renewed_once() {
     assert_eq!((answer.status().as_u16(), trades(&server)), (401, 2));
 
     // It is a request more, and counted as one.
-    let (door, _) = bounded_door(&server, &Vault::with(CLIENT), "requests_max = 1\n");
+    let mut bounded = ground(&server, &Vault::with(CLIENT));
+    "requests_max = 1\n".clone_into(&mut bounded.first);
+    let (door, _) = bounded.door(&server);
     let error = get(&door, &server, "/v2/a").await.expect_err("a second");
     assert!(error.to_string().contains("requests_max"), "{error}");
 }

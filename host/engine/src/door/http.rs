@@ -68,6 +68,13 @@ impl Sender {
 }
 
 impl WasiHttpHooks for Sender {
+    /// Requests that are never sent hold two pieces each, beside the instance's memory.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        Guard::BodyChunk
+            .limit(limits::HTTP_BODY_CHUNK_BYTES)
+            .min(wasmtime_wasi_http::p2::DEFAULT_OUTGOING_BODY_CHUNK_SIZE)
+    }
+
     /// The door owns that header, and refuses one that is there already.
     fn set_host_header(&mut self) -> bool {
         false

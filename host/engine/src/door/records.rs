@@ -1,10 +1,12 @@
 //! Batches, as a guest sees them: only the columns it asks for are copied in, and only those it is granted.
 
 use crate::bindings::imports::records as wit;
+use crate::bounds::Bounds;
 use crate::columns::lower;
 use crate::guest::Guest;
+use crate::stop::Stop;
 use crate::tally::Tally;
-use sluice_codec::{Format, encode, encode_rows, row_ids};
+use sluice_codec::{EncodeError, Format, encode, encode_rows, row_ids};
 use sluice_model::batch::Batch;
 use sluice_model::guards::Guard;
 use sluice_model::ports::Refusal;
@@ -91,14 +93,16 @@ impl wit::HostBatch for Guest {
             wit::Format::Csv(csv) => Format::Csv { header: csv.header },
         };
         tell(&mut self.tally, batch, columns.as_deref());
-        let mut out = Vec::new();
+        let (bytes_max, mut out) = (bytes_max(&self.bounds), Vec::new());
         encode(
             &batch.schema,
             &batch.data,
             columns.as_deref(),
             &format,
+            bytes_max,
             &mut out,
-        )?;
+        )
+        .map_err(beyond)?;
         self.tell_used();
         Ok(Ok(out))
     }
@@ -113,7 +117,10 @@ impl wit::HostBatch for Guest {
             Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
         };
         tell(&mut self.tally, batch, columns.as_deref());
-        let (offsets, bytes) = encode_rows(&batch.schema, &batch.data, columns.as_deref())?;
+        let bytes_max = bytes_max(&self.bounds);
+        let (offsets, bytes) =
+            encode_rows(&batch.schema, &batch.data, columns.as_deref(), bytes_max)
+                .map_err(beyond)?;
         self.tell_used();
         Ok(Ok(wit::Packed { offsets, bytes }))
     }
@@ -121,6 +128,19 @@ impl wit::HostBatch for Guest {
     fn drop(&mut self, batch: Resource<Handle>) -> wasmtime::Result<()> {
         self.table.delete(batch)?;
         Ok(())
+    }
+}
+
+/// What the guest could be given at all: more is not made for it.
+fn bytes_max(bounds: &Bounds) -> usize {
+    let memory = usize::try_from(bounds.memory_bytes_max).unwrap_or(usize::MAX);
+    Guard::EncodeBytes.limit(memory)
+}
+
+fn beyond(error: EncodeError) -> wasmtime::Error {
+    match error {
+        EncodeError::TooLarge(max_bytes) => Stop::Encoded { max_bytes }.into(),
+        error => error.into(),
     }
 }
 

@@ -318,6 +318,16 @@ pub fn batch(rows: usize) -> Batch {
     Batch::entering(stream(), schema, data, None, Places::none())
 }
 
+/// An `id` of text that is six times as long in JSON: 12 MiB, and 72.
+pub fn long_texts() -> Batch {
+    let fields = vec![Field::new("id", FieldType::Text, true)];
+    let schema = Arc::new(Schema::new(fields, vec![]).expect("a schema"));
+    let text = "\u{1}".repeat(12 << 10);
+    let ids: ArrayRef = Arc::new((0..1_024).map(|_| Some(&text)).collect::<StringArray>());
+    let data = RecordBatch::try_new(Arc::clone(schema.arrow()), vec![ids]).expect("a batch");
+    Batch::entering(stream(), schema, data, None, Places::none())
+}
+
 /// The same rows with `id` alone.
 pub fn without_names(batch: &Batch) -> Batch {
     let fields = vec![Field::new("id", FieldType::Int64, true)];

@@ -5,7 +5,7 @@ use crate::start::NotGranted;
 use serde_json::Value;
 use sluice_model::grant::Grant;
 use sluice_model::ids::{Role, SecretName, StageId};
-use sluice_model::manifest::{self, Manifest, Port, SecretPlace};
+use sluice_model::manifest::{self, Manifest, Port, Scheme, SecretPlace};
 use std::path::Path;
 
 impl Effective {
@@ -38,11 +38,17 @@ fn greediest(grant: &Grant) -> Manifest {
         Manifest::parse("a grant", &text).expect("names and versions are plain in toml");
     for entry in &grant.http {
         let attached = grant.secret.iter();
-        let attached = attached.filter(|secret| secret.place != SecretPlace::Reveal);
-        let names = attached.map(|secret| Some(secret.name.clone()));
-        let mut auths: Vec<Option<SecretName>> = names.collect();
+        // A certificate goes with nothing that is sent in the clear.
+        let in_the_clear = entry.scheme == Some(Scheme::Http);
+        let attached = attached.filter(|secret| match secret.place {
+            SecretPlace::Reveal => false,
+            SecretPlace::Mtls => !in_the_clear,
+            _ => true,
+        });
+        let mut auths: Vec<Vec<SecretName>> =
+            attached.map(|secret| vec![secret.name.clone()]).collect();
         if auths.is_empty() {
-            auths.push(None);
+            auths.push(Vec::new());
         }
         manifest
             .http

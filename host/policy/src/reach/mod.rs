@@ -70,6 +70,33 @@ impl Use {
 }
 
 impl Reach {
+    /// Of one entry of a manifest: with each of the secrets that may go along, for which of them a pipeline says; and
+    /// without, where there is none.
+    pub(crate) fn requests(manifest: &Manifest, entry: &manifest::Http) -> Vec<Requests> {
+        let manifest::Http {
+            host,
+            scheme,
+            port,
+            methods,
+            paths,
+            auth,
+            role,
+            reason: _,
+        } = entry;
+        let bare = Requests::new(host, *scheme, *port, methods, paths, *role);
+        let place = |name: &SecretName| manifest.secret.iter().find(|secret| &secret.name == name);
+        let with = |secret: &manifest::SecretUse| Requests {
+            auth: Some((secret.name.clone(), secret.place.clone())),
+            ..bare.clone()
+        };
+        let secrets: Vec<Requests> = auth.iter().filter_map(place).map(with).collect();
+        if secrets.is_empty() {
+            vec![bare]
+        } else {
+            secrets
+        }
+    }
+
     /// Of a manifest, with its settings left open.
     pub(crate) fn of_manifest(manifest: &Manifest) -> Self {
         // Those without a name here are no capability; `diff` compares them.
@@ -85,27 +112,6 @@ impl Reach {
             config: _,
             unnamed: _,
         } = manifest;
-        let place = |name: &SecretName| secret.iter().find(|secret| &secret.name == name);
-        let requests = |entry: &manifest::Http| {
-            let manifest::Http {
-                host,
-                scheme,
-                port,
-                methods,
-                paths,
-                auth,
-                role,
-                reason: _,
-            } = entry;
-            let auth = auth
-                .as_ref()
-                .and_then(place)
-                .map(|secret| (secret.name.clone(), secret.place.clone()));
-            Requests {
-                auth,
-                ..Requests::new(host, *scheme, *port, methods, paths, *role)
-            }
-        };
         let directory = |entry: &manifest::Dir| {
             let manifest::Dir {
                 path,
@@ -117,7 +123,10 @@ impl Reach {
         };
         let used = |entry: &manifest::SecretUse| Use::of_manifest(entry);
         Self {
-            http: http.iter().map(requests).collect(),
+            http: http
+                .iter()
+                .flat_map(|entry| Self::requests(manifest, entry))
+                .collect(),
             tcp: tcp.iter().map(Connections::of_manifest).collect(),
             dirs: dir.iter().map(directory).collect(),
             secrets: secret.iter().map(used).collect(),

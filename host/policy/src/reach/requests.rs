@@ -30,7 +30,7 @@ pub(crate) struct Requests {
     pub(super) port: Option<u16>,
     pub(super) methods: BTreeSet<String>,
     pub(super) paths: Vec<PathText>,
-    pub(super) auth: Option<(SecretName, SecretPlace)>,
+    pub(crate) auth: Option<(SecretName, SecretPlace)>,
     pub(super) role: Option<Role>,
     pub(super) networks: Vec<Network>,
 }

@@ -331,7 +331,8 @@ fn settings(stages: &Stages, sinks: Vec<SinkMode>) -> Settings {
         unit_bytes: unit.bytes.0,
         unit_rows: unit.rows,
         linger: unit.linger.0,
-        in_flight_bytes_max: unit.bytes.0 * IN_FLIGHT_UNITS + page_bytes * IN_FLIGHT_PAGES_AHEAD,
+        in_flight_bytes_max: unit.bytes.0.saturating_mul(IN_FLIGHT_UNITS)
+            + page_bytes * IN_FLIGHT_PAGES_AHEAD,
         in_flight_pages_max: IN_FLIGHT_PAGES_MAX,
         page_bytes,
         retry: RetrySettings {

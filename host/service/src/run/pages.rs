@@ -15,6 +15,8 @@ pub struct Page {
     pub batches: Vec<Batch>,
     /// Refused while decoding, or by a transform.
     pub rejections: Vec<Rejection>,
+    /// What all of that takes in memory, about.
+    pub bytes: u64,
     /// Records read, refused ones included.
     pub read: u64,
     /// What became of them; known once the page is ready.

@@ -12,8 +12,10 @@ use sluice_model::batch::{Batch, Places};
 use sluice_model::checkpoint::Cursor;
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::StreamName;
-use sluice_model::limits::{BATCH_ROWS_MAX, PAGE_BYTES, PAGE_ROWS};
+use sluice_model::limits::{BATCH_ROWS_MAX, PAGE_BYTES, PAGE_DECODED_BYTES_MAX, PAGE_ROWS};
+use sluice_model::sizes::ByteSize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -31,6 +33,9 @@ pub enum Command {
 
 /// How long a read may wait for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// What a refused record takes in memory, its text aside: about.
+const REJECTION_BYTES: u64 = 256;
 
 /// The task's own.
 pub struct Reading {
@@ -118,12 +123,16 @@ impl Reading {
         let mut decoded = Page::default();
         for part in page.parts {
             self.part(part, &mut open.line, &mut decoded)?;
+            if decoded.bytes > Guard::PageDecoded.limit(PAGE_DECODED_BYTES_MAX) {
+                let max = ByteSize(PAGE_DECODED_BYTES_MAX);
+                let message =
+                    format!("what it handed over in one page takes more than {max} in memory");
+                let fault = Fault::new(FaultKind::LimitExceeded, message);
+                let fault = fault.hint("hand over smaller pages, each of whole records");
+                return Err(self.stages.plan.source.told(fault));
+            }
         }
-        let bytes = decoded
-            .batches
-            .iter()
-            .map(|batch| batch.data.get_array_memory_size() as u64)
-            .sum::<u64>();
+        let bytes = decoded.bytes;
         let place = Place {
             source: page.cursor,
             document: open.line.clone(),
@@ -151,13 +160,19 @@ impl Reading {
             } => {
                 let schema = self.schemas.must_be(&stream, &schema)?;
                 page.read += data.num_rows() as u64;
-                page.batches.push(Batch::entering(
-                    stream,
-                    schema,
-                    data,
-                    changes,
-                    Places::none(),
-                ));
+                page.bytes += data.get_array_memory_size() as u64;
+                // Cut as documents are: what a stage makes of a batch is in proportion to it.
+                for from in (0..data.num_rows()).step_by(BATCH_ROWS_MAX) {
+                    let rows = BATCH_ROWS_MAX.min(data.num_rows() - from);
+                    let changes = changes.as_ref();
+                    page.batches.push(Batch::entering(
+                        stream.clone(),
+                        Arc::clone(&schema),
+                        data.slice(from, rows),
+                        changes.map(|changes| changes[from..from + rows].to_vec()),
+                        Places::none(),
+                    ));
+                }
                 Ok(())
             }
             Content::Document {
@@ -207,6 +222,13 @@ impl Reading {
             match sluice_codec::decode(&document, &target) {
                 Outcome::Decoded(decoded) => {
                     page.read += decoded.records;
+                    let batches = decoded.batches.iter();
+                    let batches = batches.map(|batch| batch.data.get_array_memory_size() as u64);
+                    let rejections = decoded.rejections.iter();
+                    let rejections = rejections.map(|one| {
+                        REJECTION_BYTES + (one.record.bytes() + one.message.len()) as u64
+                    });
+                    page.bytes += batches.sum::<u64>() + rejections.sum::<u64>();
                     page.batches.extend(decoded.batches);
                     page.rejections.extend(decoded.rejections);
                     self.schemas.discarded(decoded.discarded_values);

@@ -74,7 +74,7 @@ impl Transforming {
             out.tally.filtered += filtered;
             out.tally.rejected += rejected.len() as u64;
             out.tally.rows += done.rows() as u64;
-            out.tally.bytes += bytes(&done) + rejected.iter().map(letter_bytes).sum::<u64>();
+            out.tally.bytes += done.bytes() + rejected.iter().map(letter_bytes).sum::<u64>();
             out.rejections.extend(rejected);
             out.batches.push(done);
         }
@@ -138,20 +138,11 @@ impl Transforming {
     }
 }
 
-/// What a batch and the records behind it hold in memory.
-fn bytes(batch: &Batch) -> u64 {
-    (batch.data.get_array_memory_size() + batch.origin.entered.data.get_array_memory_size()) as u64
-}
-
 /// What a dead letter weighs in a unit: twice its record and its words, so that a unit of nothing but dead letters
 /// still fits one commit of the state store.
 fn letter_bytes(rejection: &Rejection) -> u64 {
     const WORDS: usize = 512;
-    let record = match &rejection.record {
-        Record::Raw(bytes) => bytes.len(),
-        Record::Json(text) => text.len(),
-    };
-    2 * (record + rejection.message.len() + WORDS) as u64
+    2 * (rejection.record.bytes() + rejection.message.len() + WORDS) as u64
 }
 
 /// What becomes of the records of one batch, counted as they entered: one that a transform made three of is one.

@@ -88,7 +88,7 @@ fn of_secret(file: &Path) -> Result<FileIdentity, String> {
 }
 
 fn fits(metadata: &std::fs::Metadata) -> Result<(), String> {
-    if !metadata.is_file() {
+    if Guard::SecretFileRegular.bars(!metadata.is_file()) {
         return Err("not a regular file".to_owned());
     }
     if metadata.len() > Guard::SecretFileBytes.limit(SECRET_BYTES_MAX) {

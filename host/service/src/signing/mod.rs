@@ -10,6 +10,7 @@ pub use vouch::{Vouched, sign};
 use crate::deployment::{Deployment, plain, read, shown};
 use crate::plugins::NotFound;
 use sluice_engine::Artifact;
+use sluice_model::guards::Guard;
 use sluice_model::limits::SIGNATURE_BYTES_MAX;
 use sluice_model::moment::Moment;
 use sluice_model::signature::{EXTENSION, Subject};
@@ -29,7 +30,7 @@ impl Trusting {
     /// The deployment's trust file. None is there and none is named: nobody's word counts, and nobody's is needed.
     pub fn of(deployment: &Deployment) -> Result<Self, FileError> {
         let file = deployment.trust_file();
-        if deployment.settings.trust.file.is_none() && !file.exists() {
+        if Guard::TrustThere.holds(deployment.settings.trust.file.is_none()) && !file.exists() {
             return Ok(Self(None));
         }
         Self::read(&file)

@@ -25,6 +25,7 @@ use crate::bounds;
 use crate::keys::{KeyError, KeyId};
 use keyring::{Keyring, Needs, Shared, whose};
 use reseal::Resealer;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{
     CommitNumber, Namespace, Pairs, StateBatch, StateStats, StateStore, StateWrite, StoreError,
 };
@@ -180,7 +181,7 @@ impl<S: StateStore> Inner<S> {
                 Some(sealed) => Some(keyring.open_value(*namespace, key, sealed.clone())?),
                 None => None,
             };
-            if value != *expected {
+            if Guard::StateFence.bars(value != *expected) {
                 return Ok(None);
             }
             guards.push((*namespace, key.clone(), stored));

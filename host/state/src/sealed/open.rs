@@ -8,6 +8,7 @@ use super::keyring::{Keyring, Wear};
 use super::{OpenError, SealedStore, needs, sealed};
 use crate::keys::{Kek, KeyError, KeySource};
 use crate::sled_store::{self, Options, Place, SledStore};
+use sluice_model::guards::Guard;
 use sluice_model::ports::{StateBatch, StateStore, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -63,7 +64,9 @@ pub fn open(
     let found = sled_store::found(dir)?;
     let keyring = keyring(dir, &keks, &source.place(), sealing.wear, found)?;
     let mut keyring = match found {
-        Some(Place::Plain) if keyring.kept().is_sealed => return Err(replaced(dir).into()),
+        Some(Place::Plain) if Guard::StoreSealed.bars(keyring.kept().is_sealed) => {
+            return Err(replaced(dir).into());
+        }
         Some(Place::Plain) => seal_all(dir, options.cache_bytes, keyring, sealing)?,
         Some(Place::Sealed) => {
             sled_store::finish(dir)?;
@@ -109,7 +112,7 @@ fn keyring(
     if file.exists() {
         return Keyring::open(&file, keks, place, wear);
     }
-    if found == Some(Place::Sealed) {
+    if Guard::KeyringThere.bars(found == Some(Place::Sealed)) {
         let reason = format!(
             "`{}` is missing, and without the keys in it nothing there can be read; restore it from a backup",
             file.display()

@@ -16,6 +16,7 @@ pub(crate) use open::{Place, found, lock};
 use crate::bounds;
 use crate::sealed::SEAL_BYTES;
 use open::Engine;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{
     CommitNumber, Namespace, Pairs, StateBatch, StateStats, StateStore, StoreError,
 };
@@ -156,8 +157,10 @@ impl SledStore {
         let running = self.running().clone();
         let running = running.ok_or_else(|| StoreError::Failed("it is closed".to_owned()))?;
         match running.failure.get() {
-            None => Ok(running),
-            Some(reason) => Err(StoreError::Failed(reason.clone())),
+            Some(reason) if Guard::StorePoisoned.stands() => {
+                Err(StoreError::Failed(reason.clone()))
+            }
+            _ => Ok(running),
         }
     }
 

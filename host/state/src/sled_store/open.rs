@@ -2,6 +2,7 @@
 //! open in crash tests; none is optional.
 
 use super::layout::{COMMIT_KEY, LAYOUT_KEY, LAYOUT_VERSION};
+use sluice_model::guards::Guard;
 use sluice_model::ports::StoreError;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -72,10 +73,10 @@ impl Engine {
     fn check_blobs(&self) -> Result<(), StoreError> {
         let mut files =
             fs::read_dir(&self.blobs).map_err(|error| StoreError::Failed(error.to_string()))?;
-        match files.next() {
-            None => Ok(()),
-            Some(_) => Err(StoreError::Failed("a value left the log".to_owned())),
+        if Guard::StoreLog.bars(files.next().is_some()) {
+            return Err(StoreError::Failed("a value left the log".to_owned()));
         }
+        Ok(())
     }
 
     /// What it takes on disk, in bytes.
@@ -138,7 +139,7 @@ pub(super) fn open(dir: &Path, place: Place, cache_bytes: u64) -> Result<Engine,
         )));
     }
     let is_there = store.join("db").exists() && !is_half_made(dir)?;
-    if found.is_some() && !is_there {
+    if Guard::StoreThere.bars(found.is_some() && !is_there) {
         return Err(StoreError::Unopenable(format!(
             "`{}` has a `{FORMAT_FILE}` file but no `{}`: the data was removed; restore it, or remove the whole directory \
              to begin with nothing",

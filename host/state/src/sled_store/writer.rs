@@ -4,6 +4,7 @@
 
 use super::layout::{CHUNK_BYTES, COMMIT_KEY, Chunked, Entry, tree_key};
 use super::open::Engine;
+use sluice_model::guards::Guard;
 use sluice_model::ports::{CommitNumber, StateBatch, StateWrite, StoreError};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -105,7 +106,8 @@ impl Group<'_> {
     /// Adds the batch if its guards hold. The outer error is the engine's.
     fn take(&mut self, batch: StateBatch) -> Result<Result<CommitNumber, StoreError>, StoreError> {
         for (namespace, key, expected) in &batch.expect {
-            if self.value(&tree_key(*namespace, key))? != *expected {
+            let now = self.value(&tree_key(*namespace, key))?;
+            if Guard::StateFence.bars(now != *expected) {
                 return Ok(Err(StoreError::Fenced));
             }
         }

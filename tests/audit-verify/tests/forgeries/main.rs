@@ -410,6 +410,52 @@ fn signatures_of_the_wrong_time_are_found() {
     }));
 }
 
+/// Somebody who has no key of the trail: keeps what is signed up to some point, names a key of their own, and goes on
+/// with that.
+#[test]
+fn keys_that_nobody_vouches_for_are_found() {
+    let honest = Honest::new();
+    let own =
+        ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let own = own.as_ref();
+    let signed = sizes(&honest.path("trail"));
+    let kept = sizes_of(&honest.path("kept"));
+    for (at, beside) in [
+        (signed[2], Beside::Nothing),
+        (signed[signed.len() / 2], Beside::Nothing),
+        (*signed.last().unwrap(), Beside::Nothing),
+        (kept, Beside::Kept),
+    ] {
+        drop(found(
+            &honest,
+            &format!("a key of one's own after {at}"),
+            beside,
+            |dir| {
+                let mut lines = honest.lines();
+                lines.cut(at);
+                let mut named = made_up();
+                named["action"] = "audit.key".into();
+                named["fields"] = json!({ "key": public(own, &honest.origin) });
+                let last = lines.0.last_mut().unwrap();
+                last.extend([named, made_up(), made_up()]);
+                let roots = lines.again();
+                lines.write(dir);
+                cut_checkpoints(dir, at);
+                let checkpoints = dir.join("checkpoints");
+                let mut text = fs::read_to_string(&checkpoints).unwrap();
+                text.push_str(&sign(
+                    own,
+                    &honest.origin,
+                    roots.len(),
+                    &roots[roots.len() - 1],
+                ));
+                fs::write(&checkpoints, text).unwrap();
+                fs::write(dir.join("key.pub"), public(own, &honest.origin)).unwrap();
+            },
+        ));
+    }
+}
+
 fn public(key: &[u8], origin: &str) -> String {
     use ring::signature::KeyPair as _;
     use sha2::Digest as _;

@@ -112,7 +112,14 @@ fn native_write(path: &Path, batches: &[Batch]) -> Result<()> {
     let mut file = File::create(&part)?;
     for batch in batches {
         let mut out = Vec::new();
-        encode(&batch.schema, &batch.data, None, &Format::Ndjson, &mut out)?;
+        encode(
+            &batch.schema,
+            &batch.data,
+            None,
+            &Format::Ndjson,
+            usize::MAX,
+            &mut out,
+        )?;
         file.write_all(&out)?;
     }
     file.sync_all()?;

@@ -114,8 +114,9 @@ impl wit::HostWritable for Guest {
         Ok(read::read(&self.table.get(&dir)?.0, &path, offset, max))
     }
 
-    fn create(&mut self, dir: Resource<Writable>, path: String) -> Answer<Resource<Writing>> {
-        match write::create(&self.table.get(&dir)?.0, &path) {
+    async fn create(&mut self, dir: Resource<Writable>, path: String) -> Answer<Resource<Writing>> {
+        let (dir, named) = (Arc::clone(&self.table.get(&dir)?.0), path.clone());
+        match off_thread(move || write::create(&dir, &named)).await? {
             Ok(file) => Ok(Ok(self.table.push(Writing::new(path, file))?)),
             Err(error) => Ok(Err(error)),
         }

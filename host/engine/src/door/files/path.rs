@@ -3,7 +3,7 @@
 use super::quoted;
 use crate::bindings::imports::files::FileError;
 use sluice_model::guards::Guard;
-use sluice_model::limits::DIR_PATH_BYTES_MAX;
+use sluice_model::limits::{DIR_DEPTH_MAX, DIR_PATH_BYTES_MAX};
 
 /// A path below a directory, as it was given.
 pub(super) fn check(path: &str) -> Result<(), FileError> {
@@ -19,6 +19,9 @@ pub(super) fn check(path: &str) -> Result<(), FileError> {
     }
     if Guard::DirPathCharacters.bars(path.chars().any(|c| c == '\\' || c.is_control())) {
         return wrong("has a control character or a backslash in it");
+    }
+    if path.split('/').count() > Guard::DirPathDepth.limit(DIR_DEPTH_MAX) {
+        return wrong(&format!("lies deeper than {DIR_DEPTH_MAX} folders"));
     }
     for name in path.split('/') {
         match name {
@@ -60,5 +63,7 @@ mod tests {
         refused("a\\b", "backslash");
         refused("a\0b", "control character");
         refused(&"x".repeat(DIR_PATH_BYTES_MAX + 1), "bytes");
+        assert!(check(&vec!["x"; DIR_DEPTH_MAX].join("/")).is_ok());
+        refused(&vec!["x"; DIR_DEPTH_MAX + 1].join("/"), "lies deeper than");
     }
 }

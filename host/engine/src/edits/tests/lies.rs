@@ -110,3 +110,29 @@ fn every_lie_about_an_edit_is_told() {
         "column `made` is not in what `output` promised",
     );
 }
+
+#[test]
+fn what_edits_make_has_an_end() {
+    let check = |edits: Vec<Edit>, output: &Arc<Schema>, expected: &str| {
+        let told = told(edits, output, "[\"*\"]");
+        assert!(told.contains(expected), "{told} is not {expected}");
+    };
+    let same = &batch(3, false).schema;
+    let new = |number: usize| Edit::Put(int_column(&format!("c{number}"), vec![1, 2, 3]));
+    check(
+        (0..limits::FIELDS_MAX).map(new).collect(),
+        same,
+        "it makes more than 2000 columns",
+    );
+    for name in [String::new(), "x".repeat(limits::FIELD_NAME_BYTES_MAX + 1)] {
+        check(vec![rename("name", &name)], same, "to a name of");
+    }
+    let ids = &schema(&[("id", FieldType::Int64, false)]);
+    let rows = limits::EDIT_CELLS_MAX / 2 + 1;
+    let many = vec![0; rows];
+    check(
+        vec![replace(u32::try_from(rows).expect("few"), &many)],
+        ids,
+        "rows of one batch",
+    );
+}
