@@ -8,7 +8,7 @@ use crate::actor::Actor;
 use crate::copy::Copy;
 use crate::entry::Entry;
 use crate::error::{AuditError, io};
-use crate::folder::{Folder, contents};
+use crate::folder::{Folder, contents, opened};
 use crate::key::{Key, PublicKey};
 use crate::keyring::{made, public_key, publish, remove};
 use crate::note::Note;
@@ -18,9 +18,9 @@ use crate::trail::Options;
 use crate::verify::Finding;
 use sluice_model::guards::Guard;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -483,17 +483,6 @@ impl Desk {
         self.sign()?;
         self.put_in_place(key)
     }
-}
-
-fn opened(path: &Path) -> Result<File, AuditError> {
-    let mut options = OpenOptions::new();
-    let opened = options
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path);
-    opened.map_err(io(path))
 }
 
 fn now_ms() -> u64 {

@@ -1,9 +1,9 @@
 //! The files of a trail, or of its copy: segments by number, the signed checkpoints, the key.
 
 use crate::error::{AuditError, io};
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Read as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const SEGMENT: &str = "log";
@@ -106,4 +106,16 @@ pub(crate) fn contents(file: &Path) -> Result<Vec<u8>, AuditError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(io(file)(error)),
     }
+}
+
+/// A file that is written at its end, made where it is not there.
+pub(crate) fn opened(path: &Path) -> Result<File, AuditError> {
+    let mut options = OpenOptions::new();
+    let opened = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    opened.map_err(io(path))
 }

@@ -214,7 +214,16 @@ impl<'a> Found<'a> {
                 } if depth == 0 => {
                     return Err(not_a_component("it is a core module".to_owned()));
                 }
-                Payload::Version { .. } => depth += 1,
+                Payload::Version { .. } => {
+                    depth += 1;
+                    if depth > Guard::ComponentDepth.limit(limits::COMPONENT_DEPTH_MAX) {
+                        let most = limits::COMPONENT_DEPTH_MAX;
+                        return Err(ArtifactError::Invalid {
+                            file: file.to_owned(),
+                            reason: format!("more than {most} components stand inside one another"),
+                        });
+                    }
+                }
                 Payload::End(_) => depth -= 1,
                 payload if Guard::ManifestOutermost.holds(depth == 1) => {
                     found.take(file, payload)?;

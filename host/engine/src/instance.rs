@@ -216,7 +216,7 @@ mod tests {
         refused(
             &modules(&["(table 100001 funcref)"]),
             kind.clone(),
-            "a table of 100001 entries",
+            "100001 entries of tables",
         )
         .await;
         start(&modules(&["(memory 1)"; limits::CORE_INSTANCES_MAX]))
@@ -241,10 +241,10 @@ mod tests {
         refused(
             &grows(100_000),
             FaultKind::LimitExceeded,
-            "a table of 100001 entries",
+            "100001 entries of tables",
         )
         .await;
-        refused(&grows(-2), FaultKind::LimitExceeded, "a table of ").await;
+        refused(&grows(-2), FaultKind::LimitExceeded, " entries of tables").await;
     }
 
     #[tokio::test]

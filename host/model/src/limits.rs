@@ -73,6 +73,9 @@ pub const JSON_DEPTH_MAX: usize = 64;
 
 /// A component file. Stops a download from filling memory before it is even parsed.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+/// Components and modules inside one another. Toolchains make three or four. Stops a nest of ten thousand from ending the
+/// stack of whoever goes through it.
+pub const COMPONENT_DEPTH_MAX: usize = 32;
 /// A manifest, and the config schema beside it.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// The list of crates inside a component, unpacked. Stops a decompression bomb in a section that only people read.

@@ -555,7 +555,7 @@ call_time = "10s"
         check(
             "bytes = \"8MiB\"",
             "bytes = \"8GiB\"",
-            "m:29:1: `unit` with `bytes = \"8GiB\"` is above the ceiling of 64MiB",
+            "m:30:1: `unit` with `bytes = \"8GiB\"` is above the ceiling of 64MiB",
         );
         check(
             "bytes = \"8MiB\"",

@@ -130,6 +130,7 @@ fn asks(manifest: &Manifest, entry: &Http, config: &Value) -> Result<Vec<Ask>, S
     let auth = match entry.auth.as_slice() {
         [] => None,
         [one] => Some(credential(manifest, one)?),
+        [first, ..] if !Guard::OneSecret.stands() => Some(credential(manifest, first)?),
         several => {
             let names: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
             return Err(format!(

@@ -317,7 +317,7 @@ fn a_page_cannot_become_more_than_memory_holds() {
     let answer = host.sluice(&["run", "bad.toml"]);
     assert_eq!(answer.code, Some(1), "{answer:#?}");
     let told = "what it handed over in one page takes more than 128MiB in memory";
-    assert!(answer.err.contains(told), "{answer:#?}");
+    assert!(answer.out.contains(told), "{answer:#?}");
 }
 
 #[test]

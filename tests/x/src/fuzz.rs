@@ -136,7 +136,7 @@ fn installed(project: &Project) -> Result<String> {
     }
     println!("  $ cargo install cargo-fuzz --locked");
     let installed = project
-        .cargo(&["install", "cargo-fuzz", "--locked", "--quiet"])
+        .cargo(&["install", "cargo-fuzz", "--locked", "--debug", "--quiet"])
         .status()
         .context("cargo does not start")?;
     if installed.success() {

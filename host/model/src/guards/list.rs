@@ -96,6 +96,7 @@ guards! {
     // Secrets
     SecretGranted: "a secret put where the grant does not say",
     SecretOnce: "two entries for one secret, of which nobody can say which counts",
+    OneSecret: "two secrets for one request, of which nobody can say which goes with it",
     SecretStray: "terms of a secret that are not for its use, and so are believed to hold",
     SecretHeader: "a plugin's own header in the place of the secret's",
     SecretParameter: "a plugin's own parameter in the place of the secret's",
@@ -240,6 +241,7 @@ guards! {
     // Components
     ComponentBytes: "a component that fills the memory before it is parsed",
     ComponentFile: "the same, before it is read",
+    ComponentDepth: "ten thousand components inside one another, which end the stack",
     ManifestBytes: "a manifest that fills the memory",
     ManifestOutermost: "a manifest hidden in a part of a component, read in place of the real one",
     SectionOnce: "two manifests, one for whoever reviews and one for the host",
