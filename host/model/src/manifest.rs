@@ -564,7 +564,7 @@ call_time = "10s"
         );
         check(
             "linger = \"5s\"",
-            "linger = \"3000d\"",
+            "linger = \"20m\"",
             "is above the ceiling of 10m",
         );
         check("\"64MiB\"", "\"64GiB\"", "above the ceiling of 512MiB");
