@@ -1,6 +1,8 @@
-//! A narrow door for the fuzz targets in `tests/fuzz`, which stand outside this crate: the validator of columns, which
-//! is the one place where bytes of a guest become memory that Arrow trusts. Not compiled without the feature `fuzzing`.
+//! What the fuzz targets in `tests/fuzz` that need the engine ask of it: the validator of columns, which is the one place
+//! where bytes of a guest become memory that Arrow trusts, and the reader of components. Not compiled without the feature
+//! `fuzzing` but for tests, which make a short run of both.
 
+use crate::artifact::{Artifact, pack};
 use crate::bindings::imports::records as wit;
 use crate::columns::{lift, lower};
 use arbitrary::{Arbitrary as _, Result, Unstructured};
@@ -35,6 +37,25 @@ pub fn columns(bytes: &[u8]) -> bool {
     let again = lift::named_column(lowered, rows).map(|(_, again)| again);
     assert_eq!(again.as_ref(), Ok(&array), "what the host says is believed");
     true
+}
+
+/// Reads a component's file, and packs it again.
+///
+/// # Panics
+/// Where what was read is not what is read of it once it is packed again.
+pub fn artifact(bytes: &[u8]) {
+    let Ok(artifact) = Artifact::read("x.wasm", bytes.to_vec()) else {
+        return;
+    };
+    let schema = artifact.config_schema.as_ref().map(ToString::to_string);
+    let packed = pack(bytes, &artifact.manifest_text, schema.as_deref())
+        .expect("what was read can be packed");
+    let again = Artifact::read("x.wasm", packed).expect("what was packed can be read");
+    assert_eq!(again.manifest, artifact.manifest);
+    assert_eq!(
+        (again.imports, again.roles),
+        (artifact.imports, artifact.roles)
+    );
 }
 
 fn named_column(bytes: &mut Unstructured<'_>) -> Result<wit::NamedColumn> {
@@ -104,4 +125,71 @@ fn packed(bytes: &mut Unstructured<'_>) -> Result<wit::Packed> {
         offsets,
         bytes: text,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    /// The seeds of a target: they stand beside the targets.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/fuzz/seeds")
+            .join(target);
+        let files = std::fs::read_dir(folder).expect("seeds");
+        let mut seeds: Vec<Vec<u8>> = files
+            .map(|file| std::fs::read(file.expect("a file").path()).expect("a seed"))
+            .collect();
+        seeds.sort();
+        seeds
+    }
+
+    /// A seed with bytes changed, put in, and cut off.
+    fn mutated(target: &str) -> impl Strategy<Value = Vec<u8>> {
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+        let more = prop::collection::vec(any::<u8>(), 0..40);
+        let place = any::<prop::sample::Index>;
+        (
+            prop::sample::select(seeds(target)),
+            changes,
+            more,
+            place(),
+            place(),
+        )
+            .prop_map(|(mut bytes, changes, more, at, end)| {
+                for (place, byte) in changes {
+                    if !bytes.is_empty() {
+                        let place = place.index(bytes.len());
+                        bytes[place] = byte;
+                    }
+                }
+                let at = at.index(bytes.len() + 1);
+                bytes.splice(at..at, more);
+                if end.index(4) == 0 {
+                    bytes.truncate(end.index(bytes.len() + 1));
+                }
+                bytes
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn columns_hold_for_a_short_run(bytes in mutated("columns")) {
+            columns(&bytes);
+        }
+
+        #[test]
+        fn columns_hold_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            columns(&bytes);
+        }
+
+        #[test]
+        fn components_hold_for_a_short_run(bytes in mutated("artifact")) {
+            artifact(&bytes);
+        }
+    }
 }

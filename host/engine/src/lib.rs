@@ -19,7 +19,7 @@ mod door;
 mod edits;
 mod engine;
 mod features;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod guest;
 mod instance;

@@ -183,7 +183,7 @@ fn imports(imports: &[Import]) -> Markup {
             }
             @if !empty.is_empty() {
                 p.empty {
-                    "Linked empty, with nothing in them (language runtimes import these unasked): "
+                    "Linked for language runtimes, which import these unasked; nothing of the machine is in them but its clocks and random numbers: "
                     @for (at, import) in empty.into_iter().enumerate() {
                         @if at > 0 { ", " }
                         code { (name(import)) }
