@@ -466,7 +466,15 @@ fn lowest<T: Ord>([manifest, grant]: [Option<T>; 2], default: T) -> T {
 /// A directory as it is compared and opened: below `base`, without `.` and doubled slashes. `..` stays as it is
 /// written, for what it means depends on links.
 pub(crate) fn plain(base: &Path, dir: &str) -> PathBuf {
-    base.join(dir)
+    let joined = base.join(dir);
+    let bytes = joined.as_os_str().as_encoded_bytes();
+    let pair = |odd: &[u8]| bytes.windows(odd.len()).any(|pair| pair == odd);
+    let is_plain =
+        !bytes.starts_with(b".") && !pair(b"//") && !pair(b"/.") && !bytes.ends_with(b"/");
+    if is_plain {
+        return joined;
+    }
+    joined
         .components()
         .filter(|part| *part != Component::CurDir)
         .collect()
