@@ -67,14 +67,18 @@ impl Batch {
         self.data.num_rows()
     }
 
-    /// What its rows, and the records behind them, take in memory: of these rows alone, where several batches are parts of
-    /// one piece of memory.
+    /// What it and the records behind it hold in memory. Where its columns are a small part of a larger piece, as those of
+    /// a page that was cut are, their rows alone.
     pub fn bytes(&self) -> u64 {
+        const SMALL_PART: usize = 4;
         let parts = [&self.data, &self.origin.entered.data];
         let columns = parts.into_iter().flat_map(RecordBatch::columns);
         let bytes = columns.map(|column| {
-            let size = column.to_data().get_slice_memory_size();
-            size.unwrap_or_else(|_| column.get_array_memory_size())
+            let whole = column.get_array_memory_size();
+            let rows = column.to_data().get_slice_memory_size();
+            rows.ok()
+                .filter(|rows| rows.saturating_mul(SMALL_PART) < whole)
+                .unwrap_or(whole)
         });
         bytes.sum::<usize>() as u64
     }
@@ -236,5 +240,24 @@ mod tests {
             panic!("{first:?}")
         };
         assert!(kept.has(0) && !kept.has(1));
+    }
+
+    #[test]
+    fn a_part_of_a_page_weighs_its_own_rows() {
+        use crate::schema::{Field, FieldType};
+        use arrow_array::{ArrayRef, Int64Array};
+        let fields = vec![Field::new("id", FieldType::Int64, false)];
+        let schema = Arc::new(Schema::new(fields, Vec::new()).expect("a schema"));
+        let ids: ArrayRef = Arc::new((0..8_192).collect::<Int64Array>());
+        let data = RecordBatch::try_new(Arc::clone(schema.arrow()), vec![ids]).expect("a batch");
+        let batch = |data: RecordBatch| {
+            let stream = "s".parse().expect("a name");
+            Batch::entering(stream, Arc::clone(&schema), data, None, Places::none())
+        };
+        // Twice: what it is, and what entered.
+        let whole = batch(data.clone()).bytes();
+        assert!(whole >= 2 * 8 * 8_192, "{whole}");
+        let parts = (0..8).map(|part| batch(data.slice(part * 1_024, 1_024)).bytes());
+        assert_eq!(parts.sum::<u64>(), 2 * 8 * 8_192);
     }
 }

@@ -61,13 +61,6 @@ pub fn encode(
 ) -> Result<(), EncodeError> {
     let cells = Cells::of_batch(schema, data, columns)?;
     let rows = data.num_rows();
-    let fits = |out: &Vec<u8>| {
-        if out.len() > bytes_max {
-            Err(EncodeError::TooLarge(bytes_max))
-        } else {
-            Ok(())
-        }
-    };
     match format {
         Format::Ndjson => {
             let writer = json::RowWriter::new(cells);
@@ -75,7 +68,7 @@ pub fn encode(
             for row in 0..rows {
                 writer.write(row, out);
                 out.push(b'\n');
-                fits(out)?;
+                fits(out, bytes_max)?;
             }
         }
         Format::JsonArray => {
@@ -87,7 +80,7 @@ pub fn encode(
                     out.push(b',');
                 }
                 writer.write(row, out);
-                fits(out)?;
+                fits(out, bytes_max)?;
             }
             out.push(b']');
         }
@@ -98,11 +91,18 @@ pub fn encode(
             let mut laid_out = Vec::new();
             for row in 0..rows {
                 csv::write(&cells, row, &mut laid_out, out);
-                fits(out)?;
+                fits(out, bytes_max)?;
             }
         }
     }
-    fits(out)
+    fits(out, bytes_max)
+}
+
+fn fits(out: &[u8], bytes_max: usize) -> Result<(), EncodeError> {
+    if out.len() > bytes_max {
+        return Err(EncodeError::TooLarge(bytes_max));
+    }
+    Ok(())
 }
 
 /// One JSON object a row: `offsets`, one more than there are rows, cut the bytes, which are `bytes_max` at most.
@@ -120,9 +120,8 @@ pub fn encode_rows(
     offsets.push(0);
     for row in 0..rows {
         writer.write(row, &mut out);
-        let end = i32::try_from(out.len()).ok();
-        let end = end.filter(|end| *end as usize <= bytes_max);
-        offsets.push(end.ok_or(EncodeError::TooLarge(bytes_max))?);
+        fits(&out, bytes_max)?;
+        offsets.push(i32::try_from(out.len()).map_err(|_| EncodeError::TooLarge(bytes_max))?);
     }
     Ok((offsets, out))
 }
