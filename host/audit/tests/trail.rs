@@ -645,6 +645,22 @@ fn what_is_cut_under_a_running_host_stops_it() {
     );
 }
 
+/// The file is replaced under a host that runs, by one that says the same: what is written would stand nowhere.
+#[test]
+fn what_is_replaced_under_a_running_host_stops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    write(&trail, 0, 3);
+    let (file, other) = (last_file(dir.path()), dir.path().join("other"));
+    fs::copy(&file, &other).unwrap();
+    fs::rename(&other, &file).unwrap();
+    let error = trail.act(&Actor::host(), Action::HostStarted).unwrap_err();
+    assert!(
+        matches!(error, AuditError::Broken(Finding::CutTail { .. })),
+        "{error}"
+    );
+}
+
 /// Also where all that is signed holds.
 #[test]
 fn a_copy_that_says_something_else_is_told() {

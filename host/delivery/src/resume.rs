@@ -482,4 +482,14 @@ mod tests {
             (3, 5),
         );
     }
+
+    /// It holds no commit that anybody asked it for: neither the epoch nor the sequence of others is its to set.
+    #[test]
+    fn a_plain_sink_sets_nobodys_count() {
+        let stored = delivered(mark(2, 5));
+        let sinks = [sink(Plain, Some(mark(1 << 53, 1 << 53)))];
+        let resume = resume(Some(&stored), &sinks).expect("it goes on");
+        let checkpoint = resume.checkpoint;
+        assert_eq!((checkpoint.epoch, checkpoint.sequence), (3, 5));
+    }
 }

@@ -47,8 +47,9 @@ struct Slot {
     token: Option<Token>,
     /// A rotated refresh token that could not be stored yet, and the value that it takes the place of.
     unstored: Option<(Secret, Secret)>,
-    /// The last trade: when it began, and how it was refused.
+    /// When the last trade began.
     traded_at: Option<Instant>,
+    /// What came of it, where it was refused.
     refused: Option<Refused>,
 }
 

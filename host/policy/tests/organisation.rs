@@ -567,3 +567,16 @@ fn a_grant_alone_is_the_most_it_could_come_to() {
         ]
     );
 }
+
+/// A certificate goes with what is encrypted; what is sent in the clear beside it hides nothing of that.
+#[test]
+fn a_certificate_reaches_what_is_encrypted() {
+    let grant = format!("{GRANT}\n[[secret]]\nname = \"identity\"\nuse = \"mtls\"\n");
+    let grant = Grant::parse("g", &grant).expect("a grant");
+    let alone = Effective::of_grant_alone(&grant, Role::Sink, Path::new("/srv")).expect("covered");
+    let identity = "secret:identity".parse().expect("a secret");
+    assert_eq!(
+        alone.reaches(&identity, &BTreeMap::new()),
+        ["as mtls: GET https://*.acme.example /** in 10.0.0.0/8, 127.0.0.1/32"]
+    );
+}

@@ -84,7 +84,8 @@ fn account(decoded: &Decoded) {
             &batch.schema,
             &batch.data,
             None,
-            &Format::Ndjson, usize::MAX,
+            &Format::Ndjson,
+            usize::MAX,
             &mut lines,
         )
         .expect("lines");
@@ -104,6 +105,14 @@ fn account(decoded: &Decoded) {
         }
         let mut table = Vec::new();
         let header = Format::Csv { header: true };
-        encode(&batch.schema, &batch.data, None, &header, usize::MAX, &mut table).expect("a table");
+        encode(
+            &batch.schema,
+            &batch.data,
+            None,
+            &header,
+            usize::MAX,
+            &mut table,
+        )
+        .expect("a table");
     }
 }

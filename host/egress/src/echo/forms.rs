@@ -68,7 +68,7 @@ fn percent(value: &[u8], forms: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Whether an encoder writes a character as `\uXXXX` of its own accord.
+/// Whether an encoder writes a character as `\u` and four digits, though it need not.
 type Escapes = fn(char) -> bool;
 
 /// Of `serde_json` and JavaScript, Python and PHP, Go, .NET, and of whoever escapes all.
