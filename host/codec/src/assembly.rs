@@ -115,6 +115,9 @@ impl<'t> Assembly<'t> {
             place,
             record,
             truncated,
+            given: None,
+            also: Vec::new(),
+            identity: None,
         });
         self.bounded()
     }

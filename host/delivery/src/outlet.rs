@@ -95,6 +95,7 @@ impl Split {
                 ended,
                 totals,
                 dead_letters: None,
+                redriven: None,
             });
             return next;
         }

@@ -213,6 +213,7 @@ mod tests {
             ended: true,
             totals: totals(5),
             intent: None,
+            moved: 0,
         }
     }
 
@@ -224,6 +225,7 @@ mod tests {
             ended: false,
             totals: totals(9),
             dead_letters: None,
+            redriven: None,
         };
         Checkpoint {
             epoch: next.epoch,

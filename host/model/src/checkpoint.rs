@@ -122,6 +122,18 @@ pub struct Checkpoint {
     /// A unit that a transactional sink may or may not have published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
+    /// A person moved `place` when this was the epoch: what sinks committed up to it says nothing of where to go on.
+    /// 0 where nobody did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "what serde calls it with"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Checkpoint {
@@ -153,6 +165,10 @@ pub struct Intent {
     /// Its dead letters' numbers, pending as the intent is; none where it has none. Filled in by whoever stores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<Numbers>,
+    /// Where it redrives dead letters: between which numbers those stand that it settles, pending as the intent is.
+    /// Filled in by whoever stores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redriven: Option<Numbers>,
 }
 
 /// Numbers of dead letters, from the first to the last, both included.
@@ -187,6 +203,7 @@ mod tests {
             ended: true,
             totals,
             dead_letters,
+            redriven: None,
         };
         let checkpoint = Checkpoint {
             epoch: 2,

@@ -66,6 +66,16 @@ pub struct Rejection {
     /// Whether `record` was cut to fit.
     #[serde(default)]
     pub truncated: bool,
+    /// The record as the stage was given it, where the transforms before it had changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
+    /// The other sinks that refused it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<StageId>,
+    /// Its row's identity, in hexadecimal: what a sink was handed, and is handed again when it is redriven. None for what
+    /// could not be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// Bytes as a JSON string where they are UTF-8, else as `{"hex": "…"}`: readable in an export, and exact.

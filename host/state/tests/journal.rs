@@ -38,6 +38,9 @@ fn letter(number: u64, split: &str, mark: Mark, code: &str) -> DeadLetter {
         },
         record: Record::Json("{}".to_owned()),
         truncated: false,
+        given: None,
+        also: Vec::new(),
+        identity: None,
     };
     DeadLetter {
         number,
@@ -74,6 +77,7 @@ fn intending(held: u64, sequence: u64) -> Checkpoint {
         ended: false,
         totals: Totals::default(),
         dead_letters: None,
+        redriven: None,
     };
     Checkpoint {
         sequence,

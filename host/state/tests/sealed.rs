@@ -460,6 +460,9 @@ fn letter(pipeline: &PipelineName, number: u64) -> DeadLetter {
             place: Place::default(),
             record: Record::Raw(CANARY.as_bytes().to_vec()),
             truncated: false,
+            given: None,
+            also: Vec::new(),
+            identity: None,
         },
     }
 }

@@ -598,6 +598,9 @@ fn letter(number: u64, mark: Mark, record: u64) -> DeadLetter {
         },
         record: Record::Raw(Vec::new()),
         truncated: false,
+        given: None,
+        also: Vec::new(),
+        identity: None,
     };
     DeadLetter {
         number,

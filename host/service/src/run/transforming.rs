@@ -220,6 +220,9 @@ pub fn rejection(
         place: batch.place(row),
         record: Record::Json(record),
         truncated,
+        given: None,
+        also: Vec::new(),
+        identity: None,
     }
 }
 
