@@ -78,8 +78,26 @@ actions! {
     StateRestored = "state.restored",
     /// Where a pipeline is was forgotten.
     CheckpointReset = "checkpoint.reset",
+    /// Where a pipeline is was set to another place.
+    CheckpointSet = "checkpoint.set",
+    /// Records that a pipeline has read are read again from another place, beside it.
+    CheckpointBackfill = "checkpoint.backfill",
+    /// Somebody told a pipeline to wait.
+    PipelinePaused = "pipeline.paused",
+    /// Somebody let it go on.
+    PipelineResumed = "pipeline.resumed",
     /// Dead letters were written out, readable.
     DlqExported = "dlq.exported",
+    /// Dead letters were shown with all that stands in them.
+    DlqRevealed = "dlq.revealed",
+    /// A dead letter's record was edited.
+    DlqEdited = "dlq.edited",
+    /// Dead letters were sent again.
+    DlqRedriven = "dlq.redriven",
+    /// Dead letters were given up.
+    DlqDiscarded = "dlq.discarded",
+    /// Dead letters whose time is over were removed, or settled ones to make room.
+    DlqExpired = "dlq.expired",
     /// A plugin asked for what it may not have.
     Refused = "refused",
     /// A plugin used what it may.

@@ -29,6 +29,12 @@ impl Actor {
         Self(said(name.as_deref(), uid, behind.as_deref()))
     }
 
+    /// The user of this number: whoever is at the other end of a socket, by the kernel's word.
+    pub fn of_user(uid: u32) -> Self {
+        let passwd = std::fs::read_to_string(PASSWD).unwrap_or_default();
+        Self(said(named(&passwd, uid), uid, None))
+    }
+
     /// As it stands in an entry.
     pub fn as_str(&self) -> &str {
         &self.0

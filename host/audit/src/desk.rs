@@ -410,10 +410,13 @@ impl Desk {
             text.extend(entry.line().into_bytes());
             text.push(b'\n');
         }
-        let written = self
-            .file
-            .write_all(&text)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&text).and_then(|()| {
+            if Guard::TrailSync.stands() {
+                self.file.sync_data()
+            } else {
+                Ok(())
+            }
+        });
         if let Err(error) = written {
             // Not to be there is better than to be there in part; what stays is repaired by whoever comes next.
             let _ = self.file.set_len(self.bytes);

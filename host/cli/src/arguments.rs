@@ -1,8 +1,10 @@
 //! What can be typed. What it means is in `commands`.
 
 mod sealed;
+mod state;
 
 pub use sealed::{Key, Secret, State, Value};
+pub use state::{Again, Checkpoint, Dlq, Enter, Filter};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -36,6 +38,33 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
     },
+    /// Run every pipeline of the deployment as a service, each by its schedule, until SIGTERM.
+    Serve {
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Show how every pipeline is: by the service's word, or from what runs have left.
+    Status {
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Have a pipeline of the service wait, its place held, until `sluice resume`; a restart changes nothing of that.
+    Pause {
+        /// Its name.
+        pipeline: String,
+        /// Why, for whoever wonders.
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        here: Here,
+    },
+    /// Have a pipeline of the service go on at once: one that somebody paused, or one that waits for somebody.
+    Resume {
+        /// Its name.
+        pipeline: String,
+        #[command(flatten)]
+        here: Here,
+    },
     /// Find everything that can be wrong with a pipeline, before it runs. Connects to its systems, and changes nothing.
     Check {
         /// The pipeline file.
@@ -47,10 +76,10 @@ pub enum Command {
     /// Say what plugins may do.
     #[command(subcommand)]
     Grant(Grant),
-    /// See and forget where pipelines are.
+    /// See where pipelines are, move them, and read again what they have read.
     #[command(subcommand)]
     Checkpoint(Checkpoint),
-    /// See the records that could not be delivered.
+    /// See the records that could not be delivered, mend them, send them again or give them up.
     #[command(subcommand)]
     Dlq(Dlq),
     /// Keep secrets in the deployment's vault.
@@ -289,86 +318,6 @@ pub struct Select {
     pub actor: Option<String>,
     /// Only with this text.
     pub text: Option<String>,
-}
-
-/// `sluice checkpoint`
-#[derive(Debug, Subcommand)]
-pub enum Checkpoint {
-    /// List where each split of a pipeline is.
-    List {
-        /// The pipeline file.
-        pipeline: PathBuf,
-    },
-    /// Show one split's checkpoint, with the source's own place.
-    Show {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// The split.
-        split: String,
-    },
-    /// Forget where a pipeline is, so that the next run delivers everything again.
-    Reset {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// Only this split.
-        #[arg(long)]
-        split: Option<String>,
-        /// Forget the schemas that were inferred too.
-        #[arg(long)]
-        schemas: bool,
-        /// Do it without asking.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// `sluice dlq`
-#[derive(Debug, Subcommand)]
-pub enum Dlq {
-    /// List the dead letters of a pipeline.
-    List {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        #[command(flatten)]
-        filter: Filter,
-        /// At most so many.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// Only those after this number.
-        #[arg(long, default_value_t = 0)]
-        after: u64,
-    },
-    /// Show one dead letter, with its record as it entered.
-    Show {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// Its number, as `dlq list` shows it.
-        number: u64,
-    },
-    /// Write dead letters as one JSON object a line.
-    Export {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        #[command(flatten)]
-        filter: Filter,
-        /// The file to write; standard output otherwise.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
-}
-
-/// Which dead letters.
-#[derive(Debug, Args)]
-pub struct Filter {
-    /// Only with this code.
-    #[arg(long)]
-    pub code: Option<String>,
-    /// Only of this stream.
-    #[arg(long)]
-    pub stream: Option<String>,
-    /// Only of this split.
-    #[arg(long)]
-    pub split: Option<String>,
 }
 
 /// Which deployment.

@@ -100,10 +100,7 @@ fn export(deployment: &Deployment, select: &Select, out: Option<&Path>) -> Resul
 fn filter(select: &Select) -> Result<Filter, Error> {
     let since_ms = match &select.since {
         None => 0,
-        Some(text) => since(text, jiff::Timestamp::now()).ok_or_else(|| {
-            FileError::new("arguments", format!("`{text}` is no time"))
-                .hint("`2026-08-01`, `2026-08-01T06:00:00Z`, `7d`, `12h` or `30m`")
-        })?,
+        Some(text) => since_ms(text)?,
     };
     Ok(Filter {
         since_ms,
@@ -112,6 +109,16 @@ fn filter(select: &Select) -> Result<Filter, Error> {
         action: select.action.clone(),
         actor: select.actor.clone(),
         text: select.text.clone(),
+    })
+}
+
+/// A moment as people type it, in milliseconds since 1970.
+pub fn since_ms(text: &str) -> Result<u64, Error> {
+    since(text, jiff::Timestamp::now()).ok_or_else(|| {
+        let problem = FileError::new("arguments", format!("`{text}` is no time"));
+        problem
+            .hint("`2026-08-01`, `2026-08-01T06:00:00Z`, `7d`, `12h` or `30m`")
+            .into()
     })
 }
 

@@ -2,23 +2,27 @@
 
 mod plugin;
 mod sealed;
+mod serve;
+mod state;
 
 pub use plugin::plugin;
 pub use sealed::{key, secret, state};
+pub use serve::{pause, resume, serve, status};
+pub use state::{checkpoint, dlq};
 
-use crate::arguments::{Checkpoint, Dlq, Filter, Grant};
+use crate::arguments::Grant;
 use crate::progress::Progress;
 use crate::show;
-use sluice_model::ids::{NameError, PipelineName};
+use sluice_model::ids::PipelineName;
 use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
-use sluice_service::audit::{Action, Audit};
+use sluice_service::control;
 use sluice_service::deployment::{Deployment, read, shown};
-use sluice_service::keeping::{Keeping, LetterFilter};
+use sluice_service::host::Host;
 use sluice_service::report::Ending;
+use sluice_service::run::How;
 use sluice_service::watch::Watch;
 use sluice_service::{Error, access, grants, plan, trial, usage};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,12 +31,15 @@ use tokio::sync::watch;
 
 /// Worker threads: what waits for a disk holds one, so there are more than cores.
 const WORKERS: usize = 4;
-/// Dead letters read at a time for an export.
-const EXPORT_PAGE: usize = 512;
 
 fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
+    wait_with(WORKERS, work)
+}
+
+/// The same, with so many worker threads.
+fn wait_with<T>(workers: usize, work: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Error::Host(format!("no threads: {error}")))?;
@@ -49,22 +56,27 @@ pub fn run(
     let plan = plan::make_to_run(pipeline)?;
     let report = wait(async {
         let watch = Arc::new(Watch::since(began));
-        let (drain, drained) = watch::channel(false);
-        tokio::spawn(async move {
-            if asked_to_stop().await {
-                tracing::warn!(
-                    "stopping: what is read is delivered first; once more stops at once"
-                );
-                let _ = drain.send(true); // Where nobody listens, the run is over already.
-                asked_to_stop().await;
-                std::process::exit(1);
-            }
-        });
+        let host = Arc::new(Host::new(plan.deployment.clone(), "run"));
+        let drained = stopping();
         let _progress = (!json).then(|| Progress::of(Arc::clone(&watch)));
-        sluice_service::run::run(plan, watch, drained, record).await
+        sluice_service::run::run(&host, plan, How::alone(watch, drained), record).await
     })??;
     show::report(&report, json);
     Ok(ExitCode::from(u8::from(report.ending == Ending::Stopped)))
+}
+
+/// Turns true with the first SIGINT or SIGTERM. The second ends the process at once.
+fn stopping() -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        if asked_to_stop().await {
+            tracing::warn!("stopping: what is read is delivered first; once more stops at once");
+            let _ = stop.send(true); // Where nobody listens, it is over already.
+            asked_to_stop().await;
+            std::process::exit(1);
+        }
+    });
+    stopped
 }
 
 /// Waits for SIGINT or SIGTERM.
@@ -82,7 +94,8 @@ async fn asked_to_stop() -> bool {
 /// `sluice check`
 pub fn check(pipeline: &Path, json: bool) -> Result<ExitCode, Error> {
     let plan = plan::make(pipeline).map_err(Error::Wrong)?;
-    let checked = wait(sluice_service::run::check(plan))??;
+    let host = Host::new(plan.deployment.clone(), "check");
+    let checked = wait(sluice_service::run::check(&host, plan))??;
     show::checked(&checked, json);
     Ok(ExitCode::SUCCESS)
 }
@@ -104,6 +117,9 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
                 write: !dry_run,
             };
             let proposed = grants::propose(pipeline, how)?;
+            if !dry_run {
+                control::reload(&Deployment::find(folder_of(pipeline))?);
+            }
             show::proposed(&proposed, pipeline, json);
             let held_back = proposed.iter().any(grants::Proposed::is_held_back);
             return Ok(ExitCode::from(u8::from(held_back && !dry_run)));
@@ -113,7 +129,13 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
             learn: Some(record),
             replace,
             ..
-        } => show::learnt(&trial::learn(pipeline, record, *replace)?, json),
+        } => {
+            let learnt = trial::learn(pipeline, record, *replace)?;
+            if *replace {
+                control::reload(&Deployment::find(folder_of(pipeline))?);
+            }
+            show::learnt(&learnt, json);
+        }
         Grant::Usage { plugin, here } => {
             let deployment = Deployment::find(&here.dir)?;
             let found = match plugin {
@@ -142,6 +164,7 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
                     .into());
             }
             grants::revoke(&deployment, &found, reason.as_deref())?;
+            control::reload(&deployment);
             show::revoked(&found, json);
         }
         Grant::List { reach, here } => {
@@ -172,193 +195,12 @@ pub fn grant(command: &Grant, json: bool) -> Result<ExitCode, Error> {
 
 /// The deployment and the name of a pipeline: its plugins need not be there to look at what it left.
 fn named(pipeline: &Path) -> Result<(Deployment, PipelineName), Error> {
-    let deployment = Deployment::find(pipeline.parent().unwrap_or(Path::new(".")))?;
+    let deployment = Deployment::find(folder_of(pipeline))?;
     let file = shown(pipeline);
     let pipeline = Pipeline::parse(&file, &read(pipeline)?)?;
     Ok((deployment, pipeline.pipeline.name))
 }
 
-fn wrong_name(error: &NameError) -> Error {
-    Error::wrong(FileError::new("arguments", error.to_string()))
-}
-
-/// `sluice checkpoint`
-pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
-    match command {
-        Checkpoint::List { pipeline } => {
-            let (deployment, name) = named(pipeline)?;
-            show::checkpoints(
-                &Keeping::open_existing(&deployment)?.checkpoints(&name)?,
-                json,
-            );
-        }
-        Checkpoint::Show { pipeline, split } => {
-            let (deployment, name) = named(pipeline)?;
-            let all = Keeping::open_existing(&deployment)?.checkpoints(&name)?;
-            let found = all.into_iter().find(|view| view.split.as_str() == split);
-            let found = found.ok_or_else(|| {
-                FileError::new(
-                    "arguments",
-                    format!("`{name}` has no checkpoint of split `{split}`"),
-                )
-                .hint("`sluice checkpoint list` shows its splits")
-            })?;
-            show::checkpoint(&found, json);
-        }
-        Checkpoint::Reset {
-            pipeline,
-            split,
-            schemas,
-            yes,
-        } => {
-            let (deployment, name) = named(pipeline)?;
-            let split = split
-                .as_deref()
-                .map(str::parse)
-                .transpose()
-                .map_err(|error| wrong_name(&error))?;
-            let question =
-                format!("forget where `{name}` is? the next run delivers everything again");
-            if !yes && !confirmed(&question, name.as_str())? {
-                return Err(
-                    FileError::new("arguments", "not confirmed; nothing is forgotten")
-                        .hint("`--yes`")
-                        .into(),
-                );
-            }
-            let keeping = Keeping::open_existing(&deployment)?;
-            let audit = Audit::open(&deployment)?;
-            let forgotten = keeping.reset(&audit, &name, split.as_ref(), *schemas)?;
-            show::forgotten(&name, forgotten, json);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Whether somebody at a terminal types the name.
-fn confirmed(question: &str, name: &str) -> Result<bool, Error> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    let told = |error: std::io::Error| Error::Host(error.to_string());
-    let mut out = std::io::stderr();
-    write!(out, "{question}\ntype its name: ").map_err(told)?;
-    out.flush().map_err(told)?;
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed).map_err(told)?;
-    Ok(typed.trim() == name)
-}
-
-/// `sluice dlq`
-pub fn dlq(command: &Dlq, json: bool) -> Result<ExitCode, Error> {
-    match command {
-        Dlq::List {
-            pipeline,
-            filter,
-            limit,
-            after,
-        } => {
-            let (deployment, name) = named(pipeline)?;
-            let keeping = Keeping::open_existing(&deployment)?;
-            let letters =
-                keeping.dead_letters(&name, &filtered(filter)?, *after, limit.saturating_add(1))?;
-            show::letters(&letters, *limit, json);
-        }
-        Dlq::Show { pipeline, number } => {
-            let (deployment, name) = named(pipeline)?;
-            let letter = Keeping::open_existing(&deployment)?.dead_letter(&name, *number)?;
-            let letter = letter.ok_or_else(|| {
-                FileError::new("arguments", format!("`{name}` has no dead letter {number}"))
-                    .hint("`sluice dlq list` shows their numbers")
-            })?;
-            show::letter(&letter, json);
-        }
-        Dlq::Export {
-            pipeline,
-            filter,
-            out,
-        } => {
-            let (deployment, name) = named(pipeline)?;
-            let keeping = Keeping::open_existing(&deployment)?;
-            let filter = filtered(filter)?;
-            if let Some(out) = out
-                && out.exists()
-            {
-                return Err(is_there(out));
-            }
-            let act = Action::DlqExported
-                .with("pipeline", &name)
-                .with("to", out.as_deref().map_or_else(|| "-".to_owned(), shown));
-            Audit::open(&deployment)?.act(act.at(keeping.last_commit()))?;
-            let written = export(&keeping, &name, &filter, out.as_deref())?;
-            if let Some(out) = out {
-                show::exported(&shown(out), written, json);
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn filtered(filter: &Filter) -> Result<LetterFilter, Error> {
-    Ok(LetterFilter {
-        split: filter
-            .split
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|error| wrong_name(&error))?,
-        stream: filter
-            .stream
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|error| wrong_name(&error))?,
-        code: filter.code.clone(),
-    })
-}
-
-/// Records stand in it as they entered: it is its owner's alone, and takes no other file's place.
-fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn is_there(path: &Path) -> Error {
-    FileError::new(shown(path), "it is there already, and is not overwritten")
-        .hint("name another file, or move this one away")
-        .into()
-}
-
-fn export(
-    keeping: &Keeping,
-    name: &PipelineName,
-    filter: &LetterFilter,
-    out: Option<&Path>,
-) -> Result<u64, Error> {
-    let told = |error: std::io::Error| {
-        let file = out.map_or_else(|| "standard output".to_owned(), shown);
-        Error::wrong(FileError::new(file, error.to_string()))
-    };
-    let file: Box<dyn std::io::Write> = match out {
-        Some(path) => Box::new(private_file(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => is_there(path),
-            _ => told(error),
-        })?),
-        None => Box::new(std::io::stdout().lock()),
-    };
-    let mut file = std::io::BufWriter::new(file);
-    let (mut after, mut written) = (0, 0);
-    loop {
-        let letters = keeping.dead_letters(name, filter, after, EXPORT_PAGE)?;
-        let Some(last) = letters.last() else { break };
-        after = last.letter.number;
-        for letter in &letters {
-            serde_json::to_writer(&mut file, letter).map_err(|error| told(error.into()))?;
-            file.write_all(b"\n").map_err(told)?;
-            written += 1;
-        }
-    }
-    file.flush().map_err(told)?;
-    Ok(written)
+fn folder_of(pipeline: &Path) -> &Path {
+    pipeline.parent().unwrap_or(Path::new("."))
 }

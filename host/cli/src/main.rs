@@ -17,7 +17,9 @@ use std::time::Instant;
 fn main() -> ExitCode {
     let began = Instant::now();
     let arguments = Arguments::parse();
-    start_log(arguments.verbose, arguments.json);
+    // A service tells what it does without being asked.
+    let serves = matches!(arguments.command, Command::Serve { .. });
+    start_log(arguments.verbose + u8::from(serves), arguments.json);
     if let Some(guard) = sluice_model::guards::off() {
         tracing::warn!(
             guard = guard.word(),
@@ -40,6 +42,14 @@ fn work(arguments: &Arguments, began: Instant) -> Result<ExitCode, Error> {
         Command::Run { pipeline, record } => {
             commands::run(pipeline, record.as_deref(), json, began)
         }
+        Command::Serve { here } => commands::serve(&here.dir),
+        Command::Status { here } => commands::status(&here.dir, json),
+        Command::Pause {
+            pipeline,
+            reason,
+            here,
+        } => commands::pause(pipeline, reason.as_deref(), &here.dir, json),
+        Command::Resume { pipeline, here } => commands::resume(pipeline, &here.dir, json),
         Command::Check { pipeline } => commands::check(pipeline, json),
         Command::Plugin(command) => commands::plugin(command, json),
         Command::Grant(command) => commands::grant(command, json),

@@ -6,6 +6,7 @@ mod inspect;
 mod plugins;
 mod run;
 mod sealed;
+mod serve;
 mod state;
 
 pub use access::{accesses, reaching};
@@ -14,7 +15,10 @@ pub use inspect::{diff, new_key, page, sarif, standing, vouched};
 pub use plugins::{grant_files, grants, packed, proposed};
 pub use run::{checked, report};
 pub use sealed::{key_made, key_rotated, secret_removed, secret_stored, secrets, shredded, state};
-pub use state::{checkpoint, checkpoints, exported, forgotten, letter, letters};
+pub use serve::{status, told_to};
+pub use state::{
+    again, checkpoint, checkpoints, discarded, edited, exported, letter, letters, moved,
+};
 
 use serde::Serialize;
 use serde_json::json;
@@ -65,6 +69,9 @@ pub fn error(error: &Error, json: bool) {
                 json!({ "error": "failed", "stage": stage, "fault": fault })
             }
             Error::Host(message) => json!({ "error": "host", "message": message }),
+            Error::InUse(in_use) => {
+                json!({ "error": "host", "message": in_use.to_string(), "holder": in_use.holder })
+            }
         };
         drop(writeln!(out, "{document}"));
         return;
@@ -76,6 +83,7 @@ pub fn error(error: &Error, json: bool) {
         }
         Error::Failed { stage, fault } => format!("{stage}: {}", told(fault)),
         Error::Host(message) => message.replace('\n', "\n  "),
+        Error::InUse(in_use) => in_use.to_string(),
     };
     drop(writeln!(out, "error: {}", visible_lines(text.trim_end())));
 }

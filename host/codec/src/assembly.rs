@@ -115,6 +115,7 @@ impl<'t> Assembly<'t> {
             place,
             record,
             truncated,
+            removal: false,
             given: None,
             also: Vec::new(),
             identity: None,

@@ -42,5 +42,5 @@ mod widen;
 
 pub use document::{Decoded, Document, DocumentFormat, Outcome, Target, decode};
 pub use encode::{EncodeError, Format, encode, encode_rows, record_json};
-pub use identity::{ROW_ID_BYTES, RowKey, row_ids};
+pub use identity::{ROW_ID_BYTES, RowKey, digests, row_id, row_ids};
 pub use infer::{InferError, infer};

@@ -699,10 +699,13 @@ fn places_stay_with_their_rows() {
     assert_eq!(decoded.rejections[0].place.to_string(), "file:12");
     assert_eq!(decoded.lines, 5);
     assert_eq!(
-        record_json(&decoded.batches[1].origin.entered, 0),
+        record_json(&decoded.batches[1].schema, &decoded.batches[1].data, 0),
         "{\"a\":3}"
     );
-    assert_eq!(record_json(&decoded.batches[1].origin.entered, 9), "{}");
+    assert_eq!(
+        record_json(&decoded.batches[1].schema, &decoded.batches[1].data, 9),
+        "{}"
+    );
 }
 
 #[test]

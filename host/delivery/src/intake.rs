@@ -6,6 +6,7 @@ use crate::split::{Split, Stepped, out_of_turn};
 use crate::unit::{Page, Unit};
 use sluice_model::checkpoint::{Checkpoint, Cursor};
 use sluice_model::fault::Fault;
+use sluice_model::guards::Guard;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -309,7 +310,19 @@ impl Split {
                     <= self.settings.in_flight_bytes_max)
     }
 
+    /// Whether the units that wait for the sinks leave room for one more page, whatever the transforms make of it. They
+    /// always do where none waits.
+    fn has_room_behind(&self) -> bool {
+        let units = self.closed.iter();
+        let units = units.chain(self.deliveries.iter().map(|delivery| &delivery.unit));
+        let bytes: u64 = units.map(|unit| unit.tally.bytes).sum();
+        bytes == 0 || bytes < self.settings.in_flight_bytes_max
+    }
+
     pub(crate) fn transform_next(&mut self, out: &mut Vec<Action>) {
+        if Guard::GrownPages.bars(!self.has_room_behind()) {
+            return;
+        }
         if let (Transform::Free, Some(page)) = (&self.intake.transform, self.intake.pages.front()) {
             out.push(Action::Transform { page: page.no });
             self.intake.transform = Transform::Busy;

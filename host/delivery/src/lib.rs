@@ -12,17 +12,39 @@
 //! - a checkpoint is never ahead of what the sinks hold plus what the DLQ holds;
 //! - `read = written + filtered + dead_lettered + in_flight`, after every step;
 //! - units are stored in order, and a source is acknowledged only what is stored.
+//!
+//! What a driver keeps to:
+//! - events are told one at a time, each answer once, and `now` is of one clock; a timer may fire when what it was for is
+//!   over;
+//! - what a sink refused of a unit is kept until the unit's pages are released, for the unit may be stored again;
+//! - before a step at a destination it asks that one's [`Breaker`]; where it must wait, the step fails at once with a
+//!   transient fault that names the time, and nobody is called. Every permit is handed back, once;
+//! - where a plugin traps, runs past its time or breaks down on a page or a unit, that is not told yet: it is halved. A
+//!   transient fault in the middle is told, and the [`Halving`] kept for when the same step is asked for again. What a
+//!   plain sink took in pieces is not written again; a transactional sink is given the whole without the culprits;
+//!   culprits count as refused. [`Verdict::Sick`] is told as the fault it was;
+//! - a drain ends when the machine says so, which may be as late as the retries' budget: whoever is in a hurry drops it.
+//!
+//! Beside the machine stand three that a driver asks by itself, as pure as it: [`Breaker`], whether a destination may be
+//! called now; [`Halving`], which records of a batch a plugin cannot take; [`RejectionRate`], whether too many are
+//! refused.
 
+mod breaker;
+mod halving;
 mod intake;
 mod outlet;
 mod protocol;
+mod rejection_rate;
 mod resume;
 mod retry;
 mod settings;
 mod split;
 mod unit;
 
+pub use breaker::{Breaker, BreakerSettings, BreakerState, Permit};
+pub use halving::{Halving, HalvingSettings, Verdict};
 pub use protocol::{Action, Event, Next, PageNo, Step, Tally, UnitNo};
+pub use rejection_rate::{RateSettings, RejectionRate, Share};
 pub use resume::{Resume, Standing, Start, resume};
 pub use retry::Retry;
 pub use settings::{RetrySettings, Settings, SinkMode};

@@ -5,6 +5,7 @@ use crate::split::{Split, Stepped, Storing, out_of_turn};
 use crate::unit::{AtSink, Delivery, Phase};
 use sluice_model::checkpoint::{Checkpoint, Commit, Intent, Mark};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use std::time::Duration;
 
 impl Split {
@@ -66,7 +67,7 @@ impl Split {
             _ => PageNo(0)..PageNo(0),
         };
         out.push(Action::Store {
-            unit: storing.unit,
+            unit: storing.unit.filter(|_| Guard::LettersWithUnit.stands()),
             pages,
             checkpoint: storing.checkpoint.clone(),
         });
@@ -120,7 +121,7 @@ impl Split {
         }
         delivery.sinks[sink] = AtSink::Wrote;
         delivery.rejected = rejected;
-        if delivery.is_written() {
+        if Guard::SinksBeforeCheckpoint.holds(delivery.is_written()) {
             delivery.phase = Phase::Written;
         }
         self.retries.succeeded(Step::Write(sink));
@@ -238,8 +239,10 @@ impl Split {
             self.settle(sink, out);
             return Ok(());
         }
-        if committed < self.stored.mark || committed > Some(mark) {
-            return Err(stranger(sink, committed, self.stored.mark, mark));
+        // What it committed before a person moved the place is older than all this run cuts, and no stranger.
+        let before = self.stored.delivered();
+        if committed < before || committed > Some(mark) {
+            return Err(stranger(sink, committed, before, mark));
         }
         let front = &mut self.deliveries[0];
         front.sinks[sink] = AtSink::Writing;
@@ -268,7 +271,7 @@ impl Split {
             return;
         };
         self.totals = self.totals.plus(delivery.totals());
-        self.retries.progressed();
+        self.retries.progressed(self.now);
         self.intake.acknowledge_due(delivery.unit.cursor);
         out.push(Action::Release {
             pages: delivery.unit.pages,

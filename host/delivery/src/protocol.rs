@@ -136,7 +136,9 @@ pub enum Event {
         /// As the action named it.
         unit: UnitNo,
         /// Records of the unit, counted as they entered and each once, that any sink has refused so far. The driver
-        /// keeps that set: it needs it for the dead letters. With the last sink it is complete.
+        /// keeps that set until the unit's pages are released: a unit may be stored twice, with its dead letters each
+        /// time. Counted when this is told and not when the write ended: with the last sink it must be complete, and
+        /// writes end side by side.
         rejected: u64,
     },
     /// `Write` failed at one sink: nothing it refused counts.

@@ -3,6 +3,7 @@
 use crate::settings::SinkMode;
 use sluice_model::checkpoint::{Checkpoint, Commit, Mark};
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 
 /// What a sink says when it is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Start {
     Promoted,
     /// The sink had not published the intended unit: its dead letters are deleted, and it is read again.
     Discarded,
+    /// A person moved the place, and no run has begun since. Told once.
+    Moved,
     /// The sinks are ahead of the store, which was lost or set back. Dead letters and counts of what lies between are
     /// lost; records are not.
     SinkAhead {
@@ -49,10 +52,20 @@ pub enum Start {
 /// Decides where a run of a split begins. With one sink, a transactional one, no record is delivered twice; with
 /// several, those that are further than the others may see records again.
 ///
+/// Where a person moved the place ([`Checkpoint::moved_to`]), what sinks committed up to that epoch says nothing: it
+/// neither pulls the place ahead nor counts as behind, until a unit of a later run is delivered. A commit of a later
+/// epoch than the move does pull it ahead, even in the first run after it: either the store was set back to just after
+/// the move, or it had been lost before it, and then moving the place again works.
+///
 /// Fails where a transactional sink lacks what the store says it has: going on would lose records.
 pub fn resume(stored: Option<&Checkpoint>, sinks: &[Standing]) -> Result<Resume, Fault> {
     let held = stored.cloned().unwrap_or_default();
-    let epoch = epochs(&held, sinks).max().unwrap_or(0) + 1;
+    let last = epochs(&held, sinks).max().unwrap_or(0);
+    let epoch = if Guard::EpochRises.stands() {
+        last + 1
+    } else {
+        last.max(1)
+    };
     let sequence = sequences(&held, sinks).max().unwrap_or(0);
     let (checkpoint, start) = place(stored.is_some(), held, sinks)?;
     Ok(Resume {
@@ -77,24 +90,28 @@ fn place(
             .enumerate()
             .filter(|(_, sink)| sink.mode == SinkMode::Transactional)
     };
+    let delivered = held.delivered();
     for (at, sink) in transactional() {
         let committed = sink.committed.as_ref().map(|commit| commit.mark);
-        if committed < held.mark {
-            return Err(behind(at, committed, held.mark));
+        if committed < delivered {
+            return Err(behind(at, committed, delivered));
         }
     }
     let intended = held.intent.as_ref().map(|intent| intent.mark);
+    let counts = |commit: &Commit| !held.is_before_the_move(commit.mark);
     // Sinks that differ say nothing about a common place: a unit that was read again may have ended elsewhere. The
     // stored place is safe for all of them.
-    if let Some((sink, commit)) = common(transactional()) {
+    if let Some((sink, commit)) = common(transactional()).filter(|(_, commit)| counts(commit)) {
         if Some(commit.mark) == intended {
             return Ok((held.promoted(), Start::Promoted));
         }
-        if Some(commit.mark) > held.mark {
+        if Some(commit.mark) > delivered {
             return Ok(ahead(held, sink, commit));
         }
     }
+    let is_moved = held.moved != 0 && held.moved == held.epoch;
     let start = match (is_stored, intended) {
+        _ if is_moved => Start::Moved,
         (_, Some(_)) => Start::Discarded,
         (true, None) => Start::Checkpoint,
         (false, None) => Start::Beginning,
@@ -154,7 +171,10 @@ fn behind(sink: usize, committed: Option<Mark>, stored: Option<Mark>) -> Fault {
             shown(stored)
         ),
     )
-    .hint("bring the destination back, or run `sluice checkpoint reset` for this pipeline to deliver all of it again")
+    .hint(
+        "bring the destination back, or run `sluice checkpoint reset` for this pipeline to deliver all of it again; where \
+         the destination is a new one, `sluice checkpoint set` goes on from a place that you name",
+    )
 }
 
 fn marks<'a>(held: &'a Checkpoint, sinks: &'a [Standing]) -> impl Iterator<Item = Mark> + 'a {
@@ -493,5 +513,98 @@ mod tests {
         let resume = resume(Some(&stored), &sinks).expect("it goes on");
         let checkpoint = resume.checkpoint;
         assert_eq!((checkpoint.epoch, checkpoint.sequence), (3, 5));
+    }
+
+    fn moved(held: Checkpoint, place: Option<Mark>) -> Checkpoint {
+        held.moved_to(place.map(cursor))
+    }
+
+    #[test]
+    fn after_a_move_what_sinks_hold_of_before_says_nothing() {
+        let (last, next) = (mark(1, 4), mark(2, 5));
+        let back = moved(delivered(last), Some(mark(1, 1)));
+        assert_eq!((back.epoch, back.moved), (2, 2));
+        let check = |stored: &Checkpoint, sinks: &[Standing], start, new: (u64, u64)| {
+            let resume = resume(Some(stored), sinks).expect("resumes");
+            let checkpoint = &resume.checkpoint;
+            assert_eq!((resume.start, &checkpoint.place), (start, &stored.place));
+            assert_eq!((checkpoint.epoch, checkpoint.sequence), new);
+            assert_eq!((checkpoint.moved, checkpoint.ended), (stored.moved, false));
+            resume.checkpoint
+        };
+        // As far as it was, further, behind, emptied, or two that differ: none of it counts.
+        let only = |committed| [sink(Transactional, committed)];
+        check(&back, &only(Some(last)), Start::Moved, (3, 4));
+        check(&back, &only(Some(mark(2, 9))), Start::Moved, (3, 9));
+        check(&back, &only(Some(mark(1, 2))), Start::Moved, (3, 4));
+        check(&back, &only(None), Start::Moved, (3, 4));
+        let two = [sink(Transactional, Some(last)), sink(Transactional, None)];
+        check(&back, &two, Start::Moved, (3, 4));
+        check(&back, &[sink(Plain, None)], Start::Moved, (3, 4));
+        check(
+            &moved(delivered(last), None),
+            &only(Some(last)),
+            Start::Moved,
+            (3, 4),
+        );
+        // A unit that was under way is neither promoted nor in the way.
+        let held = moved(intending(Some(last), next), Some(mark(1, 1)));
+        check(&held, &only(Some(next)), Start::Moved, (4, 5));
+        check(&held, &only(Some(last)), Start::Moved, (4, 5));
+        // The second run, before anything is delivered: the same, and it is not told again.
+        let first = check(&back, &only(Some(last)), Start::Moved, (3, 4));
+        let second = check(&first, &only(Some(last)), Start::Checkpoint, (4, 4));
+        check(&second, &only(None), Start::Checkpoint, (5, 4));
+    }
+
+    #[test]
+    fn after_a_unit_since_the_move_all_is_as_usual() {
+        let (old, new, next) = (mark(1, 4), mark(3, 5), mark(4, 6));
+        let after = |held: Checkpoint| Checkpoint { moved: 2, ..held };
+        let only = |committed| [sink(Transactional, committed)];
+        let held = after(delivered(new));
+        check(
+            Some(&held),
+            &only(Some(new)),
+            Start::Checkpoint,
+            Some(new),
+            (4, 5),
+        );
+        let fault = resume(Some(&held), &only(Some(old))).expect_err("behind");
+        assert_eq!(fault.kind, FaultKind::CursorLost);
+        let held = after(intending(None, new));
+        check(
+            Some(&held),
+            &only(Some(new)),
+            Start::Promoted,
+            Some(new),
+            (4, 5),
+        );
+        check(
+            Some(&held),
+            &only(Some(old)),
+            Start::Discarded,
+            None,
+            (4, 5),
+        );
+        let ahead = Start::SinkAhead {
+            sink: 0,
+            stored: Some(new),
+            committed: next,
+        };
+        check(
+            Some(&after(delivered(new))),
+            &only(Some(next)),
+            ahead,
+            Some(next),
+            (5, 6),
+        );
+        // The store was set back to just after the move.
+        let back = delivered(old).moved_to(None);
+        let resume = resume(Some(&back), &only(Some(next))).expect("resumes");
+        assert!(
+            matches!(resume.start, Start::SinkAhead { .. }),
+            "{resume:?}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use crate::protocol::Step;
 use crate::settings::RetrySettings;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(crate) struct Retries {
 #[derive(Debug)]
 struct Failing {
     since: Duration,
+    /// When its budget was last whole.
+    renewed: Duration,
     attempts: u32,
     message: String,
 }
@@ -58,13 +61,15 @@ impl Retries {
         }
         let failing = self.failing.entry(step).or_insert(Failing {
             since: now,
+            renewed: now,
             attempts: 0,
             message: String::new(),
         });
         failing.attempts = failing.attempts.saturating_add(1);
         failing.message.clone_from(&fault.message);
         let at_least = retry_after.unwrap_or_default();
-        if now + at_least >= failing.since + settings.budget {
+        let spent = failing.renewed.saturating_add(settings.budget);
+        if Guard::RetryBudget.bars(now.saturating_add(at_least) >= spent) {
             return Err(exhausted(
                 settings,
                 now.saturating_sub(failing.since),
@@ -101,9 +106,17 @@ impl Retries {
         self.failing.remove(&step);
     }
 
-    /// A commit: every budget is whole again.
-    pub fn progressed(&mut self) {
-        self.failing.clear();
+    /// A commit: every budget is whole again. The waits are not short again: what fails beside the commits, as an
+    /// acknowledgement may, is not tried as often as they come.
+    pub fn progressed(&mut self, now: Duration) {
+        for failing in self.failing.values_mut() {
+            failing.renewed = now;
+        }
+    }
+
+    /// The step will not be tried again.
+    pub fn given_up(&mut self, step: Step) {
+        self.failing.remove(&step);
     }
 }
 
@@ -179,6 +192,13 @@ mod tests {
         assert!(after(&mut Retries::default(), 0, transient(too_long)).is_err());
     }
 
+    /// A plugin may hand over any number.
+    #[test]
+    fn the_longest_wait_there_is_spends_the_budget() {
+        let asked = Some(Duration::MAX);
+        assert!(after(&mut Retries::default(), 1, transient(asked)).is_err());
+    }
+
     #[test]
     fn the_budget_is_time_and_success_renews_it() {
         let mut retries = Retries::default();
@@ -197,8 +217,13 @@ mod tests {
         );
         retries.succeeded(Step::Read);
         assert!(after(&mut retries, 61, transient(None)).is_ok());
-        retries.progressed();
-        assert!(after(&mut retries, 200, transient(None)).is_ok());
+        retries.progressed(Duration::from_secs(190));
+        let delay = after(&mut retries, 200, transient(None)).expect("its budget is whole");
+        assert_eq!(
+            (delay.attempt, retries.list()[0].since),
+            (2, Duration::from_secs(61))
+        );
+        assert!(after(&mut retries, 250, transient(None)).is_err());
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub struct Settings {
     pub unit_rows: u64,
     /// … or when so much time has passed since its first page.
     pub linger: Duration,
-    /// No page is read while those in flight and one more would hold more than this. Stops a fast source before a
-    /// slow sink from filling memory.
+    /// No page is read while those in flight and one more would hold more than this, and none is transformed while
+    /// units that wait for the sinks hold so much. Stops a fast source, and a transform that makes much of little, before
+    /// a slow sink from filling memory.
     pub in_flight_bytes_max: u64,
     /// No page is read while so many are in flight. Stops a source of empty pages from filling memory with cursors.
     pub in_flight_pages_max: usize,

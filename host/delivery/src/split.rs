@@ -49,6 +49,8 @@ pub struct Split {
     /// The highest sequence given out.
     pub(crate) sequence: u64,
     pub(crate) retries: Retries,
+    /// Of the last event: it never goes back, whatever a driver's clock does.
+    pub(crate) now: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,7 @@ impl Split {
             sequence: checkpoint.sequence,
             stored: checkpoint,
             retries: Retries::default(),
+            now: Duration::ZERO,
         }
     }
 
@@ -94,7 +97,8 @@ impl Split {
         if self.life == Life::Over {
             return out;
         }
-        let stepped = self.take(now, event, &mut out);
+        self.now = self.now.max(now);
+        let stepped = self.take(self.now, event, &mut out);
         if let Err(fault) = stepped {
             self.life = Life::Over;
             return vec![Action::Stop(fault)];
@@ -160,6 +164,7 @@ impl Split {
             }
             Event::Drain => {
                 self.draining = true;
+                self.retries.given_up(Step::Read);
                 Ok(())
             }
             Event::PageRead {

@@ -127,7 +127,8 @@ impl Artifact {
             .to_owned();
         let manifest = Manifest::parse(&format!("{file} (manifest)"), &manifest_text)?;
         let config_schema = found.schema.map(|text| schema(file, text)).transpose()?;
-        let (imports, roles) = (found.imports, found.roles);
+        let (imports, mut roles) = (found.imports, found.roles);
+        roles.sort_unstable(); // In whatever order a linker names them.
         Validator::new_with_features(features::allowed(Guard::FeaturesRead))
             .validate_all(&bytes)
             .map_err(|error| ArtifactError::Invalid {

@@ -3,13 +3,13 @@
 
 use crate::engine::TICK;
 use crate::guest::Guest;
+use crate::pace::Late;
 use crate::plugin::Context;
 use crate::stop::Call;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::limits;
 use std::time::Duration;
-use tokio::time::error::Elapsed;
 use wasmtime::{Engine, Store};
 
 /// A store and what became of it.
@@ -69,8 +69,9 @@ impl Instance {
     pub(crate) fn end<T>(
         &mut self,
         name: &'static str,
-        outcome: Result<wasmtime::Result<T>, Elapsed>,
+        outcome: Result<wasmtime::Result<T>, Late>,
     ) -> Result<T, Fault> {
+        let late = outcome.is_err();
         let guest = self.store.data();
         let call = Call {
             plugin: &guest.effective.plugin,
@@ -85,9 +86,14 @@ impl Instance {
         let outcome = match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(call.fault(&error)),
-            Err(_) => Err(call.timed_out()),
+            Err(Late { waited: true }) => Err(call.unanswered()),
+            Err(Late { waited: false }) => Err(call.timed_out()),
         };
-        self.state = State::Idle;
+        self.state = match &outcome {
+            // A call that was cut off in the middle: its instance is not entered again, whatever the fault is.
+            Err(fault) if late => State::Dead(fault.kind.clone()),
+            _ => State::Idle,
+        };
         outcome.map_err(|fault| self.judge(fault))
     }
 
@@ -109,6 +115,11 @@ impl Instance {
         self.judge(fault)
     }
 
+    /// Whether it may be entered again.
+    pub(crate) fn is_alive(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.store.data().bounds.memory_bytes
     }
@@ -127,10 +138,10 @@ mod tests {
     use crate::edits::tests::effective;
     use crate::engine::config;
     use crate::link;
+    use crate::pace::timeout;
     use sluice_model::ids::StageId;
     use sluice_model::ports::{LogLine, Observer, Refusal};
     use std::sync::Arc;
-    use tokio::time::timeout;
     use wasmtime::component::Component;
 
     struct Deaf;

@@ -4,10 +4,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tokio::time::error::Elapsed;
 
 /// What a call may compute at full speed. Reading a page or writing a unit takes milliseconds; what is still computing
 /// after this has most likely no end. Stops a plugin that loops, or calls the host without end, from taking a core from
@@ -28,12 +28,24 @@ static LANE: Semaphore = Semaphore::const_new(1);
 pub(crate) async fn timeout<T>(
     time_max: Duration,
     call: impl Future<Output = T>,
-) -> Result<T, Elapsed> {
-    tokio::time::timeout(time_max, paced(FULL_SPEED_TIME, call)).await
+) -> Result<T, Late> {
+    let held = AtomicU64::new(0);
+    let outcome = tokio::time::timeout(time_max, paced(FULL_SPEED_TIME, &held, call)).await;
+    outcome.map_err(|_| Late {
+        waited: Duration::from_micros(held.into_inner()) < time_max / 2,
+    })
 }
 
-/// A guest gives way at every tick of the epoch, so each turn here is a few milliseconds at most.
-async fn paced<T>(full_speed: Duration, call: impl Future<Output = T>) -> T {
+/// A call that was ended for its time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// Most of that time it waited for a server or a disk: the plugin is not to blame, nor are the records.
+    pub(crate) waited: bool,
+}
+
+/// A guest gives way at every tick of the epoch, so each turn here is a few milliseconds at most. `held`: the time that it
+/// computed or was made to rest, in microseconds.
+async fn paced<T>(full_speed: Duration, held: &AtomicU64, call: impl Future<Output = T>) -> T {
     let mut call = pin!(call);
     let (mut busy, mut owed) = (Duration::ZERO, Duration::ZERO);
     loop {
@@ -42,6 +54,7 @@ async fn paced<T>(full_speed: Duration, call: impl Future<Output = T>) -> T {
             let turn = call.as_mut().poll(context);
             let took = began.elapsed();
             busy += took;
+            hold(held, took);
             if busy > full_speed {
                 owed += took * RESTS;
             }
@@ -51,11 +64,26 @@ async fn paced<T>(full_speed: Duration, call: impl Future<Output = T>) -> T {
                 Poll::Pending => Poll::Pending,
             }
         });
-        match turn.await {
-            Some(value) => return value,
-            None => rest(std::mem::take(&mut owed)).await,
+        if let Some(value) = turn.await {
+            return value;
         }
+        let _held = Resting(held, Instant::now());
+        rest(std::mem::take(&mut owed)).await;
     }
+}
+
+/// A rest counts when it ends, and when the call is ended in the middle of it.
+struct Resting<'a>(&'a AtomicU64, Instant);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        hold(self.0, self.1.elapsed());
+    }
+}
+
+fn hold(held: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    held.fetch_add(took, Ordering::Relaxed);
 }
 
 async fn rest(owed: Duration) {
@@ -84,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn who_computes_on_rests_most_of_the_time() {
         let began = Instant::now();
-        paced(EACH * 4, compute(24)).await;
+        paced(EACH * 4, &AtomicU64::new(0), compute(24)).await;
         // Four turns at full speed, twenty with rests between them; what the last owes is not waited for.
         let least = EACH * (24 + 18 * RESTS);
         assert!(began.elapsed() >= least, "{:?}", began.elapsed());
@@ -93,7 +121,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn many_who_compute_on_have_no_more_than_one() {
         let began = Instant::now();
-        let calls = (0..4).map(|_| tokio::spawn(paced(Duration::ZERO, compute(8))));
+        let calls = (0..4).map(|_| {
+            tokio::spawn(async { paced(Duration::ZERO, &AtomicU64::new(0), compute(8)).await })
+        });
         for call in calls.collect::<Vec<_>>() {
             call.await.expect("no panic");
         }
@@ -110,7 +140,7 @@ mod tests {
             }
         };
         let began = Instant::now();
-        paced(Duration::ZERO, waits).await;
+        paced(Duration::ZERO, &AtomicU64::new(0), waits).await;
         assert!(
             began.elapsed() < Duration::from_secs(2),
             "{:?}",
@@ -121,9 +151,19 @@ mod tests {
     #[tokio::test]
     async fn a_call_ends_in_time_though_it_rests() {
         let began = Instant::now();
-        let for_ever = paced(Duration::ZERO, compute(u32::MAX));
+        let held = AtomicU64::new(0);
+        let for_ever = paced(Duration::ZERO, &held, compute(u32::MAX));
         let outcome = tokio::time::timeout(Duration::from_millis(100), for_ever).await;
         assert!(outcome.is_err());
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn who_waited_is_told_from_who_computed() {
+        let time = Duration::from_millis(60);
+        let waits = timeout(time, tokio::time::sleep(Duration::from_mins(1))).await;
+        assert_eq!(waits, Err(Late { waited: true }));
+        let computes = timeout(time, compute(u32::MAX)).await;
+        assert_eq!(computes, Err(Late { waited: false }));
     }
 }

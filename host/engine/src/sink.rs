@@ -195,6 +195,11 @@ impl Sink {
             .map_err(|fault| answer::fault(&fault))
     }
 
+    /// Whether it may be used again.
+    pub fn is_alive(&self) -> bool {
+        self.instance.is_alive()
+    }
+
     /// Linear memory of the instance, which never shrinks: replace the instance where it has grown too large.
     pub fn memory_bytes(&self) -> u64 {
         self.instance.memory_bytes()

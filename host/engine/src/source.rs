@@ -5,16 +5,16 @@ use crate::bindings::source::{Plugin as World, wit};
 use crate::columns::{Lie, lift};
 use crate::instance::Instance;
 use crate::pace::timeout;
+use crate::splits::{self, Split};
 use arrow_array::RecordBatch;
 use sluice_codec::DocumentFormat;
 use sluice_model::batch::Change;
 use sluice_model::checkpoint::Cursor;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
-use sluice_model::ids::{SplitId, StreamName};
+use sluice_model::ids::StreamName;
 use sluice_model::limits;
 use sluice_model::schema::Schema;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceAny;
@@ -28,17 +28,6 @@ pub struct StreamInfo {
     pub schema: Option<Arc<Schema>>,
     /// Whether a cursor from a finished read finds only what is new.
     pub incremental: bool,
-}
-
-/// A part of the work that is read on its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Split {
-    /// Stable: the checkpoint is kept under it.
-    pub id: SplitId,
-    /// The streams it carries.
-    pub streams: Vec<StreamName>,
-    /// The plugin's own, handed back when it is opened.
-    pub detail: String,
 }
 
 /// The most one page should hold, and how long a read may wait for something to arrive.
@@ -186,17 +175,8 @@ impl Source {
             return Err(self.too_much("splits", splits.len(), "splits", limits::SPLITS_MAX));
         }
         let asked = streams.iter().map(|name| (name.as_str(), name)).collect();
-        let splits = splits
-            .into_iter()
-            .map(|given| split(given, &asked))
-            .collect::<Result<Vec<_>, _>>();
-        let splits = splits.map_err(|lie| self.instance.malformed("splits", lie))?;
-        match answer::twice(splits.iter().map(|split| split.id.as_str())) {
-            Some(id) if Guard::SplitOnce.stands() => Err(self
-                .instance
-                .malformed("splits", format!("split `{id}` stands twice"))),
-            _ => Ok(splits),
-        }
+        let splits = splits::lift(splits, &asked);
+        splits.map_err(|lie| self.instance.malformed("splits", lie))
     }
 
     /// Opens the reader of one split inside this instance, in place of an older one. `cursor`: none to begin at the
@@ -208,6 +188,8 @@ impl Source {
             id: split.id.to_string(),
             streams: split.streams.iter().map(ToString::to_string).collect(),
             detail: split.detail.clone(),
+            start: None,
+            after: Vec::new(),
         };
         let reader = self.world.sluice_plugin_source().reader();
         let cursor = cursor.map(Cursor::as_bytes);
@@ -355,33 +337,12 @@ fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {
     })
 }
 
-fn split(given: wit::Split, asked: &HashMap<&str, &StreamName>) -> Result<Split, Lie> {
-    let id = answer::name::<SplitId>(&given.id)?;
-    let names = given.streams.iter().map(String::as_str);
-    if let Some(twice) = answer::twice(names).filter(|_| Guard::SplitStreamOnce.stands()) {
-        return Err(Lie::new(format!(
-            "split `{id}` carries stream `{}` twice",
-            answer::quoted(twice)
-        )));
-    }
-    let streams = given
-        .streams
-        .iter()
-        .map(|name| named(name, asked.get(name.as_str()).copied()))
-        .collect::<Result<_, _>>()?;
-    Ok(Split {
-        id,
-        streams,
-        detail: given.detail,
-    })
-}
-
 /// A stream's name among those that were asked for.
 fn known(name: &str, streams: &[StreamName]) -> Result<StreamName, Lie> {
     named(name, streams.iter().find(|stream| stream.as_str() == name))
 }
 
-fn named(name: &str, found: Option<&StreamName>) -> Result<StreamName, Lie> {
+pub(crate) fn named(name: &str, found: Option<&StreamName>) -> Result<StreamName, Lie> {
     match found {
         Some(stream) => Ok(stream.clone()),
         None if !Guard::StreamAsked.stands() => answer::name(name),

@@ -75,6 +75,15 @@ impl Call<'_> {
         )
     }
 
+    /// The call ran past its time, most of which it waited: whoever it waited for may answer another time.
+    pub(crate) fn unanswered(&self) -> Fault {
+        let (plugin, name, limit) = (self.plugin, self.name, Span(self.time_max));
+        let message = format!(
+            "`{plugin}` waited in `{name}` for longer than {limit}: what it waits for does not answer"
+        );
+        Fault::new(FaultKind::Transient { retry_after: None }, message)
+    }
+
     fn stopped(&self, stop: &Stop) -> Fault {
         match stop {
             Stop::TimedOut => self.timed_out(),

@@ -49,6 +49,7 @@ impl Batch {
             data: data.clone(),
             changes: changes.clone(),
             places,
+            letters: None,
         });
         Self {
             stream,
@@ -60,6 +61,50 @@ impl Batch {
                 rows: Rows::Same,
             },
         }
+    }
+
+    /// A batch of dead letters that enter again: as [`Batch::entering`], under the numbers and identities they have.
+    pub fn redriven(
+        stream: StreamName,
+        schema: Arc<Schema>,
+        data: RecordBatch,
+        changes: Option<Vec<Change>>,
+        letters: Letters,
+    ) -> Self {
+        let mut batch = Self::entering(stream, schema, data, changes, Places::none());
+        batch.origin.entered = Arc::new(Entered {
+            schema: Arc::clone(&batch.schema),
+            data: batch.data.clone(),
+            changes: batch.changes.clone(),
+            places: Places::none(),
+            letters: Some(letters),
+        });
+        batch
+    }
+
+    /// These rows of it, on their own.
+    #[must_use]
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        if rows == (0..self.rows()) {
+            return self.clone();
+        }
+        let changes = self.changes.as_ref();
+        Self {
+            stream: self.stream.clone(),
+            schema: Arc::clone(&self.schema),
+            data: self.data.slice(rows.start, rows.len()),
+            changes: changes.map(|changes| Arc::new(changes[rows.clone()].to_vec())),
+            origin: Provenance {
+                entered: Arc::clone(&self.origin.entered),
+                rows: self.origin.rows.picked(rows),
+            },
+        }
+    }
+
+    /// The dead letter that this row came from, where it is redriven.
+    pub fn letter(&self, row: usize) -> Option<u64> {
+        let letters = self.origin.entered.letters.as_ref()?;
+        letters.numbers.get(self.entered_row(row)).copied()
     }
 
     /// How many records.
@@ -175,6 +220,17 @@ pub struct Entered {
     pub changes: Option<Arc<Vec<Change>>>,
     /// Where each stood.
     pub places: Places,
+    /// The dead letters that they are, where they are redriven.
+    pub letters: Option<Letters>,
+}
+
+/// What redriven records keep of the dead letters that they were. One entry a row.
+#[derive(Debug, Clone, Default)]
+pub struct Letters {
+    /// Their numbers.
+    pub numbers: Vec<u64>,
+    /// Their identities; none where the record had none yet, for it could not be decoded.
+    pub identities: Vec<Option<[u8; 16]>>,
 }
 
 /// Where the rows of a batch stood in what they were read from.

@@ -1,6 +1,7 @@
 //! Where a split is: what the host keeps durably of it, and what it hands a sink to keep with its data. The rules by
 //! which it moves live in `delivery`; its encoding and its key live in `state`.
 
+use crate::guards::Guard;
 use crate::rejection::bytes_as_text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -122,8 +123,8 @@ pub struct Checkpoint {
     /// A unit that a transactional sink may or may not have published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
-    /// A person moved `place` when this was the epoch: what sinks committed up to it says nothing of where to go on.
-    /// 0 where nobody did.
+    /// A person moved `place` when this was the epoch, one that no run ever had: what sinks committed up to it says
+    /// nothing of where to go on. Stays for ever; 0 where nobody did. Set by [`Checkpoint::moved_to`] alone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: u64,
 }
@@ -147,6 +148,44 @@ impl Checkpoint {
             self.totals = intent.totals;
         }
         self
+    }
+
+    /// As it stands once a person has moved the place here (none: to the beginning). To be stored while no run has
+    /// the split, if the store still holds what was read.
+    ///
+    /// The epoch rises, and `moved` is that epoch: it lies between those of all runs before and of all runs after, so
+    /// commits of before are told from commits of after. The sequence stays, for no unit's name is used again.
+    ///
+    /// Whether the unit of an intent was published is not known, and nobody asks any more. Its dead letters are kept:
+    /// they become real, and are counted, because one that stands twice does less harm than one that is lost. The rest
+    /// of the unit is neither counted nor delivered, and what it redrives stays to be redriven.
+    #[must_use]
+    pub fn moved_to(mut self, place: Option<Cursor>) -> Self {
+        let intent = self.intent.take();
+        let marks = self.mark.iter().chain(intent.iter().map(|it| &it.mark));
+        let epochs = marks.map(|mark| mark.epoch).chain([self.epoch, self.moved]);
+        self.epoch = epochs.max().unwrap_or(0) + 1;
+        self.moved = self.epoch;
+        if let Some(intent) = intent.filter(|intent| intent.redriven.is_none()) {
+            let letters = intent.totals.dead_lettered;
+            let letters = letters.saturating_sub(self.totals.dead_lettered);
+            self.totals.read += letters;
+            self.totals.dead_lettered += letters;
+            self.mark = Some(intent.mark); // By which the store keeps its letters.
+        }
+        self.place = place;
+        self.ended = false;
+        self
+    }
+
+    /// The last unit that its sinks must hold: none before the first, and none since a person moved the place.
+    pub fn delivered(&self) -> Option<Mark> {
+        self.mark.filter(|mark| !self.is_before_the_move(*mark))
+    }
+
+    /// Whether this unit was cut before a person moved the place.
+    pub fn is_before_the_move(&self, mark: Mark) -> bool {
+        Guard::MovedPlace.bars(mark.epoch <= self.moved)
     }
 }
 
@@ -178,6 +217,13 @@ pub struct Numbers {
     pub first: u64,
     /// The last.
     pub last: u64,
+}
+
+impl Numbers {
+    /// Whether this one is among them.
+    pub fn contains(self, number: u64) -> bool {
+        (self.first..=self.last).contains(&number)
+    }
 }
 
 #[cfg(test)]
@@ -223,5 +269,85 @@ mod tests {
             (Some(mark), totals, true)
         );
         assert_eq!(promoted.intent, None);
+    }
+
+    /// With a mark, and an intent of the next sequence that adds five records, two of them dead letters.
+    fn undecided(redriven: Option<Numbers>) -> Checkpoint {
+        let mark = |sequence| Mark { epoch: 3, sequence };
+        let totals = |read, dead_lettered| Totals {
+            read,
+            written: read - dead_lettered,
+            filtered: 0,
+            dead_lettered,
+        };
+        Checkpoint {
+            epoch: 3,
+            sequence: 8,
+            mark: Some(mark(7)),
+            place: Some(Cursor::from(vec![7])),
+            ended: true,
+            totals: totals(10, 1),
+            intent: Some(Intent {
+                mark: mark(8),
+                place: Cursor::from(vec![8]),
+                ended: true,
+                totals: totals(15, 3),
+                dead_letters: Some(Numbers { first: 1, last: 2 }),
+                redriven,
+            }),
+            moved: 0,
+        }
+    }
+
+    #[test]
+    fn a_move_lies_between_the_epochs_and_keeps_dead_letters() {
+        let place = Some(Cursor::from(vec![2]));
+        let moved = undecided(None).moved_to(place.clone());
+        assert_eq!((moved.epoch, moved.moved, moved.sequence), (4, 4, 8));
+        assert_eq!(
+            (&moved.place, moved.ended, &moved.intent),
+            (&place, false, &None)
+        );
+        // The store keeps the letters of an intent that the mark has reached; nothing else of the unit counts.
+        let kept = Totals {
+            read: 12,
+            written: 9,
+            filtered: 0,
+            dead_lettered: 3,
+        };
+        assert_eq!(
+            (moved.mark.map(|mark| mark.sequence), moved.totals),
+            (Some(8), kept)
+        );
+        assert_eq!(moved.delivered(), None);
+        let again = moved.moved_to(None);
+        assert_eq!((again.epoch, again.moved, again.place), (5, 5, None));
+        assert_eq!(again.totals, kept);
+    }
+
+    #[test]
+    fn a_move_settles_nothing_that_is_redriven() {
+        let held = undecided(Some(Numbers { first: 3, last: 4 }));
+        let moved = held.clone().moved_to(None);
+        assert_eq!((moved.mark, moved.totals), (held.mark, held.totals));
+        assert_eq!((moved.intent.as_ref(), moved.moved), (None, 4));
+    }
+
+    #[test]
+    fn what_was_cut_before_a_move_says_nothing() {
+        let mark = |epoch| Mark { epoch, sequence: 9 };
+        let moved = Checkpoint {
+            mark: Some(mark(4)),
+            moved: 4,
+            ..Checkpoint::default()
+        };
+        assert!(moved.is_before_the_move(mark(4)) && !moved.is_before_the_move(mark(5)));
+        assert_eq!(moved.delivered(), None);
+        let after = Checkpoint {
+            mark: Some(mark(5)),
+            ..moved
+        };
+        assert_eq!(after.delivered(), Some(mark(5)));
+        assert!(!Checkpoint::default().is_before_the_move(mark(1)));
     }
 }

@@ -1,8 +1,11 @@
 //! `sluice.toml`: where a deployment keeps what it needs. Nothing secret is in it. Every path stands beside it.
 
+use crate::sizes::Span;
 use crate::tomlfile::{self, FileError};
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The file's name, looked for beside a pipeline file and in the folders above it.
 pub const FILE: &str = "sluice.toml";
@@ -25,6 +28,8 @@ pub struct Deployment {
     pub trust: Trust,
     /// The audit trail.
     pub audit: Audit,
+    /// What `sluice serve` does.
+    pub service: Service,
 }
 
 /// `[policy]`
@@ -157,6 +162,28 @@ pub struct Audit {
     pub copy: Option<PathBuf>,
 }
 
+/// `[service]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Service {
+    /// Its `.toml` files are the pipelines that `sluice serve` runs.
+    pub pipelines: PathBuf,
+    /// Where machines ask how it is: an address of this machine alone. None: nowhere. Port 0: the system picks one.
+    pub listen: Option<SocketAddr>,
+    /// How long it has, once it is told to stop, to deliver what it has read.
+    pub drain: Span,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            pipelines: "pipelines".into(),
+            listen: None,
+            drain: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
 impl Deployment {
     /// Reads a `sluice.toml`.
     pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
@@ -211,6 +238,18 @@ mod tests {
         ] {
             assert!(Deployment::parse("s", wrong).is_err(), "{wrong}");
         }
+        let service = Deployment::parse(
+            "s",
+            "[service]\npipelines = \"p\"\nlisten = \"127.0.0.1:0\"\ndrain = \"5s\"\n",
+        );
+        assert_eq!(
+            service.map(|deployment| deployment.service),
+            Ok(Service {
+                pipelines: "p".into(),
+                listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+                drain: Span(Duration::from_secs(5)),
+            })
+        );
         let error = Deployment::parse("s", "[stat]\n")
             .expect_err("a typo")
             .to_string();

@@ -32,6 +32,12 @@ pub enum FaultKind {
     TimedOut,
     /// The plugin asked for more memory, table entries, handles or data than its limits allow.
     LimitExceeded,
+    /// The plugin failed again and again, on everything it was given.
+    Quarantined,
+    /// More of the records were refused than the pipeline's `stop_when` lets pass.
+    TooManyRejected,
+    /// The dead letters take all the room that the pipeline gives them.
+    DlqFull,
     /// Data does not fit the contract of the stream, and the contract says to stop.
     Drift,
     /// The host itself failed: storage, an invariant.
@@ -96,20 +102,36 @@ impl Fault {
         )
     }
 
+    /// Whether it may be the records' doing: fewer of them may work. What breaks the contract is the plugin's own.
+    pub fn may_be_a_record(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::Broken | FaultKind::Trapped | FaultKind::TimedOut | FaultKind::LimitExceeded
+        )
+    }
+
+    /// The kind as a dead letter's code.
+    pub fn code(&self) -> String {
+        self.word().replace(' ', "-")
+    }
+
     /// Who can mend it.
     pub fn mender(&self) -> Mender {
         match self.kind {
             FaultKind::Transient { .. } | FaultKind::CursorLost | FaultKind::Drift => {
                 Mender::Upstream
             }
-            FaultKind::Unauthorized | FaultKind::Misconfigured | FaultKind::Denied => {
-                Mender::Operator
-            }
+            FaultKind::Unauthorized
+            | FaultKind::Misconfigured
+            | FaultKind::Denied
+            | FaultKind::TooManyRejected
+            | FaultKind::DlqFull => Mender::Operator,
             FaultKind::Broken
             | FaultKind::Malformed
             | FaultKind::Trapped
             | FaultKind::TimedOut
-            | FaultKind::LimitExceeded => Mender::Plugin,
+            | FaultKind::LimitExceeded
+            | FaultKind::Quarantined => Mender::Plugin,
             FaultKind::Host => Mender::Host,
         }
     }
@@ -127,6 +149,9 @@ impl Fault {
             FaultKind::Trapped => "trapped",
             FaultKind::TimedOut => "timed out",
             FaultKind::LimitExceeded => "limit exceeded",
+            FaultKind::Quarantined => "quarantined",
+            FaultKind::TooManyRejected => "too many rejected",
+            FaultKind::DlqFull => "dlq full",
             FaultKind::Drift => "schema drift",
             FaultKind::Host => "host failure",
         }

@@ -90,6 +90,9 @@ name!(
     |v| plain(v, &['-', '_', '.'])
 );
 
+/// What ids of splits begin with that are the host's own: no source's id does.
+pub const HOST_OWN: &str = "~";
+
 /// Which part a plugin plays in a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

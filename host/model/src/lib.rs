@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod ports;
 pub mod rejection;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod signature;

@@ -3,9 +3,11 @@
 
 mod auth;
 mod sink;
+mod source;
 mod tcp;
 
 pub use sink::{SinkShape, Unit};
+pub use source::SourceShape;
 pub use tcp::{Port, Tcp};
 
 use crate::guards::Guard;
@@ -40,6 +42,9 @@ pub struct Manifest {
     /// Columns it may see and write.
     #[serde(default, skip_serializing_if = "is_default")]
     pub data: Data,
+    /// What a source says of the places it gives.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub source: SourceShape,
     /// How a sink wants to be fed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkShape>,

@@ -3,13 +3,15 @@
 
 use crate::contract::Drift;
 use crate::ids::{PipelineName, SecretName, StreamName};
+use crate::schedule::Schedule;
 use crate::schema::{Field, FieldType, Schema};
-use crate::sizes::Span;
+use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A whole pipeline file.
@@ -35,6 +37,9 @@ pub struct Pipeline {
     /// How hard to try.
     #[serde(default)]
     pub delivery: Delivery,
+    /// How many of its dead letters are kept.
+    #[serde(default)]
+    pub dlq: Dlq,
 }
 
 /// `[pipeline]`
@@ -46,6 +51,9 @@ pub struct About {
     /// For people.
     #[serde(default)]
     pub description: Option<String>,
+    /// When `sluice serve` runs it; `sluice run` runs it at once, whatever stands here.
+    #[serde(default)]
+    pub schedule: Schedule,
 }
 
 /// `[source]`
@@ -57,12 +65,35 @@ pub struct Source {
     /// The streams to read; all of them where none is named.
     #[serde(default)]
     pub streams: Vec<StreamName>,
+    /// For a source that repeats itself: what came before is left out.
+    #[serde(default)]
+    pub dedupe: Option<Dedupe>,
     /// The plugin's settings.
     #[serde(default = "empty")]
     pub config: toml::Value,
     /// The plugin's name for a secret = the deployment's.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, SecretName>,
+}
+
+/// `dedupe`: which records are the same, and for how long that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dedupe {
+    /// The fields that tell one record from another; all of them where none is named.
+    #[serde(default)]
+    pub by: Vec<String>,
+    /// For how long.
+    #[serde(rename = "for")]
+    pub window: Span,
+    /// The most that are remembered; the oldest are forgotten first.
+    #[serde(default = "remembered")]
+    pub records: u64,
+}
+
+/// 40 MB of the host's memory, and 32 of its disk.
+fn remembered() -> u64 {
+    1_000_000
 }
 
 /// `[[transform]]`
@@ -191,6 +222,102 @@ pub struct Delivery {
     /// How long to try again.
     #[serde(default)]
     pub retry: Retry,
+    /// When to stop rather than refuse on.
+    #[serde(default)]
+    pub stop_when: StopWhen,
+}
+
+/// `stop_when`: when so many are refused that something else is wrong than the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopWhen {
+    /// More than this share became dead letters.
+    pub dead_letters: Share,
+}
+
+/// `1% of 1000`: a share of the last so many records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Share {
+    /// In millionths, from 0 (not one) to 1,000,000 (never: more than all cannot be).
+    pub millionths: u32,
+    /// Of the last so many, at least 1; none is judged before so many were seen.
+    pub of: u64,
+}
+
+/// Half of the last 1,000.
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            millionths: 500_000,
+            of: 1_000,
+        }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = || {
+            let (share, of) = text.split_once("% of ")?;
+            let (whole, part) = share.split_once('.').unwrap_or((share, ""));
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            if whole.is_empty() || part.len() > 4 || !digits(whole) || !digits(part) {
+                return None;
+            }
+            let part: u32 = format!("{part:0<4}").parse().ok()?;
+            let millionths = whole.parse::<u32>().ok()?.checked_mul(10_000)?;
+            let millionths = millionths.checked_add(part)?;
+            let of = of.trim().parse().ok().filter(|of| *of > 0)?;
+            (millionths <= 1_000_000).then_some(Self { millionths, of })
+        };
+        parsed().ok_or_else(|| {
+            format!("`{text}` is not a share of the last records, such as `1% of 1000`")
+        })
+    }
+}
+
+impl TryFrom<String> for Share {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.millionths / 10_000, self.millionths % 10_000);
+        let part = format!(".{part:04}");
+        let part = part.trim_end_matches('0').trim_end_matches('.');
+        write!(f, "{whole}{part}% of {}", self.of)
+    }
+}
+
+impl From<Share> for String {
+    fn from(share: Share) -> String {
+        share.to_string()
+    }
+}
+
+/// `[dlq]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dlq {
+    /// How long a dead letter is kept; until somebody discards it where nothing is said.
+    pub keep: Option<Span>,
+    /// The most they may take. A pipeline whose dead letters are more stops, and drops none.
+    pub limit: ByteSize,
+}
+
+impl Default for Dlq {
+    fn default() -> Self {
+        Self {
+            keep: None,
+            limit: ByteSize(1 << 30),
+        }
+    }
 }
 
 /// What a pair of source and sink promises. Ordered: each holds all that stands before it.
@@ -277,6 +404,11 @@ drift = "discard-value"
 [delivery]
 guarantee = "exactly-once"
 retry = { for = "6h", max_delay = "5m" }
+stop_when = { dead_letters = "2.5% of 400" }
+
+[dlq]
+keep = "30d"
+limit = "64MiB"
 "#;
 
     #[test]
@@ -297,6 +429,29 @@ retry = { for = "6h", max_delay = "5m" }
         assert_eq!(names, [("id", false), ("zip", true), ("amount", true)]);
         assert_eq!(pipeline.delivery.guarantee, Some(Guarantee::ExactlyOnce));
         assert_eq!(pipeline.contract.drift, Drift::DiscardValue);
+        let share = pipeline.delivery.stop_when.dead_letters;
+        assert_eq!((share.millionths, share.of), (25_000, 400));
+        assert_eq!(pipeline.dlq.limit, ByteSize(64 << 20));
+    }
+
+    #[test]
+    fn shares() {
+        for text in ["0% of 1", "1% of 1000", "0.25% of 20000", "100% of 5"] {
+            let share: Share = text.parse().expect("a share");
+            assert_eq!(share.to_string(), text);
+        }
+        for text in [
+            "",
+            "1%",
+            "1 of 2",
+            "101% of 5",
+            "1% of 0",
+            "-1% of 5",
+            "1.00001% of 5",
+            ".5% of 5",
+        ] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -314,6 +469,11 @@ retry = { for = "6h", max_delay = "5m" }
             ),
             ("discard-value", "ignore", "unknown variant `ignore`"),
             ("\"6h\"", "\"6 hours\"", "`6 hours` is not a length of time"),
+            (
+                "2.5% of 400",
+                "a few",
+                "`a few` is not a share of the last records",
+            ),
         ] {
             let error = Pipeline::parse("p", &WHOLE.replacen(from, to, 1))
                 .expect_err("a mistake")

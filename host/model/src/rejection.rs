@@ -66,10 +66,13 @@ pub struct Rejection {
     /// Whether `record` was cut to fit.
     #[serde(default)]
     pub truncated: bool,
+    /// Whether the record is to be removed at the sinks rather than written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removal: bool,
     /// The record as the stage was given it, where the transforms before it had changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<String>,
-    /// The other sinks that refused it too.
+    /// The other sinks that refused it too; where `stage` is no sink, those that refused it before and lack it still.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<StageId>,
     /// Its row's identity, in hexadecimal: what a sink was handed, and is handed again when it is redriven. None for what

@@ -1,12 +1,12 @@
 //! Reading the files people write, so that a mistake is told by file, line and the nearest right word.
 //! Knows TOML and where things stand in it; not what any file means.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A mistake in a file somebody wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileError {
     /// The file, as it was named.
     pub file: String,

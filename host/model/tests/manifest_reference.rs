@@ -57,6 +57,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         "[[dir]]",
         "[[secret]]",
         "[data]",
+        "[source]",
         "[sink]",
         "[limits]",
         "[config]",

@@ -186,6 +186,7 @@ pub fn assess(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let Manifest {
         plugin: _,
+        source: _,
         http,
         tcp,
         dir,

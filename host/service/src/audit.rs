@@ -5,18 +5,26 @@ use crate::Error;
 use crate::deployment::{Deployment, shown};
 use crate::keeping::Keeping;
 use serde::Serialize;
-pub use sluice_audit::{Act, Action, Entry, Finding, Verdict};
-use sluice_audit::{Actor, AuditError, Folder, Options, Trail, Trust};
+pub use sluice_audit::{Act, Action, Actor, Entry, Finding, Verdict};
+use sluice_audit::{AuditError, Folder, Options, Trail, Trust};
 use sluice_model::guards::Guard;
-use sluice_model::ports::StoreError;
 use sluice_model::tomlfile::FileError;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The trail of a deployment, and who acts. What is not written here does not happen: call [`Audit::act`] before what
 /// it tells of, and give its error up.
+#[derive(Clone)]
 pub struct Audit {
-    trail: Trail,
+    shared: Arc<Shared>,
     actor: Actor,
+}
+
+struct Shared {
+    trail: Trail,
+    /// Held from where the number of the store's last commit is read to where it is written: commits that other runs of
+    /// this process make meanwhile must not be told in another order.
+    order: Mutex<()>,
 }
 
 impl From<AuditError> for Error {
@@ -40,15 +48,42 @@ fn copy_dir(deployment: &Deployment) -> Option<PathBuf> {
 impl Audit {
     /// Opens the trail, or begins it, for the person whose command this process is.
     pub fn open(deployment: &Deployment) -> Result<Self, Error> {
+        let trail = Trail::open(&deployment.audit_dir(), options(deployment))?;
         Ok(Self {
-            trail: Trail::open(&deployment.audit_dir(), options(deployment))?,
+            shared: Arc::new(Shared {
+                trail,
+                order: Mutex::default(),
+            }),
             actor: Actor::of_this_process(),
         })
     }
 
+    /// Who acts, in words.
+    pub fn actor(&self) -> String {
+        self.actor.to_string()
+    }
+
+    /// The same trail, for somebody else.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            actor,
+        }
+    }
+
+    /// Whether it can be written to: a write that failed closes it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.trail().size().is_ok()
+    }
+
+    fn trail(&self) -> &Trail {
+        &self.shared.trail
+    }
+
     /// Writes down what is about to be done. Durable when this returns; where it fails, it must not be done.
     pub fn act(&self, act: impl Into<Act>) -> Result<(), Error> {
-        let written = self.trail.act(&self.actor, act).map(drop);
+        let written = self.trail().act(&self.actor, act).map(drop);
         if Guard::ActWritten.stands() {
             written?;
         }
@@ -57,22 +92,54 @@ impl Audit {
 
     /// Several at once, for the price of one; the number of the first.
     pub fn acts(&self, acts: &[Act]) -> Result<u64, Error> {
-        Ok(self.trail.acts(&self.actor, acts)?)
+        Ok(self.trail().acts(&self.actor, acts)?)
+    }
+
+    /// [`Audit::act`], with the number of this store's last commit.
+    pub fn act_at(&self, act: impl Into<Act>, keeping: &Keeping) -> Result<(), Error> {
+        let order = &self.shared.order;
+        let _order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.act(act.into().at(keeping.last_commit()))
+    }
+
+    /// [`Audit::acts`], with the number of this store's last commit.
+    pub fn acts_at(&self, acts: Vec<Act>, keeping: Option<&Keeping>) -> Result<u64, Error> {
+        let order = &self.shared.order;
+        let _order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        let commit = keeping.map(Keeping::last_commit);
+        let told = |act: Act| match commit {
+            Some(commit) => act.at(commit),
+            None => act,
+        };
+        let acts: Vec<Act> = acts.into_iter().map(told).collect();
+        self.acts(&acts)
     }
 
     /// Signs all there is.
     pub(crate) fn sign(&self) -> Result<(), Error> {
-        Ok(self.trail.sign()?)
+        Ok(self.trail().sign()?)
     }
 
-    /// The entry of a host that did not say that it ended.
-    pub(crate) fn lost_host(&self) -> Result<Option<u64>, Error> {
-        Ok(self.trail.host()?)
+    /// What is said when a host begins: of one that did not say that it ended, too. The state store is this process's
+    /// alone, so a host that is still said to work here cannot be.
+    pub(crate) fn host_begins(&self) -> Result<Vec<Act>, Error> {
+        let lost = self.trail().host()?;
+        let mut acts = Vec::new();
+        acts.extend(lost.map(|entry| Action::HostLost.with("entry", entry).by_the_host()));
+        let started = Action::HostStarted.with("version", env!("CARGO_PKG_VERSION"));
+        acts.push(started.with("pid", std::process::id()).by_the_host());
+        Ok(acts)
     }
 
     /// A store that is older than the trail was rolled back.
-    pub(crate) fn hold_store(&self, commit: u64) -> Result<(), Error> {
-        match self.trail.commit()? {
+    pub(crate) fn hold_store(&self, keeping: &Keeping) -> Result<(), Error> {
+        let order = &self.shared.order;
+        let _order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hold_commit(keeping.last_commit())
+    }
+
+    fn hold_commit(&self, commit: u64) -> Result<(), Error> {
+        match self.trail().commit()? {
             Some(seen) if Guard::StoreRollback.bars(commit < seen) => Err(Error::Host(format!(
                 "the state store is at commit {commit}, and the audit trail has seen {seen}: the store was rolled back\n  \
                  hint: put the newer one back; where an older one is meant, `sluice audit restored --reason \"…\"`"
@@ -172,9 +239,9 @@ pub struct Verified {
     pub copy: Option<String>,
     /// Checkpoints that were given.
     pub checkpoints: Vec<String>,
-    /// Where the state store is; none where there is none, or a run has it.
+    /// Where the state store is; none where there is none, or a run has it. A service that has it says so itself.
     pub store_commit: Option<u64>,
-    /// Whether a run has it.
+    /// Whether a run or a service has it.
     pub store_in_use: bool,
 }
 
@@ -198,7 +265,8 @@ pub fn verify(
     let folder = folder(deployment)?;
     let (store_commit, store_in_use) = match Keeping::open_if_there(deployment) {
         Ok(keeping) => (keeping.map(|keeping| keeping.last_commit()), false),
-        Err(Error::Host(message)) if is_locked(&message, deployment) => (None, true),
+        // A service says where its store is; a run does not.
+        Err(Error::InUse(_)) => (crate::control::commit(deployment), true),
         Err(error) => return Err(error),
     };
     let copy = copy_dir(deployment);
@@ -227,19 +295,14 @@ pub fn verify(
     })
 }
 
-fn is_locked(message: &str, deployment: &Deployment) -> bool {
-    let dir = deployment.state_dir().display().to_string();
-    message == StoreError::Locked(dir).to_string()
-}
-
 /// The public half of the key that signs, as text; with `rotate`, of another from here on.
 pub fn key(deployment: &Deployment, rotate: bool) -> Result<String, Error> {
     drop(folder(deployment)?);
     let audit = Audit::open(deployment)?;
     if rotate {
-        audit.trail.rotate_key(&audit.actor)?;
+        audit.trail().rotate_key(&audit.actor)?;
     }
-    Ok(audit.trail.key()?)
+    Ok(audit.trail().key()?)
 }
 
 /// Signs all there is, and gives the checkpoint: text to be kept where this machine cannot change it.
@@ -247,16 +310,16 @@ pub fn checkpoint(deployment: &Deployment) -> Result<String, Error> {
     drop(folder(deployment)?);
     let audit = Audit::open(deployment)?;
     audit.sign()?;
-    let note = audit.trail.checkpoint()?;
+    let note = audit.trail().checkpoint()?;
     Ok(note.map(|note| note.to_string()).unwrap_or_default())
 }
 
 /// Writes down that the state store was put back to an older one on purpose: from here on, that is what it is held to.
 pub fn restored(deployment: &Deployment, reason: &str) -> Result<u64, Error> {
-    let keeping = Keeping::open_existing(deployment)?;
+    let keeping = Keeping::open_as_it_is(deployment)?;
     let audit = Audit::open(deployment)?;
     let commit = keeping.last_commit();
-    audit.act(Action::StateRestored.with("reason", reason).at(commit))?;
+    audit.act_at(Action::StateRestored.with("reason", reason), &keeping)?;
     Ok(commit)
 }
 
@@ -279,8 +342,8 @@ mod tests {
         };
         let audit = Audit::open(&deployment).unwrap();
         audit.act(Act::from(Action::SecretSet).at(7)).unwrap();
-        audit.hold_store(7).unwrap();
-        let told = audit.hold_store(6).unwrap_err().to_string();
+        audit.hold_commit(7).unwrap();
+        let told = audit.hold_commit(6).unwrap_err().to_string();
         assert!(told.contains("the store was rolled back"), "{told}");
     }
 

@@ -31,8 +31,10 @@ const SEEN: &str = "seen.json";
 /// What a run does with its plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Moves records.
+    /// Moves records, in a process of its own.
     Run,
+    /// Moves records, beside others in a host that says itself when it begins and ends.
+    Served,
     /// Asks whether it could.
     Check,
 }
@@ -46,7 +48,7 @@ pub struct Auditor {
 }
 
 struct Begun {
-    audit: Audit,
+    audit: Arc<Audit>,
     party: Party,
     keeping: Option<Arc<Keeping>>,
     purpose: Purpose,
@@ -67,29 +69,21 @@ impl Auditor {
     pub fn begin(
         &self,
         plan: &Plan,
-        audit: Audit,
+        audit: Arc<Audit>,
         keeping: Option<Arc<Keeping>>,
         purpose: Purpose,
     ) -> Result<(), Error> {
-        let commit = keeping.as_ref().map(|keeping| keeping.last_commit());
-        if let Some(commit) = commit {
-            audit.hold_store(commit)?;
+        if let Some(keeping) = &keeping {
+            audit.hold_store(keeping)?;
         }
         tell_of_changes(plan, &audit)?;
         let mut acts = Vec::new();
         if purpose == Purpose::Run {
-            // The state store is this process's alone: a host that is still said to work here cannot be.
-            acts.extend(
-                audit
-                    .lost_host()?
-                    .map(|entry| Action::HostLost.with("entry", entry).by_the_host()),
-            );
-            let started = Action::HostStarted.with("version", env!("CARGO_PKG_VERSION"));
-            acts.push(started.with("pid", std::process::id()).by_the_host());
+            acts.extend(audit.host_begins()?);
         }
         let before = acts.len() as u64;
         acts.extend(loads(plan, purpose));
-        let run = audit.acts(&at(acts, commit))? + before;
+        let run = audit.acts_at(acts, keeping.as_deref())? + before;
         let party = Party {
             run,
             pipeline: plan.name().to_string(),
@@ -126,7 +120,7 @@ impl Auditor {
         };
         let acts = self.gathered(begun);
         if !acts.is_empty() {
-            let _ = begun.audit.acts(&at(acts, begun.commit()))?;
+            let _ = begun.acts(acts)?;
         }
         Ok(())
     }
@@ -176,14 +170,14 @@ impl Auditor {
         if begun.purpose == Purpose::Run {
             acts.push(Act::from(Action::HostStopped).by_the_host());
         }
-        let _ = begun.audit.acts(&at(acts, begun.commit()))?;
+        let _ = begun.acts(acts)?;
         begun.audit.sign()
     }
 }
 
 impl Begun {
-    fn commit(&self) -> Option<u64> {
-        self.keeping.as_ref().map(|keeping| keeping.last_commit())
+    fn acts(&self, acts: Vec<Act>) -> Result<u64, Error> {
+        self.audit.acts_at(acts, self.keeping.as_deref())
     }
 }
 
@@ -218,17 +212,9 @@ impl Observer for Auditor {
             .with_some("plugin", party.plugins.get(&stage))
             .with("secret", secret)
             .by_the_host();
-        let written = begun.audit.acts(&at(vec![act], begun.commit()));
+        let written = begun.acts(vec![act]);
         written.map(drop).map_err(|error| error.to_string())
     }
-}
-
-fn at(acts: Vec<Act>, commit: Option<u64>) -> Vec<Act> {
-    let told = |act: Act| match commit {
-        Some(commit) => act.at(commit),
-        None => act,
-    };
-    acts.into_iter().map(told).collect()
 }
 
 fn stages(plan: &Plan) -> impl Iterator<Item = &Stage> {
@@ -260,7 +246,7 @@ fn digest(file: &Path) -> Result<Option<Digest>, Error> {
 /// The run, and each plugin with the grant it is let in by.
 fn loads(plan: &Plan, purpose: Purpose) -> Vec<Act> {
     let purpose = match purpose {
-        Purpose::Run => "run",
+        Purpose::Run | Purpose::Served => "run",
         Purpose::Check => "check",
     };
     let run = Action::RunStarted
@@ -366,7 +352,7 @@ mod tests {
         };
         let auditor = Auditor::new(Arc::default(), None);
         let begun = Begun {
-            audit: Audit::open(&deployment).unwrap(),
+            audit: Arc::new(Audit::open(&deployment).unwrap()),
             party: Party::default(),
             keeping: None,
             purpose: Purpose::Run,

@@ -89,6 +89,11 @@ impl Deployment {
         self.base.join(&self.settings.plugins.dir)
     }
 
+    /// Where the pipelines of a service are.
+    pub fn pipelines_dir(&self) -> PathBuf {
+        self.base.join(&self.settings.service.pipelines)
+    }
+
     /// Where grants are.
     pub fn grants_dir(&self) -> PathBuf {
         self.base.join(&self.settings.grants.dir)

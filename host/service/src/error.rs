@@ -1,5 +1,6 @@
 //! What a command can end with, and whose turn it is then: the exit code is decided by the kind alone.
 
+use crate::holder::InUse;
 use sluice_model::fault::Fault;
 use sluice_model::ports::StoreError;
 use sluice_model::tomlfile::FileError;
@@ -21,6 +22,9 @@ pub enum Error {
     /// The host itself failed: exit code 3.
     #[error("{0}")]
     Host(String),
+    /// Another process has the state directory open: exit code 3.
+    #[error("{0}")]
+    InUse(InUse),
 }
 
 impl Error {
@@ -45,7 +49,7 @@ impl Error {
         match self {
             Error::Failed { .. } => 1,
             Error::Wrong(_) => 2,
-            Error::Host(_) => 3,
+            Error::Host(_) | Error::InUse(_) => 3,
         }
     }
 }

@@ -2,25 +2,24 @@
 //! checkpoints and dead letters when it does not.
 
 use crate::audit::{Action, Audit};
-use crate::check::{Known, StreamShape};
 use crate::deployment::{Deployment, shown};
-use crate::report::CodeCount;
+use crate::ledger::{Ledger, Room};
+use crate::plan::Plan;
 use crate::run::Place;
-use crate::{Error, key};
-use serde::Serialize;
+use crate::{Error, holder, key};
+use serde::{Deserialize, Serialize};
 use sluice_model::checkpoint::{Checkpoint, Totals};
-use sluice_model::fault::{Fault, FaultKind};
-use sluice_model::ids::{PipelineName, PluginName, SplitId, StageId, StreamName};
-use sluice_model::ports::{StateBatch, StateStore, StoreError};
-use sluice_model::rejection::Rejection;
+use sluice_model::guards::Guard;
+use sluice_model::ids::{PipelineName, SplitId, StreamName};
+use sluice_model::ports::{StateBatch, StateStats, StateStore, StoreError};
 use sluice_model::schema::Schema;
-use sluice_state::journal::{self, DeadLetter, Held, JournalError, Numbering, SchemaRecord};
+use sluice_state::journal::{self, Desk, JournalError, Pause};
 pub use sluice_state::journal::{Filter as LetterFilter, Kept};
-use sluice_state::sealed::{self, SealedStore, Sealing};
+use sluice_state::sealed::{self, OpenError, SealedStore, Sealing};
 pub use sluice_state::sealed::{KeyView, Shred};
 use sluice_state::{Options, SledStore};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Checkpoints read at a time.
@@ -30,7 +29,7 @@ const PAGE: usize = 256;
 pub struct Keeping {
     sealed: Arc<SealedStore<SledStore>>,
     store: Arc<dyn StateStore>,
-    numbering: Arc<Numbering>,
+    desk: Arc<Desk>,
 }
 
 impl From<JournalError> for Error {
@@ -40,7 +39,7 @@ impl From<JournalError> for Error {
 }
 
 /// A checkpoint as `sluice checkpoint` shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckpointView {
     /// The split.
     pub split: SplitId,
@@ -66,13 +65,23 @@ pub struct CheckpointView {
 impl Keeping {
     /// Opens the store, or creates it.
     pub fn open(deployment: &Deployment) -> Result<Self, Error> {
+        Self::open_as(deployment, holder::COMMAND)
+    }
+
+    /// The same, for a command of this name: whoever finds the store in use is told of it.
+    pub fn open_as(deployment: &Deployment, command: &str) -> Result<Self, Error> {
         let (dir, key) = (deployment.state_dir(), key::source(deployment)?);
-        let sealed = sealed::open(&dir, Options::default(), Sealing::default(), &*key)?;
+        let opened = sealed::open(&dir, Options::default(), Sealing::default(), &*key);
+        let sealed = opened.map_err(|error| match error {
+            OpenError::Store(StoreError::Locked(_)) => Error::InUse(holder::in_use(deployment)),
+            error => error.into(),
+        })?;
+        holder::tell(deployment, command);
         let sealed = Arc::new(sealed);
         Ok(Self {
             store: Arc::clone(&sealed) as _,
             sealed,
-            numbering: Arc::default(),
+            desk: Arc::default(),
         })
     }
 
@@ -85,8 +94,18 @@ impl Keeping {
         }
     }
 
-    /// Opens the store that must be there: to look something up.
+    /// Opens the store that must be there: to look something up. What is older than the audit trail is told, and not
+    /// shown: rows of it would be missing, and nothing else says so.
     pub fn open_existing(deployment: &Deployment) -> Result<Self, Error> {
+        let keeping = Self::open_as_it_is(deployment)?;
+        if deployment.audit_dir().is_dir() {
+            Audit::open(deployment)?.hold_store(&keeping)?;
+        }
+        Ok(keeping)
+    }
+
+    /// The same, older or not: for whoever looks into that.
+    pub fn open_as_it_is(deployment: &Deployment) -> Result<Self, Error> {
         Self::open_if_there(deployment)?.ok_or_else(|| {
             let dir = shown(&deployment.state_dir());
             Error::wrong(sluice_model::tomlfile::FileError::new(
@@ -119,16 +138,13 @@ impl Keeping {
     }
 
     /// One pipeline's part, for a run.
-    pub fn ledger(&self, pipeline: &PipelineName, plugins: HashMap<StageId, PluginName>) -> Ledger {
-        Ledger {
-            store: Arc::clone(&self.store),
-            numbering: Arc::clone(&self.numbering),
-            pipeline: pipeline.clone(),
-            run: format!("{:x}", now_ms()),
-            plugins,
-            held: Mutex::default(),
-            codes: Mutex::default(),
-        }
+    pub fn ledger(&self, plan: &Plan, room: Room) -> Ledger {
+        Ledger::new(Arc::clone(&self.store), Arc::clone(&self.desk), plan, room)
+    }
+
+    /// What is below: for those who act on dead letters.
+    pub(crate) fn store(&self) -> (&Arc<dyn StateStore>, &Desk) {
+        (&self.store, &self.desk)
     }
 
     /// Every checkpoint of a pipeline.
@@ -160,20 +176,100 @@ impl Keeping {
         split: Option<&SplitId>,
         schemas: bool,
     ) -> Result<usize, Error> {
-        let mut batch = journal::reset(&*self.store, pipeline, split)?;
-        let forgotten = batch.expect.len();
+        let turn = self.desk.turn(pipeline);
+        let mut moves = journal::reset(&*self.store, &turn, split, now_ms())?;
         if schemas {
+            let mut batch = StateBatch::default();
             journal::delete_schemas(&mut batch, &*self.store, pipeline)?;
+            moves.batches.push(batch);
         }
-        if !batch.writes.is_empty() {
+        if let Some(split) = split
+            && Guard::SplitKnown.bars(moves.splits == 0)
+        {
+            return Err(unknown(pipeline, split));
+        }
+        moves.batches.retain(|batch| !batch.writes.is_empty());
+        if !moves.batches.is_empty() {
             let act = Action::CheckpointReset
                 .with("pipeline", pipeline)
                 .with_some("split", split);
-            let act = act.with("schemas", schemas).with("checkpoints", forgotten);
-            audit.act(act.at(self.last_commit()))?;
+            let act = act
+                .with("schemas", schemas)
+                .with("checkpoints", moves.splits);
+            audit.act_at(act, self)?;
+        }
+        for batch in moves.batches {
             self.store.commit(batch)?;
         }
-        Ok(forgotten)
+        Ok(moves.splits)
+    }
+
+    /// Sets a split to another place (none: the beginning), as the source encodes it. What cannot be audited is not done.
+    pub fn set_place(
+        &self,
+        audit: &Audit,
+        pipeline: &PipelineName,
+        split: &SplitId,
+        place: Option<String>,
+        version: u32,
+    ) -> Result<usize, Error> {
+        let turn = self.desk.turn(pipeline);
+        if Guard::SplitKnown.bars(
+            journal::hold(&*self.store, pipeline, split)?
+                .checkpoint()
+                .is_none(),
+        ) {
+            return Err(unknown(pipeline, split));
+        }
+        let place = place.map(|place| {
+            let place = Place {
+                source: place.into_bytes().into(),
+                version,
+                document: None,
+            };
+            place.encode()
+        });
+        let act = Action::CheckpointSet
+            .with("pipeline", pipeline)
+            .with("split", split);
+        let act = act.with(
+            "to",
+            if place.is_some() {
+                "a place"
+            } else {
+                "the beginning"
+            },
+        );
+        let moves = journal::set_place(&*self.store, &turn, split, place, now_ms())?;
+        audit.act_at(act, self)?;
+        for batch in moves.batches {
+            self.store.commit(batch)?;
+        }
+        Ok(moves.splits)
+    }
+
+    /// Why a pipeline's plugins are not run; none where nothing stands against it.
+    pub(crate) fn quarantined(&self, pipeline: &PipelineName) -> Result<Option<Pause>, Error> {
+        Ok(journal::pause(&*self.store, pipeline)?)
+    }
+
+    /// Has a pipeline's plugins not run again.
+    pub(crate) fn quarantine(&self, pipeline: &PipelineName, pause: &Pause) -> Result<(), Error> {
+        let mut batch = StateBatch::default();
+        journal::put_pause(&mut batch, pipeline, pause);
+        self.store.commit(batch)?;
+        Ok(())
+    }
+
+    /// Lets them run again. Whether anything stood against it.
+    pub(crate) fn lift(&self, pipeline: &PipelineName) -> Result<bool, Error> {
+        if self.quarantined(pipeline)?.is_none() {
+            return Ok(false);
+        }
+        let mut batch = StateBatch::default();
+        journal::delete_pause(&mut batch, pipeline);
+        self.store.commit(batch)?;
+        Ok(true)
     }
 
     /// Dead letters of a pipeline after this number, in order.
@@ -200,7 +296,7 @@ impl Keeping {
 }
 
 /// How the state is sealed, as `sluice state show` tells it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StateView {
     /// The deployment's key.
     pub key: String,
@@ -213,6 +309,11 @@ pub struct StateView {
 }
 
 impl Keeping {
+    /// How large it is, where it is, and whether it must be opened anew.
+    pub(crate) fn stats(&self) -> StateStats {
+        self.store.stats()
+    }
+
     /// How the state is sealed.
     pub fn state(&self) -> StateView {
         let stats = self.store.stats();
@@ -255,163 +356,16 @@ fn view(split: SplitId, checkpoint: &Checkpoint, updated_ms: u64) -> CheckpointV
     }
 }
 
-/// What is told where the dead letters of one unit are more than one commit takes: it is whoever refused them that has to
-/// do otherwise, and nothing is lost.
-fn too_many(letters: &[DeadLetter]) -> Fault {
-    let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-    for letter in letters {
-        let by = format!("`{}` as {}", letter.plugin, letter.rejection.code);
-        *refused.entry(by).or_default() += 1;
-    }
-    let most = refused.into_iter().max_by_key(|(_, count)| *count);
-    let (by, count) = most.unwrap_or_default();
-    let message = format!(
-        "{count} records of one unit were refused by {by}: more than are kept in one commit, and none is dropped"
-    );
-    Fault::new(FaultKind::LimitExceeded, message)
-        .hint("find out why so many are refused with `sluice check`; or let the sink's manifest ask for a smaller `unit`")
+/// A name that was mistyped, rather than a split that nobody has read yet.
+fn unknown(pipeline: &PipelineName, split: &SplitId) -> Error {
+    let message = format!("`{pipeline}` has no checkpoint of split `{split}`");
+    let problem = sluice_model::tomlfile::FileError::new("arguments", message);
+    problem
+        .hint("`sluice checkpoint list` shows its splits")
+        .into()
 }
 
-/// One pipeline's part of the store, for one run. Blocking.
-pub struct Ledger {
-    store: Arc<dyn StateStore>,
-    numbering: Arc<Numbering>,
-    pipeline: PipelineName,
-    run: String,
-    plugins: HashMap<StageId, PluginName>,
-    held: Mutex<HashMap<SplitId, Held>>,
-    codes: Mutex<BTreeMap<String, u64>>,
-}
-
-impl Ledger {
-    fn held(&self) -> MutexGuard<'_, HashMap<SplitId, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the store holds of a split, from now on this run's to move.
-    pub fn checkpoint(&self, split: &SplitId) -> Result<Option<Checkpoint>, Fault> {
-        let held = journal::hold(&*self.store, &self.pipeline, split)?;
-        let checkpoint = held.checkpoint().cloned();
-        self.held().insert(split.clone(), held);
-        Ok(checkpoint)
-    }
-
-    /// Makes `next` the checkpoint, with the dead letters of its unit and the schemas that grew, in one commit.
-    pub fn store(
-        &self,
-        split: &SplitId,
-        next: Checkpoint,
-        rejections: Vec<Rejection>,
-        grown: Vec<(StreamName, Arc<Schema>)>,
-    ) -> Result<(), Fault> {
-        let held = self
-            .held()
-            .get(split)
-            .cloned()
-            .expect("a split's checkpoint is loaded before it is moved");
-        let now = now_ms();
-        let letters = self.letters(split, &next, rejections, now)?;
-        let (mut batch, held) = held.step(next, &letters, now);
-        for (stream, schema) in grown {
-            self.put_schema(&mut batch, stream, &schema, now);
-        }
-        let stored = self.store.commit(batch);
-        stored.map_err(|error| match error {
-            StoreError::TooLarge(_) if !letters.is_empty() => too_many(&letters),
-            error => error.into(),
-        })?;
-        self.held().insert(split.clone(), held);
-        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        for letter in letters {
-            *codes.entry(letter.rejection.code).or_default() += 1;
-        }
-        Ok(())
-    }
-
-    fn letters(
-        &self,
-        split: &SplitId,
-        next: &Checkpoint,
-        rejections: Vec<Rejection>,
-        at_ms: u64,
-    ) -> Result<Vec<DeadLetter>, Fault> {
-        if rejections.is_empty() {
-            return Ok(Vec::new());
-        }
-        let numbers =
-            self.numbering
-                .reserve(&*self.store, &self.pipeline, rejections.len() as u64)?;
-        let mark = next.intent.as_ref().map(|intent| intent.mark).or(next.mark);
-        let mark = mark.unwrap_or(sluice_model::checkpoint::Mark {
-            epoch: next.epoch,
-            sequence: next.sequence,
-        });
-        Ok(rejections
-            .into_iter()
-            .zip(numbers.first..)
-            .map(|(rejection, number)| DeadLetter {
-                number,
-                pipeline: self.pipeline.clone(),
-                split: split.clone(),
-                run: self.run.clone(),
-                mark,
-                plugin: self.plugins[&rejection.stage].clone(),
-                at_ms,
-                rejection,
-            })
-            .collect())
-    }
-
-    fn put_schema(
-        &self,
-        batch: &mut StateBatch,
-        stream: StreamName,
-        schema: &Schema,
-        updated_ms: u64,
-    ) {
-        let (pipeline, schema) = (self.pipeline.clone(), schema.clone());
-        journal::put_schema(
-            batch,
-            &SchemaRecord {
-                pipeline,
-                stream,
-                schema,
-                updated_ms,
-            },
-        );
-    }
-
-    /// Fixes the schemas that were inferred just now: from here on they are what is promised.
-    pub fn fix(&self, streams: &[StreamShape]) -> Result<(), Fault> {
-        let mut batch = StateBatch::default();
-        for shape in streams
-            .iter()
-            .filter(|shape| shape.known == Known::Inferred)
-        {
-            self.put_schema(&mut batch, shape.stream.clone(), &shape.entering, now_ms());
-        }
-        if !batch.writes.is_empty() {
-            self.store.commit(batch)?;
-        }
-        Ok(())
-    }
-
-    /// Why records were dead-lettered so far in this run, most first.
-    pub fn codes(&self) -> Vec<CodeCount> {
-        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut codes: Vec<CodeCount> = codes
-            .iter()
-            .map(|(code, records)| CodeCount {
-                code: code.clone(),
-                records: *records,
-            })
-            .collect();
-        codes.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.code.cmp(&b.code)));
-        codes
-    }
-}
-
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

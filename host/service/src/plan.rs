@@ -7,6 +7,7 @@ use crate::grants::{self, Filed};
 use crate::plugins::{self, Shelf};
 use crate::renew::{self, Asker};
 use crate::secrets::{self, Provider, StageSecrets};
+use crate::serve::timetable::Timetable;
 use crate::signing::{Standing, Trusting};
 use crate::{own, settings, ungranted};
 use serde_json::Value;
@@ -161,6 +162,9 @@ struct Maker {
 
 impl Maker {
     fn make(mut self, pipeline: Pipeline) -> Result<Plan, Unmade> {
+        if let Err(message) = Timetable::of(&pipeline.pipeline.schedule) {
+            self.told("/pipeline/schedule", message, None);
+        }
         let declared = self.declared(&pipeline);
         let name = pipeline.pipeline.name.clone();
         let stages: Vec<Option<Stage>> = written(&pipeline)
@@ -241,7 +245,9 @@ impl Maker {
             }
         };
         if !artifact.roles.contains(&written.id.role) {
-            let roles: Vec<String> = artifact.roles.iter().map(ToString::to_string).collect();
+            let mut roles: Vec<_> = artifact.roles.iter().collect();
+            roles.sort();
+            let roles: Vec<String> = roles.into_iter().map(ToString::to_string).collect();
             let name = &artifact.manifest.plugin.name;
             self.told(
                 &place,

@@ -5,8 +5,7 @@ use sluice_model::checkpoint::Totals;
 use sluice_model::ids::StageId;
 use sluice_model::ports::{LogLevel, LogLine, Observer, Refusal};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Different refusals kept for the report. Stops a plugin that asks for ever new things from filling memory.
@@ -16,15 +15,11 @@ const REFUSALS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub struct Watch {
     began: Began,
-    read: AtomicU64,
-    written: AtomicU64,
-    filtered: AtomicU64,
-    dead_lettered: AtomicU64,
-    in_flight: AtomicU64,
-    splits_done: AtomicU64,
-    splits: AtomicU64,
+    /// All under one lock: whoever looks sees counts that add up.
+    counts: Mutex<Glance>,
     refusals: Mutex<BTreeMap<(StageId, String), (Refusal, u64)>>,
-    waiting: Mutex<Option<String>>,
+    /// What each split waits for.
+    waiting: Mutex<BTreeMap<String, String>>,
 }
 
 /// When it all began: now, where nobody says.
@@ -44,6 +39,8 @@ pub struct Glance {
     pub totals: Totals,
     /// Records read and not yet settled.
     pub in_flight: u64,
+    /// Records read by splits that stopped before they were settled: they are read again, another time.
+    pub abandoned: u64,
     /// Splits that are over.
     pub splits_done: u64,
     /// Splits in all.
@@ -59,55 +56,62 @@ impl Watch {
         }
     }
 
-    /// The counts now.
+    fn counts(&self) -> MutexGuard<'_, Glance> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts now. `read = written + filtered + dead_lettered + in_flight + abandoned`.
     pub fn glance(&self) -> Glance {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Glance {
-            totals: Totals {
-                read: load(&self.read),
-                written: load(&self.written),
-                filtered: load(&self.filtered),
-                dead_lettered: load(&self.dead_lettered),
-            },
-            in_flight: load(&self.in_flight),
-            splits_done: load(&self.splits_done),
-            splits: load(&self.splits),
-        }
+        *self.counts()
     }
 
     /// What is being waited for, in a few words; none where all goes on.
     pub fn waiting(&self) -> Option<String> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.values().next().cloned()
     }
 
-    pub(crate) fn now_waiting(&self, what: Option<String>) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    /// What a split waits for; none where it goes on.
+    pub(crate) fn now_waiting(&self, split: &str, what: Option<String>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Some(what) => drop(waiting.insert(split.to_owned(), what)),
+            None => drop(waiting.remove(split)),
+        }
     }
 
     pub(crate) fn splits(&self, splits: usize) {
-        self.splits.store(splits as u64, Ordering::Relaxed);
+        self.counts().splits = splits as u64;
     }
 
     pub(crate) fn split_done(&self) {
-        self.splits_done.fetch_add(1, Ordering::Relaxed);
+        self.counts().splits_done += 1;
     }
 
     /// Adds what a split's counts grew by.
     pub(crate) fn grew(&self, from: &sluice_delivery::Counters, to: &sluice_delivery::Counters) {
-        let add = |counter: &AtomicU64, from: u64, to: u64| {
-            counter.fetch_add(to.wrapping_sub(from), Ordering::Relaxed)
-        };
-        if add(&self.read, from.read, to.read) == 0 && to.read > from.read {
+        if from == to {
+            return;
+        }
+        let mut counts = self.counts();
+        let is_first = counts.totals.read == 0 && to.read > from.read;
+        counts.totals.read += to.read - from.read;
+        counts.totals.written += to.written - from.written;
+        counts.totals.filtered += to.filtered - from.filtered;
+        counts.totals.dead_lettered += to.dead_lettered - from.dead_lettered;
+        counts.in_flight = (counts.in_flight + to.in_flight).saturating_sub(from.in_flight);
+        drop(counts);
+        if is_first {
             let since_start_ms = self.began.0.elapsed().as_secs_f64() * 1e3;
             tracing::info!(since_start_ms, "first record");
         }
-        add(&self.written, from.written, to.written);
-        add(&self.filtered, from.filtered, to.filtered);
-        add(&self.dead_lettered, from.dead_lettered, to.dead_lettered);
-        add(&self.in_flight, from.in_flight, to.in_flight);
+    }
+
+    /// A split is over, with so many records read and not settled.
+    pub(crate) fn abandoned(&self, in_flight: u64) {
+        let mut counts = self.counts();
+        counts.in_flight = counts.in_flight.saturating_sub(in_flight);
+        counts.abandoned += in_flight;
     }
 
     /// What was refused, each with how often.

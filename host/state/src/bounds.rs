@@ -4,6 +4,18 @@ use sluice_model::guards::Guard;
 use sluice_model::limits::{STATE_BATCH_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use sluice_model::ports::{StateBatch, StateWrite, StoreError};
 
+/// What the journal fills of one batch before it begins the next: the rest is for what a caller adds to it, such as the
+/// schemas that grew.
+pub(crate) const FILLED_BYTES_MAX: usize = STATE_BATCH_BYTES_MAX - (4 << 20);
+
+/// What a write counts for.
+pub(crate) fn bytes_of(write: &StateWrite) -> usize {
+    match write {
+        StateWrite::Put(_, key, value) => key.len() + value.len(),
+        StateWrite::Delete(_, key) => key.len(),
+    }
+}
+
 /// Refuses a batch that breaks a limit.
 pub(crate) fn check(batch: &StateBatch) -> Result<(), StoreError> {
     check_beneath(batch, 0)

@@ -9,9 +9,9 @@ use sluice_model::rejection::{Place, Record, Rejection};
 use sluice_model::schema::{Field, FieldType, Schema};
 use sluice_state::MemStore;
 use sluice_state::journal::{
-    DeadLetter, Filter, Held, JournalError, Numbering, SchemaRecord, Usage, checkpoints,
-    dead_letter, dead_letters, delete_schemas, discard, hold, put_schema, reset, schema, schemas,
-    usage,
+    DeadLetter, Desk, Filter, Held, JournalError, SchemaRecord, Standing, Step, checkpoints,
+    counted, dead_letter, dead_letters, delete_schemas, hold, put_schema, reset, schema, schemas,
+    set_place,
 };
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -38,6 +38,7 @@ fn letter(number: u64, split: &str, mark: Mark, code: &str) -> DeadLetter {
         },
         record: Record::Json("{}".to_owned()),
         truncated: false,
+        removal: false,
         given: None,
         also: Vec::new(),
         identity: None,
@@ -51,6 +52,11 @@ fn letter(number: u64, split: &str, mark: Mark, code: &str) -> DeadLetter {
         plugin: name("sluice/postgres"),
         at_ms: 5,
         rejection,
+        standing: Standing::Waiting,
+        attempts: 0,
+        attempt: None,
+        edits: 0,
+        edited: None,
     }
 }
 
@@ -88,9 +94,24 @@ fn intending(held: u64, sequence: u64) -> Checkpoint {
 
 /// Stores the next checkpoint of a split with these letters.
 fn step(store: &MemStore, held: &Held, next: Checkpoint, letters: &[DeadLetter]) -> Held {
-    let (batch, held) = held.step(next, letters, 9);
+    let (batch, held) = stepped(store, held, next, letters);
     store.commit(batch).expect("commits");
     held
+}
+
+/// The one batch of a step.
+fn stepped(
+    store: &MemStore,
+    held: &Held,
+    next: Checkpoint,
+    letters: &[DeadLetter],
+) -> (StateBatch, Held) {
+    let mut step = Step::to(next, 9);
+    step.letters = letters;
+    let steps = held.steps(store, &Desk::default(), &step).expect("reads");
+    let mut batches: Vec<_> = steps.collect();
+    assert_eq!(batches.len(), 1, "what fits one commit is one");
+    batches.remove(0)
 }
 
 fn found(store: &MemStore) -> Vec<(u64, bool)> {
@@ -109,11 +130,11 @@ fn a_checkpoint_moves_and_an_older_owner_is_fenced() {
     let older = step(&store, &first, at(1), &[]);
     assert_eq!(hold().checkpoint(), Some(&at(1)));
     let newer = step(&store, &hold(), Checkpoint { epoch: 2, ..at(1) }, &[]);
-    let (late, _) = older.step(at(2), &[letter(1, "a", mark(2), "late")], 9);
+    let (late, _) = stepped(&store, &older, at(2), &[letter(1, "a", mark(2), "late")]);
     assert_eq!(store.commit(late), Err(StoreError::Fenced));
     assert_eq!(found(&store), [], "nothing of a fenced step is kept");
     step(&store, &newer, at(3), &[]);
-    let (again, _) = first.step(at(1), &[], 9);
+    let (again, _) = stepped(&store, &first, at(1), &[]);
     assert_eq!(
         store.commit(again),
         Err(StoreError::Fenced),
@@ -215,35 +236,19 @@ fn letters_are_found_by_what_they_are() {
 
     let kept = dead_letters(&store, &pipeline(), &Filter::default(), 0, 200).expect("reads");
     assert_eq!(kept[0].letter, letters[0]);
-    let bytes = kept.iter().map(|kept| kept.bytes).sum();
-    assert_eq!(
-        usage(&store, &pipeline()),
-        Ok(Usage {
-            letters: 200,
-            bytes
-        })
-    );
-    let mut batch = StateBatch::default();
-    discard(&mut batch, &kept[..199]);
-    store.commit(batch.clone()).expect("commits");
-    assert_eq!(found(&store), [(200, false)]);
-    assert_eq!(
-        store.commit(batch),
-        Err(StoreError::Fenced),
-        "discarded once"
-    );
+    let bytes: u64 = kept.iter().map(|kept| kept.bytes).sum();
+    let account = counted(&store, &pipeline()).expect("reads");
+    assert_eq!((account.waiting, account.bytes), (200, bytes));
 }
 
 #[test]
 fn numbers_are_given_out_once() {
     let store = MemStore::new();
-    let (first, other) = (Numbering::default(), Numbering::default());
+    let (first, other) = (Desk::default(), Desk::default());
     let mut seen = std::collections::BTreeSet::new();
     for count in [1, 5, 1_000, 1_024, 3_000, 1, 1] {
-        for numbering in [&first, &other] {
-            let numbers = numbering
-                .reserve(&store, &pipeline(), count)
-                .expect("reserves");
+        for desk in [&first, &other] {
+            let numbers = desk.reserve(&store, &pipeline(), count).expect("reserves");
             assert_eq!(numbers.last - numbers.first + 1, count);
             assert!((numbers.first..=numbers.last).all(|number| number > 0 && seen.insert(number)));
         }
@@ -254,25 +259,43 @@ fn numbers_are_given_out_once() {
     assert_eq!((numbers.first, numbers.last), (1, 1));
 }
 
-#[test]
-fn a_reset_forgets_places_and_pending_letters_only() {
-    let store = MemStore::new();
-    for split in ["a", "b"] {
-        let held = hold(&store, &pipeline(), &name(split)).expect("reads");
-        let base = if split == "a" { 0 } else { 100 };
-        let held = step(
-            &store,
-            &held,
-            at(1),
-            &[letter(base + 1, split, mark(1), "x")],
-        );
-        step(
-            &store,
-            &held,
-            intending(1, 2),
-            &[letter(base + 2, split, mark(2), "x")],
-        );
+/// Two splits, each with a letter, and another under an intent.
+fn two_splits(store: &MemStore) {
+    for (split, base) in [("a", 0), ("b", 100)] {
+        let held = hold(store, &pipeline(), &name(split)).expect("reads");
+        let first = letter(base + 1, split, mark(1), "x");
+        let held = step(store, &held, counting(at(1), 1), &[first]);
+        let second = letter(base + 2, split, mark(2), "x");
+        let mut next = counting(intending(1, 2), 1);
+        if let Some(intent) = &mut next.intent {
+            (intent.totals.read, intent.totals.dead_lettered) = (2, 2);
+        }
+        step(store, &held, next, &[second]);
     }
+}
+
+fn counting(checkpoint: Checkpoint, dead_lettered: u64) -> Checkpoint {
+    let totals = Totals {
+        read: dead_lettered,
+        dead_lettered,
+        ..Totals::default()
+    };
+    Checkpoint {
+        totals,
+        ..checkpoint
+    }
+}
+
+fn of(store: &MemStore, split: &str) -> Checkpoint {
+    let held = hold(store, &pipeline(), &name(split)).expect("reads");
+    held.checkpoint().expect("is there").clone()
+}
+
+#[test]
+fn a_reset_moves_to_the_beginning_and_keeps_every_letter() {
+    let (store, desk) = (MemStore::new(), Desk::default());
+    two_splits(&store);
+    let turn = desk.turn(&pipeline());
     let all = |limit| checkpoints(&store, &pipeline(), None, limit).expect("reads");
     let (page, next) = all(1);
     let (rest, end) = checkpoints(&store, &pipeline(), next.as_deref(), 10).expect("reads");
@@ -284,15 +307,57 @@ fn a_reset_forgets_places_and_pending_letters_only() {
     splits.sort();
     assert_eq!((splits, end), (vec![name("a"), name("b")], None));
 
-    let batch = reset(&store, &pipeline(), Some(&name("a"))).expect("reads");
-    store.commit(batch.clone()).expect("commits");
-    assert_eq!(found(&store), [(1, false), (101, false), (102, true)]);
-    assert_eq!(store.commit(batch), Err(StoreError::Fenced));
-    store
-        .commit(reset(&store, &pipeline(), None).expect("reads"))
-        .expect("commits");
-    assert_eq!(found(&store), [(1, false), (101, false)]);
-    assert_eq!(all(10), (vec![], None));
+    let running = hold(&store, &pipeline(), &name("a")).expect("reads");
+    let moves = reset(&store, &turn, Some(&name("a")), 10).expect("reads");
+    assert_eq!((moves.splits, moves.batches.len()), (1, 1));
+    store.commit(moves.batches[0].clone()).expect("commits");
+    // Nobody asks any more whether the unit under way was delivered: its letters are kept, and counted.
+    assert_eq!(
+        found(&store),
+        [(1, false), (2, false), (101, false), (102, true)]
+    );
+    assert_eq!(
+        store.commit(moves.batches[0].clone()),
+        Err(StoreError::Fenced)
+    );
+    drop(turn);
+    let (late, _) = stepped(&store, &running, at(3), &[]);
+    assert_eq!(store.commit(late), Err(StoreError::Fenced), "a run goes on");
+    let moved = of(&store, "a");
+    assert_eq!((moved.epoch, moved.moved, moved.sequence), (2, 2, 2));
+    assert_eq!((moved.delivered(), moved.place.clone()), (None, None));
+    assert_eq!((moved.intent, moved.totals.dead_lettered), (None, 2));
+
+    let turn = desk.turn(&pipeline());
+    let moves = reset(&store, &turn, None, 11).expect("reads");
+    assert_eq!((moves.splits, moves.batches.len()), (2, 1), "together");
+    for batch in moves.batches {
+        store.commit(batch).expect("commits");
+    }
+    let letters = [(1, false), (2, false), (101, false), (102, false)];
+    assert_eq!(found(&store), letters);
+    assert_eq!((of(&store, "a").epoch, of(&store, "b").epoch), (3, 2));
+    let account = sluice_state::journal::account(&store, &pipeline()).expect("reads");
+    assert_eq!(Ok(account), counted(&store, &pipeline()));
+}
+
+#[test]
+fn a_split_is_moved_to_a_place() {
+    let (store, desk) = (MemStore::new(), Desk::default());
+    two_splits(&store);
+    let turn = desk.turn(&pipeline());
+    let there = Cursor::from(vec![7]);
+    for (split, epoch) in [("a", 2), ("new", 1)] {
+        let moves = set_place(&store, &turn, &name(split), Some(there.clone()), 10);
+        for batch in moves.expect("reads").batches {
+            store.commit(batch).expect("commits");
+        }
+        let moved = of(&store, split);
+        assert_eq!((moved.epoch, moved.moved), (epoch, epoch));
+        assert_eq!((moved.place, moved.ended), (Some(there.clone()), false));
+    }
+    let letters = [(1, false), (2, false), (101, false), (102, true)];
+    assert_eq!(found(&store), letters);
 }
 
 #[test]

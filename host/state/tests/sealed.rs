@@ -9,7 +9,7 @@ use sluice_model::ports::{
 use sluice_model::rejection::{Place, Record, Rejection};
 use sluice_model::schema::{Field, FieldType, Schema};
 use sluice_model::secret::Secret;
-use sluice_state::journal::{self, DeadLetter, Filter, Numbering};
+use sluice_state::journal::{self, DeadLetter, Desk, Filter, Pause, PauseKind, Standing, Step};
 use sluice_state::keys::{KeyFile, KeySource as _, make_key_file};
 use sluice_state::sealed::{self, OpenError, SealedStore, Sealing, Status, Wear};
 use sluice_state::vault::Vault;
@@ -460,23 +460,29 @@ fn letter(pipeline: &PipelineName, number: u64) -> DeadLetter {
             place: Place::default(),
             record: Record::Raw(CANARY.as_bytes().to_vec()),
             truncated: false,
+            removal: false,
             given: None,
             also: Vec::new(),
             identity: None,
         },
+        standing: Standing::Waiting,
+        attempts: 0,
+        attempt: None,
+        edits: 0,
+        edited: None,
     }
 }
 
 /// The next number that a dead letter of this pipeline gets.
 fn number(store: &dyn StateStore, pipeline: &PipelineName) -> u64 {
-    let numbers = Numbering::default().reserve(store, pipeline, 1);
+    let numbers = Desk::default().reserve(store, pipeline, 1);
     numbers.expect("numbers").first
 }
 
 /// A pipeline with a checkpoint, three dead letters and a schema.
 fn fill(store: &dyn StateStore, pipeline: &str) -> PipelineName {
     let pipeline: PipelineName = name(pipeline);
-    let numbers = Numbering::default().reserve(store, &pipeline, 3);
+    let numbers = Desk::default().reserve(store, &pipeline, 3);
     let numbers = numbers.expect("numbers");
     let letters: Vec<DeadLetter> = (numbers.first..=numbers.last)
         .map(|number| letter(&pipeline, number))
@@ -487,7 +493,11 @@ fn fill(store: &dyn StateStore, pipeline: &str) -> PipelineName {
         place: Some(Cursor::from(CANARY.as_bytes().to_vec())),
         ..Checkpoint::default()
     };
-    let (mut batch, _) = held.step(next, &letters, 0);
+    let mut step = Step::to(next, 0);
+    step.letters = &letters;
+    let desk = Desk::default();
+    let mut steps = held.steps(store, &desk, &step).expect("reads");
+    let (mut batch, _) = steps.next().expect("a batch");
     let field = Field::new(CANARY, FieldType::Text, true);
     let schema = Schema::new(vec![field], vec![]).expect("a schema");
     let record = journal::SchemaRecord {
@@ -497,20 +507,30 @@ fn fill(store: &dyn StateStore, pipeline: &str) -> PipelineName {
         updated_ms: 0,
     };
     journal::put_schema(&mut batch, &record);
+    let pause = Pause {
+        why: PauseKind::Operator,
+        reason: CANARY.to_owned(),
+        mend: None,
+        by: "a person".to_owned(),
+        since_ms: 0,
+        plugin: None,
+    };
+    journal::put_pause(&mut batch, &pipeline, &pause);
     store.commit(batch).expect("commits");
     pipeline
 }
 
-/// Checkpoints, dead letters and schemas of a pipeline.
+/// Checkpoints, dead letters and schemas of a pipeline. Its account and its pause are there as long as they are.
 fn left(store: &dyn StateStore, pipeline: &PipelineName) -> (usize, usize, usize) {
+    let account = journal::account(store, pipeline).expect("reads");
+    let is_paused = journal::pause(store, pipeline).expect("reads").is_some();
     let (checkpoints, _) = journal::checkpoints(store, pipeline, None, 10).expect("reads");
     let letters = journal::dead_letters(store, pipeline, &Filter::default(), 0, 10);
     let schemas = journal::schemas(store, pipeline).expect("reads");
-    (
-        checkpoints.len(),
-        letters.expect("reads").len(),
-        schemas.len(),
-    )
+    let letters = letters.expect("reads").len();
+    assert_eq!(account.waiting, letters as u64);
+    assert_eq!(is_paused, letters > 0);
+    (checkpoints.len(), letters, schemas.len())
 }
 
 /// Every file below a folder, with what it holds.

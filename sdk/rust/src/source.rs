@@ -249,6 +249,8 @@ impl Split {
             id: id.into(),
             streams: vec![stream.into()],
             detail: String::new(),
+            start: None,
+            after: Vec::new(),
         }
     }
 
@@ -256,6 +258,19 @@ impl Split {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
+        self
+    }
+
+    /// Begins at this cursor where the host keeps none for it yet; the host makes it durable before it opens any split.
+    pub fn starting_at<C: Serialize>(mut self, cursor: &C) -> Result<Self, Fault> {
+        self.start = Some(config::cursor_to(cursor)?);
+        Ok(self)
+    }
+
+    /// Opened only once the splits of these ids are read to their end.
+    #[must_use]
+    pub fn after(mut self, splits: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.after = splits.into_iter().map(Into::into).collect();
         self
     }
 }

@@ -2,9 +2,13 @@
 //! `cargo x test` builds the binary and the plugins and says where they are.
 
 pub mod canary;
+pub mod checker;
 pub mod postgres;
+pub mod progress;
 
 use serde_json::Value;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -292,6 +296,16 @@ pub fn lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
+}
+
+/// NDJSON of records that are told apart by their `id`, each with so many bytes in its `name`.
+pub fn numbered(ids: Range<u64>, bytes: usize) -> String {
+    let name = "x".repeat(bytes);
+    ids.fold(String::new(), |mut text, id| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{{\"id\": {id}, \"name\": \"{name}\"}}");
+        text
+    })
 }
 
 /// The equation of every run.

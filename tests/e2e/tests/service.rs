@@ -85,7 +85,12 @@ fn two_runs_of_one_deployment_do_not_meet() {
     let (host, server, child) = held();
     let second = host.sluice(&["run", "push.toml"]);
     assert_eq!(second.code, Some(3), "{second:#?}");
-    insta::assert_snapshot!(host.seen(&second));
+    // Whose it is: its pid and its start differ each time.
+    let told = host.seen(&second);
+    let (told, since) = told.split_once(" since ").expect("since when");
+    assert!(since.starts_with("20"), "{since}");
+    let pid = format!("pid {}", child.id());
+    insta::assert_snapshot!(told.replace(&pid, "pid …"));
     server.release();
     let first = child.wait_with_output().expect("it ends");
     assert_eq!(first.status.code(), Some(0), "the first is not disturbed");
@@ -272,19 +277,14 @@ fn a_pipeline_is_made_to_begin_again() {
         ],
     );
     insta::assert_snapshot!(without_times(&page));
-    // This sink is transactional: where it is stands beside its records, and that is what counts.
-    assert_eq!(host.run("rows.toml")["read"], 0);
-    std::fs::remove_dir_all(host.path("out")).expect("what it wrote");
-    drop(
-        host.sluice(&["checkpoint", "reset", "rows.toml", "--yes"])
-            .done(),
-    );
+    // This sink is transactional: where it is stands beside its records, and a person's word counts all the same.
     let again = host.run("rows.toml");
     assert_eq!(
         (again["read"].as_u64(), again["written"].as_u64()),
         (Some(5), Some(1))
     );
-    assert_eq!(host.records("out"), [json!({ "id": 1, "name": "Ada" })]);
+    let ada = json!({ "id": 1, "name": "Ada" });
+    assert_eq!(host.records("out"), [ada.clone(), ada]);
 }
 
 #[test]

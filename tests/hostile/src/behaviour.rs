@@ -442,6 +442,8 @@ behaviours! {
         OutputTwice = "output-twice",
         /// Panics in the middle of a batch.
         ApplyPanic = "apply-panic",
+        /// Fails at the records that its settings name, and hands on all others: see `poison`.
+        Poison = "poison",
     }
     // In `write` and `committed` of a sink.
     Sink {
@@ -469,5 +471,7 @@ behaviours! {
         SinkRejectText = "sink-reject-text",
         /// Panics in the middle of a unit.
         WritePanic = "write-panic",
+        /// Fails at the records that its settings name, and keeps all others: see `poison`.
+        SinkPoison = "sink-poison",
     }
 }

@@ -9,8 +9,10 @@ mod behaviour;
 mod check;
 mod columns;
 mod lies;
+mod poison;
 mod read;
 mod sink;
+mod snapshot;
 mod transform;
 mod web;
 

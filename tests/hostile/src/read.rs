@@ -9,7 +9,8 @@ use crate::bindings::sluice::plugin::records::{
     Change, Column, DecimalSize, Field, FieldType, NamedColumn, Packed, Schema, Values,
 };
 use crate::bindings::sluice::plugin::types::Fault;
-use crate::{Hostile, behaviour, check, columns, lies, web};
+use crate::snapshot::{self, Snapshot};
+use crate::{Hostile, behaviour, check, columns, lies, setting, web};
 use std::cell::Cell;
 
 /// What every stream of it is called.
@@ -77,10 +78,15 @@ impl Guest for Hostile {
     }
 
     fn splits(config: String, streams: Vec<String>) -> Result<Vec<Split>, Fault> {
+        if setting(&config, "splits") == "snapshot" {
+            return Ok(snapshot::splits(&config));
+        }
         let split = Split {
             id: "all".to_owned(),
             streams,
             detail: String::new(),
+            start: None,
+            after: Vec::new(),
         };
         Ok(match behaviour(&config) {
             Behaviour::SplitTwice => vec![split.clone(), split],
@@ -113,6 +119,7 @@ impl Guest for Hostile {
 
 pub struct Lying {
     behaviour: Behaviour,
+    snapshot: Option<Snapshot>,
     pages: Cell<u8>,
 }
 
@@ -129,14 +136,18 @@ impl Drop for Lying {
 }
 
 impl GuestReader for Lying {
-    fn open(config: String, _: Split, _: Option<Vec<u8>>) -> Result<Reader, Fault> {
+    fn open(config: String, split: Split, cursor: Option<Vec<u8>>) -> Result<Reader, Fault> {
         Ok(Reader::new(Lying {
             behaviour: behaviour(&config),
             pages: Cell::new(3),
+            snapshot: Snapshot::of(&config, split, cursor),
         }))
     }
 
     fn read(&self, _: Limit) -> Result<Page, Fault> {
+        if let Some(snapshot) = &self.snapshot {
+            return snapshot.page();
+        }
         let stream = if self.behaviour == Behaviour::StreamStranger {
             "other"
         } else {
@@ -173,6 +184,9 @@ impl GuestReader for Lying {
     }
 
     fn acknowledge(&self, _: Vec<u8>) -> Result<(), Fault> {
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.acknowledged();
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use crate::bindings::exports::sluice::plugin::sink::{
 use crate::bindings::sluice::plugin::log::{self, Level};
 use crate::bindings::sluice::plugin::records::{Batch, Format};
 use crate::bindings::sluice::plugin::types::{Fault, Rejection};
+use crate::poison::Poison;
 use crate::{Hostile, behaviour};
 use std::cell::RefCell;
 
@@ -20,6 +21,7 @@ impl Guest for Hostile {
 
 pub struct Lying {
     behaviour: Behaviour,
+    poison: Poison,
     /// The pipeline and the split.
     place: (String, String),
     kept: RefCell<Vec<Batch>>,
@@ -34,6 +36,7 @@ impl GuestWriter for Lying {
     ) -> Result<Writer, Fault> {
         Ok(Writer::new(Lying {
             behaviour: behaviour(&config),
+            poison: Poison::of(&config),
             place: (pipeline, split),
             kept: RefCell::default(),
         }))
@@ -95,6 +98,14 @@ impl GuestWriter for Lying {
             Behaviour::EncodeStorm => loop {
                 let _ = std::hint::black_box(parts[0].batch.encode(Format::Ndjson));
             },
+            Behaviour::SinkPoison => {
+                // Of the whole unit first: what is written of one is written of all.
+                let tasted = parts.iter().map(|part| self.poison.taste(&part.batch));
+                for ids in tasted.collect::<Result<Vec<_>, _>>()? {
+                    self.poison.keep(&ids)?;
+                }
+                vec![]
+            }
             Behaviour::WritePanic => panic!("in the middle of a unit"),
             Behaviour::SinkRejectPart => reject(parts.len() as u32, 0),
             Behaviour::SinkRejectRow => reject(0, parts[0].batch.rows()),

@@ -8,6 +8,7 @@ use crate::bindings::sluice::plugin::records::{
     Batch, Column, ColumnError, Field, FieldType, NamedColumn, Packed, Schema, Values,
 };
 use crate::bindings::sluice::plugin::types::{Fault, Rejection};
+use crate::poison::Poison;
 use crate::{Hostile, behaviour};
 
 impl Guest for Hostile {
@@ -19,6 +20,7 @@ const HIDDEN: &str = "a\u{1b}[2J\u{202e}b";
 
 pub struct Lying {
     behaviour: Behaviour,
+    poison: Poison,
     input: Schema,
 }
 
@@ -26,6 +28,7 @@ impl GuestTransformer for Lying {
     fn open(config: String, input: Schema) -> Result<Transformer, Fault> {
         Ok(Transformer::new(Lying {
             behaviour: behaviour(&config),
+            poison: Poison::of(&config),
             input,
         }))
     }
@@ -156,6 +159,10 @@ impl GuestTransformer for Lying {
                 old: "id".to_owned(),
                 new: HIDDEN.to_owned(),
             })],
+            Behaviour::Poison => {
+                self.poison.taste(input)?;
+                vec![]
+            }
             Behaviour::ApplyPanic => panic!("in the middle of a batch"),
             Behaviour::WriteUndeclared => vec![Edit::Put(made("name", rows))],
             Behaviour::DropUndeclared => vec![Edit::Drop("name".to_owned())],

@@ -24,27 +24,36 @@ mod auth;
 mod authorization;
 mod collections;
 mod pages;
+mod proxy;
 mod script;
 mod serve;
 
 pub use auth::Auth;
 pub use authorization::Authorization;
 pub use collections::Counts;
+pub use proxy::{Arrived, FaultProxy, Script, Trouble};
 
 use collections::Collections;
-use script::{Script, Turn};
+use script::{Script as Turns, Turn};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// Says why a record is refused, or nothing.
 pub type Refusal = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
+
+/// Says with which status a record is not taken for now, or nothing. Asked each time that it is sent.
+pub type Falter = Arc<dyn Fn(&Value) -> Option<u16> + Send + Sync>;
+
+/// Makes another body of a page's: of the how-manieth page it is, from 0, and what was asked.
+pub type Rewrite = Arc<dyn Fn(u64, &[(String, String)], Value) -> Value + Send + Sync>;
 
 /// How the server behaves.
 #[derive(Clone)]
@@ -64,8 +73,28 @@ pub struct Options {
     pub updated_field: String,
     /// Refuses records with 422.
     pub refuse: Option<Refusal>,
+    /// Answers for records with a status like 503 and does nothing, before anything else is looked at: in a batch the
+    /// others are taken.
+    pub falter: Option<Falter>,
+    /// Lies in pages.
+    pub rewrite: Option<Rewrite>,
     /// The field of each record that holds its idempotency key, in place of the header.
     pub key_field: Option<String>,
+    /// Keeps every record that is sent, as [`Upstream::journal`] tells them.
+    pub journal: bool,
+}
+
+/// A record that was sent with POST, taken or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// Since the server was started.
+    pub at: Duration,
+    /// Its idempotency key.
+    pub key: Option<String>,
+    /// The record.
+    pub record: Value,
+    /// What it was answered: 201 where it is new, 200 where its key was known.
+    pub status: u16,
 }
 
 impl Default for Options {
@@ -76,7 +105,10 @@ impl Default for Options {
             page_max: 1_000,
             updated_field: "updated_at".to_owned(),
             refuse: None,
+            falter: None,
+            rewrite: None,
             key_field: None,
+            journal: false,
         }
     }
 }
@@ -88,6 +120,7 @@ impl fmt::Debug for Options {
             .field("page_max", &self.page_max)
             .field("updated_field", &self.updated_field)
             .field("key_field", &self.key_field)
+            .field("journal", &self.journal)
             .finish_non_exhaustive()
     }
 }
@@ -122,8 +155,11 @@ const SEEN_MAX: usize = 10_000;
 struct Shared {
     options: Options,
     collections: Mutex<Collections>,
-    script: Mutex<Script>,
+    script: Mutex<Turns>,
     seen: Mutex<(u64, VecDeque<Seen>)>,
+    journal: Mutex<Vec<Sent>>,
+    pages: AtomicU64,
+    began: Instant,
     held: watch::Sender<u64>,
 }
 
@@ -170,6 +206,9 @@ impl Upstream {
             collections: Mutex::new(Collections::new(&options.seed)),
             script: Mutex::default(),
             seen: Mutex::default(),
+            journal: Mutex::default(),
+            pages: AtomicU64::default(),
+            began: Instant::now(),
             held: watch::Sender::new(0),
             options,
         });
@@ -221,6 +260,11 @@ impl Upstream {
     /// What arrived so far.
     pub fn counts(&self) -> Counts {
         self.shared.counts()
+    }
+
+    /// Every record that was sent, in the order of their requests; empty without [`Options::journal`].
+    pub fn journal(&self) -> Vec<Sent> {
+        locked(&self.shared.journal).clone()
     }
 
     /// The next `count` requests to `/v1` are answered so, and nothing is done: 429 with `retry-after`, 500, a

@@ -2,7 +2,7 @@
 
 use crate::collections::Outcome;
 use crate::script::Turn;
-use crate::{Seen, Shared, locked, pages};
+use crate::{Seen, Sent, Shared, locked, pages};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A request's body. A plugin under test that sends without end must not take the test machine's memory.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -155,7 +156,12 @@ async fn list(
     match pages::page(records, &query, &options.updated_field, options.page_max) {
         Err(reason) => error(StatusCode::BAD_REQUEST, &reason),
         Ok(page) => {
-            let mut response = Json(page.body).into_response();
+            let number = server.shared.pages.fetch_add(1, Ordering::SeqCst);
+            let body = match &options.rewrite {
+                Some(rewrite) => rewrite(number, &query, page.body),
+                None => page.body,
+            };
+            let mut response = Json(body).into_response();
             if let Some(next) = page.next {
                 let link = format!("<http://{}/v1/{name}?{next}>; rel=\"next\"", server.address);
                 response.headers_mut().extend(
@@ -216,12 +222,11 @@ async fn post(
         return error(StatusCode::BAD_REQUEST, &reason);
     }
     let post_one = |at: usize, record: Value| {
-        let refusal = refusal(&server, &record);
         let key = match &server.shared.options.key_field {
             Some(field) => record[field].as_str().map(str::to_owned),
             None => keys.get(at).cloned(),
         };
-        told(locked(&server.shared.collections).post(&name, key.as_deref(), record, refusal))
+        take(&server, &name, key, record)
     };
     match records {
         Err(record) => {
@@ -237,6 +242,30 @@ async fn post(
             Json(records.into_iter().enumerate().map(one).collect::<Vec<_>>()).into_response()
         }
     }
+}
+
+/// One record with its key.
+fn take(server: &Server, name: &str, key: Option<String>, record: Value) -> (StatusCode, Value) {
+    let options = &server.shared.options;
+    let falters = options.falter.as_ref().and_then(|falter| falter(&record));
+    let kept = options.journal.then(|| record.clone());
+    let falters = falters.and_then(|status| StatusCode::from_u16(status).ok());
+    let (status, body) = if let Some(status) = falters {
+        (status, json!({ "error": "not now" }))
+    } else {
+        let refusal = refusal(server, &record);
+        let mut all = locked(&server.shared.collections);
+        told(all.post(name, key.as_deref(), record, refusal))
+    };
+    if let Some(record) = kept {
+        locked(&server.shared.journal).push(Sent {
+            at: server.shared.began.elapsed(),
+            key,
+            record,
+            status: status.as_u16(),
+        });
+    }
+    (status, body)
 }
 
 async fn replace(

@@ -202,6 +202,14 @@ fn the_independent_check_shares_no_code_with_the_host() {
     hold(&graph().must_not_reach("sluice-audit-verify", &["sluice-*"], hint));
 }
 
+/// It judges what the host kept, and must not read it with the host's eyes.
+#[test]
+fn the_judge_of_crashes_shares_no_code_with_the_host() {
+    let hint = "`tests/crash/checker` judges from words and files alone";
+    let host = graph().own_in("host");
+    hold(&graph().must_not_reach("sluice-crash-checker", &host, hint));
+}
+
 #[test]
 fn the_task_runner_stays_small() {
     let hint = "`cargo x` compiles before anything else: start what is heavy as a process";

@@ -10,6 +10,7 @@
 
 mod bench;
 mod checks;
+mod crash;
 mod demo;
 mod fuzz;
 mod guards;
@@ -18,6 +19,7 @@ mod project;
 mod server;
 mod servers;
 mod steps;
+mod storm;
 mod suite;
 
 use project::Project;
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 
 type Task = fn(&Project) -> anyhow::Result<()>;
 
-const TASKS: [(&str, Task, &str); 9] = [
+const TASKS: [(&str, Task, &str); 11] = [
     (
         "demo",
         demo::run,
@@ -56,6 +58,16 @@ const TASKS: [(&str, Task, &str); 9] = [
         "fuzz",
         fuzz::run,
         "hostile input to whatever parses, matches or decodes: [--seconds N] [NAME…]",
+    ),
+    (
+        "storm",
+        storm::run,
+        "a sink that refuses, fails for a minute and hangs for a minute; and every fault with more seeds: [SEEDS]",
+    ),
+    (
+        "crash",
+        crash::run,
+        "kills, power cuts, failing disks and damaged files: [--long] [--times N] [TEST…]",
     ),
     (
         "guards",

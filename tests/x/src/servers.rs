@@ -1,5 +1,5 @@
-//! The servers that tests speak to and we do not build: nginx, PostgreSQL, and an authorization server of npm's. Installed here,
-//! started by the tests themselves.
+//! The servers that tests speak to and we do not build: nginx, PostgreSQL, and an authorization server of npm's; and strace, which
+//! the crash tests need. Installed here, started by the tests themselves.
 
 use crate::project::Project;
 use crate::steps::Steps;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 4;
+pub(crate) const STEPS: usize = 5;
 
 /// The oldest that the authorization server runs on.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -33,9 +33,19 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
         Ok(said)
     })?;
     steps.act("look for PostgreSQL", || postgres(project))?;
+    steps.act("look for strace", || strace(project))?;
     steps.act("look for node", || node(project))?;
     steps.act("install the authorization server", || install(project))?;
     found.context("nginx was found")
+}
+
+/// What the crash tests look at system calls with.
+pub(crate) fn strace(project: &Project) -> Result<String> {
+    if on_path("strace").is_none() {
+        debian(project, "strace")?;
+    }
+    let found = on_path("strace").context("strace was installed and is not there")?;
+    Ok(found.display().to_string())
 }
 
 /// Where the authorization server is installed.

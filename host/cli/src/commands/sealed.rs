@@ -1,6 +1,7 @@
 //! `sluice secret`, `sluice key`, `sluice state`.
 
-use super::{confirmed, named};
+use super::named;
+use super::state::{confirmed, wrong_name};
 use crate::arguments::{Key, Secret, State, Value};
 use crate::show;
 use sluice_model::ids::{PipelineName, SecretName};
@@ -8,8 +9,9 @@ use sluice_model::limits::SECRET_BYTES_MAX;
 use sluice_model::secret;
 use sluice_model::tomlfile::FileError;
 use sluice_service::audit::{Action, Audit};
+use sluice_service::control::{Asking, Request};
 use sluice_service::deployment::{Deployment, plain, shown};
-use sluice_service::keeping::Keeping;
+use sluice_service::keeping::{Keeping, StateView};
 use sluice_service::secrets::{open_vault, without_line_end};
 use sluice_service::{Error, key};
 use std::io::{IsTerminal as _, Read};
@@ -75,7 +77,7 @@ fn none(name: &SecretName) -> Error {
 }
 
 fn parsed(name: &str) -> Result<SecretName, Error> {
-    name.parse().map_err(|error| super::wrong_name(&error))
+    name.parse().map_err(|error| wrong_name(&error))
 }
 
 fn must_be_confirmed(yes: bool, question: &str, name: &str) -> Result<(), Error> {
@@ -155,8 +157,9 @@ pub fn key(command: &Key, json: bool) -> Result<ExitCode, Error> {
 pub fn state(command: &State, json: bool) -> Result<ExitCode, Error> {
     match command {
         State::Show { here } => {
-            let keeping = Keeping::open_existing(&Deployment::find(&here.dir)?)?;
-            show::state(&keeping.state(), json);
+            let state: StateView =
+                Asking::as_it_is(&Deployment::find(&here.dir)?)?.ask(Request::State)?;
+            show::state(&state, json);
         }
         State::Shred {
             pipeline,

@@ -6,7 +6,9 @@ use serde_json::json;
 use sluice_model::checkpoint::Totals;
 use sluice_model::ids::PipelineName;
 use sluice_model::rejection::Record;
+use sluice_service::dlq::{Account, Standing};
 use sluice_service::keeping::{CheckpointView, Kept};
+use sluice_service::serve::JobView;
 
 /// `sluice checkpoint list`
 pub fn checkpoints(checkpoints: &[CheckpointView], json: bool) {
@@ -99,19 +101,18 @@ pub fn checkpoint(view: &CheckpointView, json: bool) {
     say(&format!("stored    {}", time(view.updated_ms)));
 }
 
-/// `sluice checkpoint reset`
-pub fn forgotten(name: &PipelineName, forgotten: usize, json: bool) {
+/// `sluice checkpoint set` and `sluice checkpoint reset`
+pub fn moved(name: &PipelineName, splits: usize, json: bool) {
     if json {
-        return say_json(&json!({ "pipeline": name, "forgotten": forgotten }));
+        return say_json(&json!({ "pipeline": name, "moved": splits }));
     }
     say(&format!(
-        "{name}: {forgotten} checkpoints forgotten; the next run begins at the beginning, or where a transactional sink \
-         says it is: that one keeps the place with its records"
+        "{name}: {splits} checkpoints moved; the next run goes on from there, wherever its sinks are"
     ));
 }
 
 /// `sluice dlq list`. One more letter than `limit` says that there are more.
-pub fn letters(letters: &[Kept], limit: usize, json: bool) {
+pub fn letters(letters: &[Kept], limit: usize, account: &Account, json: bool) {
     let shown = &letters[..letters.len().min(limit)];
     if json {
         return say_json(&shown);
@@ -122,6 +123,7 @@ pub fn letters(letters: &[Kept], limit: usize, json: bool) {
             let (letter, rejection) = (&kept.letter, &kept.letter.rejection);
             vec![
                 letter.number.to_string(),
+                letter.standing.kind().to_string(),
                 plain(&rejection.place.to_string(), MESSAGE_WIDTH),
                 plain(&rejection.code, 40),
                 letter.plugin.to_string(),
@@ -130,7 +132,7 @@ pub fn letters(letters: &[Kept], limit: usize, json: bool) {
         })
         .collect();
     say_lines(&lines(
-        &[">number", "place", "code", "refused by", "why"],
+        &[">number", "standing", "place", "code", "refused by", "why"],
         &rows,
     ));
     if letters.len() > shown.len()
@@ -141,6 +143,34 @@ pub fn letters(letters: &[Kept], limit: usize, json: bool) {
             last.letter.number
         ));
     }
+    let Account {
+        pending,
+        waiting,
+        delivered,
+        filtered,
+        discarded,
+        expired,
+        bytes,
+    } = *account;
+    let counts = [
+        (waiting, "waiting"),
+        (delivered, "delivered since"),
+        (filtered, "filtered since"),
+        (discarded, "discarded"),
+        (expired, "expired"),
+        (pending, "not settled yet"),
+    ];
+    let counts = counts
+        .into_iter()
+        .filter(|(letters, word)| *letters > 0 || *word == "waiting");
+    let counts: Vec<String> = counts
+        .map(|(letters, word)| format!("{} {word}", count(letters)))
+        .collect();
+    say(&format!(
+        "{}; they take {} bytes",
+        counts.join(", "),
+        count(bytes)
+    ));
 }
 
 /// `sluice dlq show`
@@ -163,6 +193,7 @@ pub fn letter(kept: &Kept, json: bool) {
         plain(&rejection.place.to_string(), 512)
     ));
     say(&format!("stream    {}", rejection.stream));
+    say(&format!("standing  {}", standing(kept)));
     say(&format!("code      {}", plain(&rejection.code, 80)));
     say(&format!("why       {}", plain(&rejection.message, 1_100)));
     say(&format!(
@@ -193,6 +224,93 @@ pub fn letter(kept: &Kept, json: bool) {
         "record    {kind}{cut}:\n{}",
         plain(&text, usize::MAX)
     ));
+    if let Some(given) = &rejection.given {
+        say(&format!(
+            "          as it was refused:\n{}",
+            plain(given, usize::MAX)
+        ));
+    }
+    if let Some(edit) = &letter.edited
+        && let Record::Json(text) = &edit.record
+    {
+        say(&format!(
+            "          as {} edited it, {}: this is sent\n{}",
+            plain(&edit.by, 80),
+            time(edit.at_ms),
+            plain(text, usize::MAX)
+        ));
+    }
+}
+
+/// What became of a letter, in words.
+fn standing(kept: &Kept) -> String {
+    let attempts = match kept.letter.attempts {
+        0 => String::new(),
+        1 => ", sent again once, and refused".to_owned(),
+        times => format!(", sent again {times} times, and refused"),
+    };
+    let under_way = if kept.redriving {
+        ", being sent again"
+    } else {
+        ""
+    };
+    match &kept.letter.standing {
+        Standing::Waiting => format!("waiting{attempts}{under_way}"),
+        Standing::Delivered { at_ms, run } => format!("delivered {}, run {run}", time(*at_ms)),
+        Standing::Filtered { at_ms, run } => format!("filtered {}, run {run}", time(*at_ms)),
+        Standing::Discarded { at_ms, by, reason } => format!(
+            "discarded {} by {}: {}",
+            time(*at_ms),
+            plain(by, 80),
+            plain(reason, 512)
+        ),
+    }
+}
+
+/// `sluice dlq edit`
+pub fn edited(name: &PipelineName, number: u64, json: bool) {
+    if json {
+        return say_json(&json!({ "pipeline": name, "edited": number }));
+    }
+    say(&format!(
+        "{name}: dead letter {number} is edited; `sluice dlq redrive --number {number}` sends it"
+    ));
+}
+
+/// `sluice dlq discard`
+pub fn discarded(name: &PipelineName, letters: u64, json: bool) {
+    if json {
+        return say_json(&json!({ "pipeline": name, "discarded": letters }));
+    }
+    say(&format!(
+        "{name}: {} dead letters are given up",
+        count(letters)
+    ));
+}
+
+/// `sluice dlq redrive` and `sluice checkpoint backfill`
+pub fn again(name: &PipelineName, view: &JobView, json: bool) {
+    if json {
+        return say_json(&json!({ "pipeline": name, "job": view }));
+    }
+    let Totals {
+        read,
+        written,
+        filtered,
+        dead_lettered,
+    } = view.totals;
+    say(&format!(
+        "{name}: {} records again: {} delivered, {} filtered, {} refused",
+        count(read),
+        count(written),
+        count(filtered),
+        count(dead_lettered)
+    ));
+    match &view.fault {
+        Some(fault) => say(&format!("it stopped: {fault}")),
+        None if !view.done => say("it was stopped; run it again for the rest"),
+        None => {}
+    }
 }
 
 /// `sluice dlq export`

@@ -10,7 +10,6 @@ pub mod json;
 
 use arrow_array::RecordBatch;
 pub(crate) use cells::{Cells, Values};
-use sluice_model::batch::Entered;
 use sluice_model::schema::Schema;
 
 /// How records become bytes.
@@ -126,14 +125,14 @@ pub fn encode_rows(
     Ok((offsets, out))
 }
 
-/// One row as a JSON object, as it entered the pipeline: what a dead letter keeps.
-pub fn record_json(entered: &Entered, row: usize) -> String {
-    if row >= entered.data.num_rows() {
+/// One row as a JSON object: what a dead letter keeps.
+pub fn record_json(schema: &Schema, data: &RecordBatch, row: usize) -> String {
+    if row >= data.num_rows() {
         return "{}".to_owned();
     }
     let mut out = Vec::new();
-    let one = entered.data.slice(row, 1);
-    match Cells::of_batch(&entered.schema, &one, None).map(json::RowWriter::new) {
+    let one = data.slice(row, 1);
+    match Cells::of_batch(schema, &one, None).map(json::RowWriter::new) {
         Ok(writer) => writer.write(0, &mut out),
         Err(_) => out.extend_from_slice(b"{}"),
     }

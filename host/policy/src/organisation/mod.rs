@@ -126,6 +126,17 @@ impl Organisation {
         (memory_bytes, call_time)
     }
 
+    /// Whether it has any class of columns.
+    pub fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
+    /// Whether a column of this name is in one of its classes.
+    pub fn classifies(&self, column: &str) -> bool {
+        let mut patterns = self.classes.iter().flat_map(|class| &class.columns);
+        patterns.any(|pattern| pattern.fits(column))
+    }
+
     /// The classes that bind whoever may see these columns.
     pub(crate) fn bounds(&self, reads: &Columns) -> Vec<Bound> {
         let bound = |(class, about): (usize, &Class)| {

@@ -102,6 +102,7 @@ impl Reach {
         // Those without a name here are no capability; `diff` compares them.
         let Manifest {
             plugin: _,
+            source: _,
             http,
             tcp,
             dir,

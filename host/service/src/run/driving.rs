@@ -3,53 +3,31 @@
 
 use super::pages::Pages;
 use super::reading::{self, Reading};
-use super::stages::Stages;
+use super::redriving::Redriving;
 use super::transforming::Transforming;
-use super::writing::{self, Refused, Writing};
-use crate::keeping::Ledger;
+use super::trying::Trying;
+use super::work::{Input, Shared, Work, blocking, modes, settings, too_many};
+use super::writing::{self, AtSinks, Writing};
+use crate::ledger::{Seen, Unit};
 use crate::report::SplitReport;
-use crate::schemas::Schemas;
-use crate::watch::Watch;
 use sluice_delivery::{
-    Action, Counters, Event, PageNo, RetrySettings, Settings, SinkMode, Split as Machine, Standing,
-    Start, Step, UnitNo,
+    Action, Counters, Event, PageNo, SinkMode, Split as Machine, Standing, Start, Step, UnitNo,
 };
-use sluice_engine::{Sink, Split};
-use sluice_model::checkpoint::Checkpoint;
+use sluice_engine::Sink;
+use sluice_model::checkpoint::{Checkpoint, Mark};
 use sluice_model::fault::{Fault, FaultKind};
-use sluice_model::limits::PAGE_BYTES;
-use sluice_model::rejection::Rejection;
-use std::sync::Arc;
+use sluice_model::guards::Guard;
+use sluice_model::ids::SplitId;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Pages and bytes in flight of one split. Stops a fast source before a slow sink from filling memory.
-const IN_FLIGHT_PAGES_MAX: usize = 256;
-const IN_FLIGHT_UNITS: u64 = 2;
-const IN_FLIGHT_PAGES_AHEAD: u64 = 4;
-/// The first wait after a transient fault.
-const RETRY_BASE_DELAY: Duration = Duration::from_millis(250);
-
-/// What the splits of a run share.
-pub struct Shared {
-    /// Its plugins.
-    pub stages: Arc<Stages>,
-    /// Its schemas.
-    pub schemas: Arc<Schemas>,
-    /// Its part of the state store.
-    pub ledger: Arc<Ledger>,
-    /// Who watches.
-    pub watch: Arc<Watch>,
-    /// Turns true when the run should end gracefully.
-    pub drain: watch::Receiver<bool>,
-}
-
-/// Runs a split to its end, or to where it must stop.
-pub async fn drive(shared: Arc<Shared>, split: Split) -> SplitReport {
-    let id = split.id.clone();
-    let started = match Driver::start(&shared, split).await {
+/// Does a piece of work to its end, or to where it must stop.
+pub async fn drive(shared: Arc<Shared>, work: Work) -> SplitReport {
+    let id = work.id.clone();
+    let started = match Driver::start(&shared, work).await {
         Ok(driver) => driver,
         Err(fault) => return SplitReport::stopped_at_start(id, fault),
     };
@@ -58,13 +36,19 @@ pub async fn drive(shared: Arc<Shared>, split: Split) -> SplitReport {
 
 struct Driver {
     shared: Arc<Shared>,
-    split: Split,
+    id: SplitId,
+    /// Whether its records are dead letters already.
+    redrives: bool,
     machine: Machine,
     began: Instant,
     before: Counters,
     start: Start,
     pages: Pages,
-    refused: Refused,
+    refused: AtSinks,
+    /// It was told to stop gracefully.
+    draining: bool,
+    /// Why it stops once what is in flight is delivered.
+    stopping: Option<Fault>,
     events: UnboundedReceiver<Event>,
     answers: UnboundedSender<Event>,
     reader: UnboundedSender<reading::Command>,
@@ -76,24 +60,35 @@ struct Driver {
 
 impl Driver {
     /// Opens the sinks, decides where to begin, stores that, and starts the tasks.
-    async fn start(shared: &Arc<Shared>, split: Split) -> Result<Self, Fault> {
+    async fn start(shared: &Arc<Shared>, work: Work) -> Result<Self, Fault> {
         let (answers, events) = mpsc::unbounded_channel();
-        let refused = Refused::default();
+        let refused = AtSinks::default();
+        let modes = modes(&shared.stages);
+        let modes: Vec<SinkMode> = work.sinks.iter().map(|sink| modes[*sink]).collect();
         let mut opened = Vec::new();
-        for sink in 0..shared.stages.plan.sinks.len() {
+        for (at, sink) in work.sinks.iter().enumerate() {
             let writing = Writing {
-                sink,
+                at,
+                sink: *sink,
+                mode: modes[at],
                 stages: Arc::clone(&shared.stages),
-                split: split.id.clone(),
-                streams: split.streams.clone(),
+                split: work.id.clone(),
+                streams: work.streams.clone(),
                 schemas: Arc::clone(&shared.schemas),
                 refused: refused.clone(),
+                gate: Arc::clone(&shared.gates.sinks[*sink]),
                 events: answers.clone(),
             };
-            let (instance, committed) = writing.open().await?;
+            let retry = shared.stages.plan.pipeline.delivery.retry;
+            let mut trying = Trying::new(&retry, &shared.watch, shared.drain.subscribe());
+            let (instance, committed) = loop {
+                match writing.open().await {
+                    Ok(opened) => break opened,
+                    Err(fault) => trying.again(fault).await?,
+                }
+            };
             opened.push((writing, instance, committed));
         }
-        let modes = modes(&shared.stages);
         let standings: Vec<Standing> = modes
             .iter()
             .zip(&opened)
@@ -102,13 +97,13 @@ impl Driver {
                 committed: committed.clone(),
             })
             .collect();
-        let (ledger, id) = (&shared.ledger, split.id.clone());
+        let (ledger, id) = (&shared.ledger, work.id.clone());
         let stored = blocking(ledger, move |ledger| ledger.checkpoint(&id)).await?;
         let resume = sluice_delivery::resume(stored.as_ref(), &standings)?;
-        tell_start(&split, &resume.start);
-        let (checkpoint, id) = (resume.checkpoint.clone(), split.id.clone());
+        tell_start(&work.id, &resume.start);
+        let (checkpoint, id) = (resume.checkpoint.clone(), work.id.clone());
         blocking(ledger, move |ledger| {
-            ledger.store(&id, checkpoint, Vec::new(), Vec::new())
+            ledger.store(&id, checkpoint, Unit::default())
         })
         .await?;
         let mut tasks = JoinSet::new();
@@ -117,19 +112,23 @@ impl Driver {
             .map(|(writing, instance, _)| spawn_writer(&mut tasks, writing, instance))
             .collect();
         let pages = Pages::default();
-        let reader = spawn_reader(&mut tasks, shared, &split, &pages, &answers);
+        let redrives = matches!(work.input, Input::Letters(..));
+        let reader = spawn_reader(&mut tasks, shared, work.input, &pages, &answers);
         let transformer = spawn_transformer(&mut tasks, shared, &pages, &answers);
         let machine = Machine::new(settings(&shared.stages, modes), resume.checkpoint);
         let before = machine.counters();
         Ok(Self {
             shared: Arc::clone(shared),
-            split,
+            id: work.id,
+            redrives,
             machine,
             began: Instant::now(),
             before,
             start: resume.start,
             pages,
             refused,
+            draining: false,
+            stopping: None,
             events,
             answers,
             reader,
@@ -141,20 +140,23 @@ impl Driver {
 
     async fn run(mut self) -> SplitReport {
         let first = self.before;
-        let mut drain = self.shared.drain.clone();
+        let mut drain = self.shared.drain.subscribe();
         let mut event = Event::Start;
         loop {
             let actions = self.machine.on(self.began.elapsed(), event);
             self.count();
             for action in actions {
                 match action {
-                    Action::Finish { ended } => return self.over(&first, None, ended).await,
+                    Action::Finish { ended } => {
+                        let stopping = self.stopping.take();
+                        return self.over(&first, stopping, ended).await;
+                    }
                     Action::Stop(fault) => return self.over(&first, Some(fault), false).await,
                     action => self.act(action),
                 }
             }
             event = match self.next(&mut drain).await {
-                Ok(event) => event,
+                Ok(event) => self.counted(event),
                 Err(fault) => return self.over(&first, Some(fault), false).await,
             };
         }
@@ -165,7 +167,10 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                Ok(()) = drain.changed() => return Ok(Event::Drain),
+                Ok(_) = drain.wait_for(|drain| *drain), if !self.draining => {
+                    self.draining = true;
+                    return Ok(Event::Drain);
+                }
                 Some(event) = self.events.recv() => return Ok(event),
                 Some(ended) = self.tasks.join_next() => {
                     if ended.is_err_and(|task| task.is_panic()) {
@@ -176,24 +181,58 @@ impl Driver {
         }
     }
 
+    /// Sinks write side by side: what they refused is counted when the machine is told, so that the last has all of it.
+    fn counted(&self, event: Event) -> Event {
+        match event {
+            Event::Wrote { sink, unit, .. } => Event::Wrote {
+                sink,
+                unit,
+                rejected: self.refused.count(unit),
+            },
+            event => event,
+        }
+    }
+
     fn count(&mut self) {
         let now = self.machine.counters();
         self.shared.watch.grew(&self.before, &now);
+        self.judge(now);
         self.before = now;
         let retries = self.machine.retries();
-        self.shared.watch.now_waiting(
-            retries
-                .first()
-                .map(|retry| format!("{}: {} ({})", self.split.id, retry.step, retry.message)),
-        );
+        let waits = retries.first().map(|retry| {
+            let (split, step, message) = (&self.id, retry.step, &retry.message);
+            format!("{split}: {step} ({message})")
+        });
+        self.shared.watch.now_waiting(self.id.as_str(), waits);
+    }
+
+    /// Holds what was settled just now against the threshold of rejections: beyond it the whole run is drained.
+    fn judge(&mut self, now: Counters) {
+        let settled =
+            |counters: Counters| counters.written + counters.filtered + counters.dead_lettered;
+        let read = settled(now) - settled(self.before);
+        if read == 0 || self.redrives || self.stopping.is_some() {
+            return;
+        }
+        let refused = now.dead_lettered - self.before.dead_lettered;
+        let mut rate = self
+            .shared
+            .rate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if Guard::StopWhen.bars(rate.delivered(read, refused)) {
+            self.stopping = Some(too_many(&self.shared.stages, rate.share()));
+            self.shared.drain.send_replace(true);
+        }
     }
 
     /// Waits until the tasks are gone, and their instances with them: what those did is told when they go.
     async fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
         self.tasks.shutdown().await;
-        self.shared.watch.now_waiting(None);
+        self.shared.watch.now_waiting(self.id.as_str(), None);
+        self.shared.watch.abandoned(self.before.in_flight);
         SplitReport::over(
-            self.split.id,
+            self.id,
             self.start,
             first,
             &self.machine.counters(),
@@ -255,7 +294,7 @@ impl Driver {
 
     /// Warns of the first try again, and notes the others: a bad state is entered once.
     fn tell_retry(&self, step: Step, attempt: u32, wait: Duration) {
-        let (split, wait_ms) = (&self.split.id, wait.as_millis() as u64);
+        let (split, wait_ms) = (&self.id, wait.as_millis() as u64);
         let retries = self.machine.retries();
         let reason = retries
             .iter()
@@ -282,18 +321,27 @@ impl Driver {
         pages: std::ops::Range<PageNo>,
         checkpoint: Checkpoint,
     ) {
-        let mut rejections: Vec<Rejection> = Vec::new();
+        let mut about = Unit {
+            grown: self.shared.schemas.take_grown(),
+            ..Unit::default()
+        };
         if let Some(unit) = unit {
-            rejections = self.pages.rejections(&pages);
-            rejections.extend(self.refused.take(unit));
+            about.refused = self.pages.refused(&pages);
+            about.refused.extend(self.refused.of(unit));
+            about.letters = self.pages.letters(&pages);
+            about.seen = Some(Seen {
+                mark: Mark {
+                    epoch: checkpoint.epoch,
+                    sequence: unit.0,
+                },
+                digests: self.pages.digests(&pages),
+            });
         }
         let (ledger, answers) = (Arc::clone(&self.shared.ledger), self.answers.clone());
-        let (id, grown) = (self.split.id.clone(), self.shared.schemas.take_grown());
+        let id = self.id.clone();
         self.tasks.spawn(async move {
-            let stored = blocking(&ledger, move |ledger| {
-                ledger.store(&id, checkpoint, rejections, grown)
-            })
-            .await;
+            let stored =
+                blocking(&ledger, move |ledger| ledger.store(&id, checkpoint, about)).await;
             drop(answers.send(match stored {
                 Ok(()) => Event::Stored,
                 Err(fault) => Event::StoreFailed { fault },
@@ -302,57 +350,19 @@ impl Driver {
     }
 }
 
-/// The store blocks; it is used off the async threads.
-async fn blocking<T: Send + 'static>(
-    ledger: &Arc<Ledger>,
-    work: impl FnOnce(&Ledger) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let ledger = Arc::clone(ledger);
-    let done = tokio::task::spawn_blocking(move || work(&ledger)).await;
-    done.unwrap_or_else(|_| Err(Fault::new(FaultKind::Host, "the state store panicked")))
-}
-
-fn modes(stages: &Stages) -> Vec<SinkMode> {
-    let sinks = stages.plan.sinks.iter();
-    sinks
-        .map(|sink| match sink.artifact.manifest.sink {
-            Some(shape) if shape.transactional => SinkMode::Transactional,
-            _ => SinkMode::Plain,
-        })
-        .collect()
-}
-
-fn settings(stages: &Stages, sinks: Vec<SinkMode>) -> Settings {
-    let unit = stages.plan.unit();
-    let retry = stages.plan.pipeline.delivery.retry;
-    let page_bytes = u64::from(PAGE_BYTES);
-    Settings {
-        sinks,
-        unit_bytes: unit.bytes.0,
-        unit_rows: unit.rows,
-        linger: unit.linger.0,
-        in_flight_bytes_max: unit.bytes.0.saturating_mul(IN_FLIGHT_UNITS)
-            + page_bytes * IN_FLIGHT_PAGES_AHEAD,
-        in_flight_pages_max: IN_FLIGHT_PAGES_MAX,
-        page_bytes,
-        retry: RetrySettings {
-            budget: retry.budget.0,
-            base_delay: RETRY_BASE_DELAY,
-            max_delay: retry.max_delay.0,
-        },
-    }
-}
-
-fn tell_start(split: &Split, start: &Start) {
+fn tell_start(split: &SplitId, start: &Start) {
     match start {
         Start::Beginning | Start::Checkpoint | Start::Promoted => {}
         Start::Discarded => {
-            tracing::info!(split = %split.id, "the unit under way when the last run ended is read again");
+            tracing::info!(%split, "the unit under way when the last run ended is read again");
+        }
+        Start::Moved => {
+            tracing::info!(%split, "going on from where its place was moved to");
         }
         Start::SinkAhead {
             sink, committed, ..
         } => tracing::warn!(
-            split = %split.id,
+            %split,
             sink = sink + 1,
             %committed,
             "the sink is ahead of the state store, which was lost or set back; resuming from the sink"
@@ -373,20 +383,42 @@ fn spawn_writer(
 fn spawn_reader(
     tasks: &mut JoinSet<()>,
     shared: &Arc<Shared>,
-    split: &Split,
+    input: Input,
     pages: &Pages,
     answers: &UnboundedSender<Event>,
 ) -> UnboundedSender<reading::Command> {
     let (send, commands) = mpsc::unbounded_channel();
-    let reading = Reading {
-        stages: Arc::clone(&shared.stages),
-        split: split.clone(),
-        schemas: Arc::clone(&shared.schemas),
-        drift: shared.stages.plan.pipeline.contract.drift,
-        pages: pages.clone(),
-        events: answers.clone(),
-    };
-    tasks.spawn(reading.run(commands));
+    let (stages, schemas) = (Arc::clone(&shared.stages), Arc::clone(&shared.schemas));
+    let (pages, events) = (pages.clone(), answers.clone());
+    let again = matches!(input, Input::Again(_));
+    match input {
+        Input::Split(split) | Input::Again(split) => {
+            let reading = Reading {
+                again,
+                drift: stages.plan.pipeline.contract.drift,
+                stages,
+                split,
+                schemas,
+                pages,
+                gate: Arc::clone(&shared.gates.source),
+                ledger: Arc::clone(&shared.ledger),
+                events,
+            };
+            tasks.spawn(reading.run(commands));
+        }
+        Input::Letters(numbers, entry) => {
+            let redriving = Redriving {
+                stages,
+                schemas,
+                ledger: Arc::clone(&shared.ledger),
+                numbers,
+                entry,
+                pages,
+                events,
+            };
+            tasks.spawn(redriving.run(commands));
+        }
+    }
     send
 }
 
@@ -401,6 +433,7 @@ fn spawn_transformer(
         stages: Arc::clone(&shared.stages),
         pages: pages.clone(),
         events: answers.clone(),
+        alone: 0,
     };
     tasks.spawn(transforming.run(commands));
     send

@@ -1,54 +1,69 @@
 //! A run: the plan's plugins, the state store and the splits, from the first question to the report.
 
+mod dedupe;
 mod driving;
+mod expiring;
+mod gate;
 mod pages;
+mod parts;
 mod place;
+mod quarantine;
 mod reading;
+mod redrive;
+mod redriving;
+mod splits;
 pub mod stages;
+mod task;
 mod transforming;
+mod trying;
+mod work;
 mod writing;
 
 use crate::Error;
-use crate::audit::Audit;
-use crate::auditing::{Auditor, Purpose};
+use crate::auditing::Auditor;
 use crate::check::{self, Checked, Shape};
+use crate::host::Host;
 use crate::keeping::Keeping;
+use crate::ledger::Room;
 use crate::plan::Plan;
 use crate::report::{Ending, Refused, RunReport, SplitReport};
 use crate::schemas::Schemas;
 use crate::trial::{self, Recorder};
 use crate::watch::Watch;
-use driving::{Shared, drive};
+use expiring::Expiring;
 use sluice_model::checkpoint::Totals;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::limits::AUDIT_WINDOW;
 use stages::Stages;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use trying::Trying;
+use work::{Gates, Shared};
 
+pub use crate::auditing::Purpose;
+pub use dedupe::Window;
+pub use pages::Refused as RefusedRecord;
 pub use place::Place;
-
-/// Splits read side by side: as many as there are cores, and at most this. Stops a source of many splits from
-/// opening an instance of every plugin for each.
-const SPLITS_AT_ONCE_MAX: usize = 8;
+pub use redrive::Chosen;
+pub use redriving::Entry;
+pub use task::{Begin, Task};
 
 /// Everything that can be wrong with a pipeline, before it runs: instantiates its plugins and asks them.
-pub async fn check(plan: Plan) -> Result<Checked, Error> {
+pub async fn check(host: &Host, plan: Plan) -> Result<Checked, Error> {
     let plan = Arc::new(plan);
     let auditor = Arc::new(Auditor::new(Arc::default(), None));
-    let outcome = checked(&plan, &auditor).await;
+    let outcome = checked(host, &plan, &auditor).await;
     auditor.end(outcome.as_ref().map(|_| None))?;
     outcome
 }
 
-async fn checked(plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Result<Checked, Error> {
-    let stages = Stages::load(Arc::clone(plan), Arc::clone(auditor)).await?;
-    let keeping = Keeping::open_if_there(&plan.deployment)?.map(Arc::new);
-    let audit = Audit::open(&plan.deployment)?;
-    auditor.begin(plan, audit, keeping.clone(), Purpose::Check)?;
+async fn checked(host: &Host, plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Result<Checked, Error> {
+    let stages = Stages::load(host, Arc::clone(plan), Arc::clone(auditor)).await?;
+    let keeping = host.keeping_if_there()?;
+    auditor.begin(plan, host.audit()?, keeping.clone(), Purpose::Check)?;
     let fixed = match &keeping {
         Some(keeping) => keeping.schemas(plan.name())?,
         None => std::collections::BTreeMap::new(),
@@ -77,21 +92,51 @@ async fn checked(plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Result<Checked, Er
     })
 }
 
+/// How a run is watched, and how it is ended before its source's end.
+pub struct How {
+    /// Who watches.
+    pub watch: Arc<Watch>,
+    /// Turns true when it should end gracefully: what is read is delivered.
+    pub drain: watch::Receiver<bool>,
+    /// Turns true when it must end at once, its places held.
+    pub cut: watch::Receiver<bool>,
+    /// Whether its process is its own.
+    pub purpose: Purpose,
+    /// What it is for.
+    pub task: Task,
+}
+
+impl How {
+    /// Of a process that does nothing else.
+    pub fn alone(watch: Arc<Watch>, drain: watch::Receiver<bool>) -> Self {
+        let (_, cut) = watch::channel(false);
+        Self {
+            watch,
+            drain,
+            cut,
+            purpose: Purpose::Run,
+            task: Task::Source,
+        }
+    }
+}
+
 /// Runs a pipeline once, to the end of its source, or until `drain` turns true. Ends at once, its places held, when
 /// what its plugins do can no longer be audited. With `record`, what they did of what they are granted is written
 /// there.
 pub async fn run(
+    host: &Arc<Host>,
     plan: Plan,
-    watch: Arc<Watch>,
-    drain: watch::Receiver<bool>,
+    how: How,
     record: Option<&Path>,
 ) -> Result<RunReport, Error> {
     let plan = Arc::new(plan);
     let recorder = record.map(|_| Arc::new(Recorder::default()));
-    let auditor = Arc::new(Auditor::new(Arc::clone(&watch), recorder.clone()));
+    let auditor = Arc::new(Auditor::new(Arc::clone(&how.watch), recorder.clone()));
+    let mut cut = how.cut.clone();
     let outcome = tokio::select! {
-        outcome = go(&plan, &auditor, watch, drain) => outcome,
+        outcome = go(host, &plan, &auditor, &how) => outcome,
         unaudited = Arc::clone(&auditor).keep_writing(AUDIT_WINDOW) => return Err(unaudited),
+        Ok(_) = cut.wait_for(|cut| *cut) => Err(cut_off(&plan)),
     };
     let ending = Arc::clone(&auditor);
     let (outcome, ended) = tokio::task::spawn_blocking(move || {
@@ -107,107 +152,158 @@ pub async fn run(
     outcome.and_then(|report| ended.map(|()| report))
 }
 
-async fn go(
-    plan: &Arc<Plan>,
-    auditor: &Arc<Auditor>,
-    watch: Arc<Watch>,
-    drain: watch::Receiver<bool>,
-) -> Result<RunReport, Error> {
-    let began = Instant::now();
+/// What is told of a run that was not over when the time to drain was.
+fn cut_off(plan: &Plan) -> Error {
+    let fault = Fault::new(
+        FaultKind::Transient { retry_after: None },
+        "was still under way when it had to stop; its places are held",
+    );
+    Error::failed(plan.name().to_string(), fault)
+}
+
+/// Warns of plugins that nobody vouches for.
+pub(crate) fn tell_unsigned(plan: &Plan) {
     let unsigned = plan.unsigned();
     if !unsigned.is_empty() {
         tracing::warn!(pipeline = %plan.name(), plugins = unsigned.join(", "), "plugins that nobody vouches for");
     }
+}
+
+async fn go(
+    host: &Arc<Host>,
+    plan: &Arc<Plan>,
+    auditor: &Arc<Auditor>,
+    how: &How,
+) -> Result<RunReport, Error> {
+    let began = Instant::now();
+    if how.purpose == Purpose::Run {
+        tell_unsigned(plan);
+    }
     // Opening the store and loading the plugins take the longest, and know nothing of each other.
     let opening = {
-        let (plan, auditor) = (Arc::clone(plan), Arc::clone(auditor));
+        let (host, plan, auditor) = (Arc::clone(host), Arc::clone(plan), Arc::clone(auditor));
+        let purpose = how.purpose;
         tokio::task::spawn_blocking(move || {
-            let keeping = Arc::new(Keeping::open(&plan.deployment)?);
-            let audit = Audit::open(&plan.deployment)?;
-            auditor.begin(&plan, audit, Some(Arc::clone(&keeping)), Purpose::Run)?;
+            let keeping = host.keeping()?;
+            let audit = host.audit()?;
+            let _beginning = host.beginning();
+            auditor.begin(&plan, audit, Some(Arc::clone(&keeping)), purpose)?;
             Ok::<_, Error>(keeping)
         })
     };
-    let loaded = Stages::load(Arc::clone(plan), Arc::clone(auditor)).await;
+    let loaded = Stages::load(host, Arc::clone(plan), Arc::clone(auditor)).await;
     // No plugin is entered before this: what runs is written down.
     let opened = opening
         .await
         .map_err(|_| Error::Host("the state store panicked while it was opened".to_owned()))?;
     let keeping = opened?;
+    quarantine::check(&keeping, plan)?;
     let stages = Arc::new(loaded?.identify(keeping.row_key(plan.name())?));
     let fixed = keeping.schemas(plan.name())?;
-    let shape = check::shape(&stages, &fixed).await?;
-    let all = [&plan.source]
-        .into_iter()
-        .chain(&plan.transforms)
-        .chain(&plan.sinks);
-    let plugins = all
-        .map(|stage| (stage.id, stage.artifact.manifest.plugin.name.clone()))
-        .collect();
-    let ledger = Arc::new(keeping.ledger(plan.name(), plugins));
+    let retry = plan.pipeline.delivery.retry;
+    let mut trying = Trying::new(&retry, &how.watch, how.drain.clone());
+    let shape = loop {
+        match check::shape(&stages, &fixed).await {
+            Ok(shape) => break shape,
+            Err(error) => trying.again(error).await?,
+        }
+    };
+    drop(trying);
+    let audit = host.audit()?;
+    let ledger = keeping
+        .ledger(plan, Room::of(&keeping, &audit, plan))
+        .remembering(plan)?;
+    if matches!(how.task, Task::Source) {
+        ledger.has_room()?;
+    }
     ledger.fix(&shape.streams)?;
+    let (inside, _) = watch::channel(false);
+    let mut relaying = JoinSet::new(); // Ends with this function.
+    relaying.spawn(relay(how.drain.clone(), inside.clone()));
+    if let Some(keep) = plan.pipeline.dlq.keep {
+        let (keeping, plan) = (Arc::clone(&keeping), Arc::clone(plan));
+        let expiring = Expiring {
+            keeping,
+            audit,
+            plan,
+            keep: keep.0,
+        };
+        expiring.once().await;
+        relaying.spawn(expiring.on_and_on());
+    }
     let shared = Arc::new(Shared {
         schemas: Arc::new(Schemas::new(plan.pipeline.contract.drift, shape.ends())),
+        gates: Gates::of(&stages),
+        rate: Mutex::new(work::rate(&stages)),
         stages,
-        ledger,
-        watch: Arc::clone(&watch),
-        drain: drain.clone(),
+        ledger: Arc::new(ledger),
+        watch: Arc::clone(&how.watch),
+        drain: inside,
     });
     let reading = Instant::now();
-    let splits = splits(&shared, &shape, &drain).await;
-    let report = report(&shared, shape, splits, reading.elapsed().as_secs_f64());
+    let (splits, wanted) = done(&shared, &keeping, &shape, &how.task).await?;
+    let report = report(
+        &shared,
+        shape,
+        splits,
+        wanted,
+        reading.elapsed().as_secs_f64(),
+    );
+    quarantine::keep(&keeping, plan, &report)?;
     tracing::info!(pipeline = %plan.name(), seconds = began.elapsed().as_secs_f64(), "run over");
     Ok(report)
 }
 
-/// Every split, several side by side, in the source's order.
-async fn splits(
+/// Does what the run is for. How many splits there would be, were all done.
+async fn done(
     shared: &Arc<Shared>,
+    keeping: &Arc<Keeping>,
     shape: &Shape,
-    drain: &watch::Receiver<bool>,
-) -> Vec<SplitReport> {
-    let at_once = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(SPLITS_AT_ONCE_MAX);
-    shared.watch.splits(shape.splits.len());
-    let mut waiting = shape.splits.iter().cloned();
-    let mut running = JoinSet::new();
-    let mut done = Vec::with_capacity(shape.splits.len());
-    loop {
-        while running.len() < at_once && !*drain.borrow() && !must_stop(&done) {
-            let Some(split) = waiting.next() else { break };
-            running.spawn(drive(Arc::clone(shared), split));
+    task: &Task,
+) -> Result<(Vec<SplitReport>, usize), Error> {
+    match task {
+        Task::Source => {
+            splits::begin(shared, &shape.splits).await?;
+            let splits = splits::read(shared, &shape.splits).await?;
+            Ok((splits, shape.splits.len()))
         }
-        match running.join_next().await {
-            None => return done,
-            Some(Ok(report)) => {
-                shared.watch.split_done();
-                done.push(report);
-            }
-            Some(Err(_)) => {
-                let fault = Fault::new(
-                    FaultKind::Host,
-                    "a task of the host panicked; its place is held",
-                );
-                let nameless = "?".parse().expect("a character is a split id");
-                done.push(SplitReport::stopped_at_start(nameless, fault));
-            }
+        Task::Redrive { filter, entry } => {
+            let (keeping, filter) = (Arc::clone(keeping), filter.clone());
+            let plan = Arc::clone(&shared.stages.plan);
+            let choosing = move || keeping.choose(plan.name(), &filter, plan.sinks.len());
+            let chosen = tokio::task::spawn_blocking(choosing).await;
+            let chosen =
+                chosen.map_err(|_| Error::Host("the state store panicked".to_owned()))??;
+            let groups = chosen.groups();
+            Ok((redrive::send(shared, chosen, *entry).await, groups))
+        }
+        Task::Backfill { split, from } => {
+            let report = splits::read_again(shared, &shape.splits, split, from.clone()).await?;
+            Ok((vec![report], 1))
         }
     }
 }
 
-/// A fault that every other split would meet too is met once.
-fn must_stop(done: &[SplitReport]) -> bool {
-    done.iter().any(|split| split.fault.is_some())
+/// Tells those inside when they are told from outside to stop gracefully.
+async fn relay(mut from_outside: watch::Receiver<bool>, inside: watch::Sender<bool>) {
+    if from_outside.wait_for(|drain| *drain).await.is_ok() {
+        inside.send_replace(true);
+    }
 }
 
-fn report(shared: &Shared, shape: Shape, splits: Vec<SplitReport>, seconds: f64) -> RunReport {
+fn report(
+    shared: &Shared,
+    shape: Shape,
+    splits: Vec<SplitReport>,
+    wanted: usize,
+    seconds: f64,
+) -> RunReport {
     let totals = splits
         .iter()
         .fold(Totals::default(), |sum, split| sum.plus(split.totals));
     let ending = if splits.iter().any(|split| split.fault.is_some()) {
         Ending::Stopped
-    } else if splits.len() == shape.splits.len() && splits.iter().all(|split| split.ended) {
+    } else if splits.len() == wanted && splits.iter().all(|split| split.ended) {
         Ending::Done
     } else {
         Ending::Drained

@@ -1,9 +1,11 @@
 //! The pages of a split that are in flight: what the reader decoded, and what the transforms made of it. The tasks of
 //! a split hand each other page numbers and find the records here.
 
+use crate::ledger::Letter;
 use sluice_delivery::{PageNo, Tally};
 use sluice_model::batch::Batch;
 use sluice_model::rejection::Rejection;
+use sluice_state::journal::Digest;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +16,28 @@ pub struct Page {
     /// In the order they were read.
     pub batches: Vec<Batch>,
     /// Refused while decoding, or by a transform.
-    pub rejections: Vec<Rejection>,
+    pub refused: Vec<Refused>,
+    /// The dead letters that are redriven with it, where it is made of such.
+    pub letters: Vec<Letter>,
+    /// Of its records, where the pipeline leaves out what comes again.
+    pub digests: Vec<Digest>,
+    /// The first transform that it goes through.
+    pub from: usize,
     /// What all of that takes in memory, about.
     pub bytes: u64,
     /// Records read, refused ones included.
     pub read: u64,
     /// What became of them; known once the page is ready.
     pub tally: Tally,
+}
+
+/// A record refused, and the dead letter that it was before, where it is redriven.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Its number.
+    pub letter: Option<u64>,
+    /// Why, and by whom.
+    pub rejection: Rejection,
 }
 
 /// Pages by number. Cheap to clone: all clones are the same pages.
@@ -52,12 +69,24 @@ impl Pages {
     }
 
     /// What was refused in these pages before any sink saw them.
-    pub fn rejections(&self, range: &Range<PageNo>) -> Vec<Rejection> {
+    pub fn refused(&self, range: &Range<PageNo>) -> Vec<Refused> {
         let pages = self.lock();
-        pages
-            .range(range.clone())
-            .flat_map(|(_, page)| page.rejections.clone())
-            .collect()
+        let pages = pages.range(range.clone());
+        pages.flat_map(|(_, page)| page.refused.clone()).collect()
+    }
+
+    /// The digests of these pages' records.
+    pub fn digests(&self, range: &Range<PageNo>) -> Vec<Digest> {
+        let pages = self.lock();
+        let pages = pages.range(range.clone());
+        pages.flat_map(|(_, page)| &page.digests).copied().collect()
+    }
+
+    /// The dead letters that are redriven with these pages.
+    pub fn letters(&self, range: &Range<PageNo>) -> Vec<Letter> {
+        let pages = self.lock();
+        let pages = pages.range(range.clone());
+        pages.flat_map(|(_, page)| &page.letters).copied().collect()
     }
 
     /// Forgets these pages.

@@ -1,11 +1,16 @@
 //! The reader's task of one split: it owns the source's instance, reads pages, decodes what comes as bytes, and hands
 //! on record batches. Decoding happens here so that it runs beside the transforms and sinks.
 
-use super::pages::{Page, Pages};
+use super::dedupe::Window;
+use super::gate::Gate;
+use super::pages::{Page, Pages, Refused};
 use super::place::{Line, Place};
 use super::stages::Stages;
+use crate::keeping::now_ms;
+use crate::ledger::Ledger;
 use crate::schemas::Schemas;
-use sluice_codec::{Document, DocumentFormat, Outcome, Target};
+use arrow_array::BooleanArray;
+use sluice_codec::{Document, DocumentFormat, Outcome, RowKey, Target};
 use sluice_delivery::{Event, Next, PageNo};
 use sluice_engine::{Content, Limit, PagePart, Source, Split};
 use sluice_model::batch::{Batch, Places};
@@ -43,12 +48,18 @@ pub struct Reading {
     pub stages: Arc<Stages>,
     /// What it reads.
     pub split: Split,
+    /// It was read before, and is read once more: the source is not told of it, and is read no further than it is by now.
+    pub again: bool,
     /// The schemas of its streams, which it may let grow.
     pub schemas: Arc<Schemas>,
     /// What happens to what does not fit.
     pub drift: Drift,
     /// Where pages go.
     pub pages: Pages,
+    /// Whether the source may be called.
+    pub gate: Arc<Gate>,
+    /// What was seen of late.
+    pub ledger: Arc<Ledger>,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
 }
@@ -87,14 +98,25 @@ impl Reading {
 
     async fn open(&self, cursor: Option<Cursor>) -> Result<Open, Fault> {
         let place = cursor.as_ref().map(Place::decode).transpose()?;
+        let told = |fault| self.stages.plan.source.told(fault);
         let (at, line) = match place {
-            Some(place) => (Some(place.source), place.document),
+            Some(place) => {
+                place.readable_by(self.version()).map_err(told)?;
+                (Some(place.source), place.document)
+            }
             None => (None, None),
         };
-        let told = |fault| self.stages.plan.source.told(fault);
-        let mut source = self.stages.source().await.map_err(told)?;
-        source.open(&self.split, at.as_ref()).await.map_err(told)?;
-        Ok(Open { source, line })
+        let opening = async {
+            let mut source = self.stages.source().await.map_err(told)?;
+            source.open(&self.split, at.as_ref()).await.map_err(told)?;
+            Ok(Open { source, line })
+        };
+        self.gate.call(opening).await
+    }
+
+    /// Of the cursors that this version of the plugin gives.
+    fn version(&self) -> u32 {
+        self.stages.plan.source.artifact.manifest.source.cursor
     }
 
     async fn acknowledge(
@@ -102,8 +124,12 @@ impl Reading {
         open: &mut Result<Option<Open>, Fault>,
         cursor: &Cursor,
     ) -> Result<(), Fault> {
+        if Guard::BackfillQuiet.bars(self.again) {
+            return Ok(()); // It was told once, and may have forgotten what lies before.
+        }
         let place = Place::decode(cursor)?;
-        let acknowledged = opened(open)?.source.acknowledge(&place.source).await;
+        let acknowledging = opened(open)?.source.acknowledge(&place.source);
+        let acknowledged = self.gate.call(acknowledging).await;
         acknowledged.map_err(|fault| self.stages.plan.source.told(fault))
     }
 
@@ -118,7 +144,7 @@ impl Reading {
             bytes: PAGE_BYTES,
             wait: READ_WAIT,
         };
-        let page = open.source.read(limit).await;
+        let page = self.gate.call(open.source.read(limit)).await;
         let page = page.map_err(|fault| self.stages.plan.source.told(fault))?;
         let mut decoded = Page::default();
         for part in page.parts {
@@ -132,9 +158,14 @@ impl Reading {
                 return Err(self.stages.plan.source.told(fault));
             }
         }
+        // Last, for what is admitted counts as seen: a page that fails before is read again, and is no repetition.
+        if let Some(window) = self.ledger.window().filter(|_| !self.again) {
+            decoded = unrepeated(window, &self.stages.row_key(), decoded)?;
+        }
         let bytes = decoded.bytes;
         let place = Place {
             source: page.cursor,
+            version: self.version(),
             document: open.line.clone(),
         };
         self.pages.put(no, decoded);
@@ -144,6 +175,7 @@ impl Reading {
             cursor: place.encode(),
             next: match page.next {
                 sluice_engine::Next::More => Next::More,
+                sluice_engine::Next::Wait(_) if self.again => Next::End,
                 sluice_engine::Next::Wait(time) => Next::Wait(time),
                 sluice_engine::Next::End => Next::End,
             },
@@ -230,7 +262,11 @@ impl Reading {
                     });
                     page.bytes += batches.sum::<u64>() + rejections.sum::<u64>();
                     page.batches.extend(decoded.batches);
-                    page.rejections.extend(decoded.rejections);
+                    let refused = decoded.rejections.into_iter();
+                    page.refused.extend(refused.map(|rejection| Refused {
+                        letter: None,
+                        rejection,
+                    }));
                     self.schemas.discarded(decoded.discarded_values);
                     return Ok(decoded.lines);
                 }
@@ -239,6 +275,26 @@ impl Reading {
             }
         }
     }
+}
+
+/// A page without the records that came before. What is left out counts as filtered.
+fn unrepeated(window: &Window, row_key: &RowKey, mut page: Page) -> Result<Page, Fault> {
+    for batch in &mut page.batches {
+        let (stays, digests) = window.admit(batch, row_key, now_ms());
+        page.digests.extend(digests);
+        if stays.contains(&false) {
+            let stays = BooleanArray::from(stays);
+            let data = arrow_select::filter::filter_record_batch(&batch.data, &stays);
+            batch.data = data.map_err(|error| Fault::new(FaultKind::Host, error.to_string()))?;
+            let changes = batch.changes.as_ref();
+            batch.changes = changes.map(|changes| {
+                let kept = stays.values().set_indices().map(|row| changes[row]);
+                Arc::new(kept.collect())
+            });
+            batch.origin.rows = batch.origin.rows.kept(stays.values());
+        }
+    }
+    Ok(page)
 }
 
 fn opened(open: &mut Result<Option<Open>, Fault>) -> Result<&mut Open, Fault> {

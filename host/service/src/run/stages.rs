@@ -2,10 +2,11 @@
 
 use crate::Error;
 use crate::auditing::Auditor;
+use crate::host::Host;
 use crate::plan::{Plan, Stage};
 use sluice_codec::RowKey;
 use sluice_egress::{Door, DoorSettings, NetDoor, Resolver, SystemResolver, TcpSettings};
-use sluice_engine::{Context, Engine, Plugin, Settings, Sink, Source, TransformStage};
+use sluice_engine::{Context, Plugin, Sink, Source, TransformStage};
 use sluice_model::digest::Digest;
 use sluice_model::fault::Fault;
 use sluice_model::ports::{HttpDoor, TcpDoor};
@@ -34,11 +35,8 @@ struct Ready {
 
 impl Stages {
     /// Compiles what the plan names, or takes it from the cache.
-    pub async fn load(plan: Arc<Plan>, auditor: Arc<Auditor>) -> Result<Self, Error> {
-        let settings = Settings {
-            cache_dir: Some(plan.deployment.cache_dir()),
-        };
-        let engine = Engine::new(settings).map_err(|error| Error::Host(error.to_string()))?;
+    pub async fn load(host: &Host, plan: Arc<Plan>, auditor: Arc<Auditor>) -> Result<Self, Error> {
+        let engine = host.engine()?;
         // A component that plays several parts is loaded once.
         let mut loaded: HashMap<Digest, Plugin> = HashMap::new();
         let mut ready = async |stage: &Stage| -> Result<Ready, Error> {
@@ -95,6 +93,11 @@ impl Stages {
     #[must_use]
     pub fn identify(self, row_key: RowKey) -> Self {
         Self { row_key, ..self }
+    }
+
+    /// What row identities are made with.
+    pub fn row_key(&self) -> RowKey {
+        self.row_key
     }
 
     /// A new instance of the source.

@@ -1,11 +1,14 @@
 //! The transforms' task of one split: each page through the transforms of its streams, in order, one instance for each
 //! transform and stream. What a transform refuses becomes a rejection with the record as it entered.
 
-use super::pages::{Page, Pages};
+use super::pages::{Page, Pages, Refused};
+use super::quarantine::{sick, too_slow};
 use super::stages::Stages;
-use sluice_delivery::{Event, PageNo, Tally};
+use arrow_array::Array as _;
+use sluice_codec::RowKey;
+use sluice_delivery::{Event, Halving, HalvingSettings, PageNo, Tally, Verdict};
 use sluice_engine::TransformStage;
-use sluice_model::batch::{Batch, Rows};
+use sluice_model::batch::{Batch, Change, Provenance, Rows};
 use sluice_model::fault::Fault;
 use sluice_model::guards::Guard;
 use sluice_model::ids::{StageId, StreamName};
@@ -14,6 +17,7 @@ use sluice_model::rejection::{Record, Rejection};
 use sluice_model::schema::Schema;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// The task's own.
@@ -24,6 +28,8 @@ pub struct Transforming {
     pub pages: Pages,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
+    /// Records that failed alone in a row, whichever transform it was.
+    pub alone: usize,
 }
 
 /// An instance, and the schema it was opened for.
@@ -36,7 +42,7 @@ type Instances = HashMap<(usize, StreamName), Open>;
 
 impl Transforming {
     /// Transforms the pages it is told to, until nobody tells it any more.
-    pub async fn run(self, mut commands: UnboundedReceiver<PageNo>) {
+    pub async fn run(mut self, mut commands: UnboundedReceiver<PageNo>) {
         let mut instances = Instances::new();
         while let Some(no) = commands.recv().await {
             let event = match self.page(&mut instances, self.pages.get(no)).await {
@@ -56,59 +62,132 @@ impl Transforming {
         }
     }
 
-    async fn page(&self, instances: &mut Instances, page: Page) -> Result<Page, Fault> {
+    async fn page(&mut self, instances: &mut Instances, page: Page) -> Result<Page, Fault> {
         let mut out = Page {
             batches: Vec::with_capacity(page.batches.len()),
             ..page
         };
         out.tally = Tally {
             read: page.read,
-            rejected: out.rejections.len() as u64,
+            rejected: out.refused.len() as u64,
             ..Tally::default()
         };
-        out.tally.bytes = out.rejections.iter().map(letter_bytes).sum();
+        out.tally.bytes = out.refused.iter().map(letter_bytes).sum();
         for batch in page.batches {
-            let mut fate = Fate::of(&batch);
-            let done = self.batch(instances, batch, &mut fate).await?;
-            let (filtered, rejected) = fate.settle(&done);
-            out.tally.filtered += filtered;
-            out.tally.rejected += rejected.len() as u64;
-            out.tally.rows += done.rows() as u64;
-            out.tally.bytes += done.bytes() + rejected.iter().map(letter_bytes).sum::<u64>();
-            out.rejections.extend(rejected);
-            out.batches.push(done);
+            let mut fate = Fate::of(&batch, self.stages.row_key());
+            let done = self.batch(instances, batch, page.from, &mut fate).await?;
+            let settled = fate.settle(&done);
+            out.tally.filtered += settled.filtered;
+            out.tally.rejected += settled.refused.len() as u64;
+            for batch in &done {
+                out.tally.rows += batch.rows() as u64;
+                out.tally.bytes += batch.bytes();
+            }
+            out.tally.bytes += settled.refused.iter().map(letter_bytes).sum::<u64>();
+            out.refused.extend(settled.refused);
+            for letter in &mut out.letters {
+                letter.filtered |= settled.filtered_letters.contains(&letter.number);
+            }
+            out.batches.extend(done);
         }
         // In the order of the records, whoever refused them; what has no line keeps its place.
-        out.rejections
-            .sort_by_key(|rejection| (rejection.place.document.clone(), rejection.place.line));
+        out.refused.sort_by_key(|refused| {
+            let place = &refused.rejection.place;
+            (place.document.clone(), place.line)
+        });
         Ok(out)
     }
 
+    /// What the transforms leave of a batch: in several pieces where a record had to be found that one of them fails on.
     async fn batch(
+        &mut self,
+        instances: &mut Instances,
+        batch: Batch,
+        from: usize,
+        fate: &mut Fate,
+    ) -> Result<Vec<Batch>, Fault> {
+        let (stages, stream) = (Arc::clone(&self.stages), batch.stream.clone());
+        let transforms = stages.plan.transforms.iter().enumerate().skip(from);
+        let mut pieces = vec![batch];
+        for (at, _) in transforms.filter(|(_, transform)| transform.takes(&stream)) {
+            let mut left = Vec::with_capacity(pieces.len());
+            for piece in pieces {
+                left.extend(self.applied(instances, at, piece, fate).await?);
+            }
+            pieces = left;
+        }
+        Ok(pieces)
+    }
+
+    /// One transform on one batch. What it fails on is halved until the records stand alone that it cannot take: those
+    /// are dead letters, the others go on.
+    async fn applied(
+        &mut self,
+        instances: &mut Instances,
+        at: usize,
+        batch: Batch,
+        fate: &mut Fate,
+    ) -> Result<Vec<Batch>, Fault> {
+        match self.apply(instances, at, &batch, fate).await {
+            Ok(done) => {
+                self.alone = 0;
+                return Ok(vec![done]);
+            }
+            Err(fault) if Guard::Halving.bars(fault.may_be_a_record()) => {}
+            Err(fault) => return Err(fault),
+        }
+        let mut search = Halving::of(batch.rows(), self.alone, HalvingSettings::default());
+        let mut done = Vec::new();
+        let (began, budget) = (
+            Instant::now(),
+            self.stages.plan.pipeline.delivery.retry.budget.0,
+        );
+        while let Some(rows) = search.next_piece() {
+            let piece = batch.slice(rows.clone());
+            match self.apply(instances, at, &piece, fate).await {
+                Ok(batch) => {
+                    search.passed();
+                    done.push(batch);
+                }
+                Err(fault) if fault.may_be_a_record() => {
+                    search.failed();
+                    if search.verdict() == Verdict::Sick {
+                        return Err(sick(&fault, &search));
+                    }
+                    if began.elapsed() > budget {
+                        return Err(too_slow(&fault, budget));
+                    }
+                    if rows.len() == 1 {
+                        let stage = self.stages.plan.transforms[at].id;
+                        fate.reject(&piece, 0, stage, fault.code(), fault.message);
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        self.alone = search.alone();
+        Ok(done)
+    }
+
+    async fn apply(
         &self,
         instances: &mut Instances,
-        mut batch: Batch,
+        at: usize,
+        batch: &Batch,
         fate: &mut Fate,
     ) -> Result<Batch, Fault> {
-        for (at, transform) in self.stages.plan.transforms.iter().enumerate() {
-            if !transform.takes(&batch.stream) {
-                continue;
-            }
-            let open = self.open(instances, at, &batch).await?;
-            let applied = open.stage.apply(&batch).await;
-            let applied = applied.map_err(|fault| transform.told(fault))?;
-            for refused in applied.rejected {
-                fate.reject(
-                    &batch,
-                    refused.row,
-                    transform.id,
-                    refused.code,
-                    refused.message,
-                );
-            }
-            batch = applied.batch;
+        let transform = &self.stages.plan.transforms[at];
+        let open = self.open(instances, at, batch).await?;
+        let applied = open.stage.apply(batch).await;
+        let applied = applied.map_err(|fault| {
+            instances.remove(&(at, batch.stream.clone()));
+            transform.told(fault)
+        })?;
+        for refused in applied.rejected {
+            let (code, message) = (refused.code, refused.message);
+            fate.reject(batch, refused.row, transform.id, code, message);
         }
-        Ok(batch)
+        Ok(applied.batch)
     }
 
     async fn open<'a>(
@@ -138,92 +217,143 @@ impl Transforming {
     }
 }
 
-/// What a dead letter weighs in a unit: twice its record and its words, so that a unit of nothing but dead letters
-/// still fits one commit of the state store.
-fn letter_bytes(rejection: &Rejection) -> u64 {
+/// What a dead letter weighs in a unit: twice its record and its words, for it is kept in memory and written.
+fn letter_bytes(refused: &Refused) -> u64 {
     const WORDS: usize = 512;
-    2 * (rejection.record.bytes() + rejection.message.len() + WORDS) as u64
+    let rejection = &refused.rejection;
+    let given = rejection.given.as_ref().map_or(0, String::len);
+    2 * (rejection.record.bytes() + given + rejection.message.len() + WORDS) as u64
 }
 
 /// What becomes of the records of one batch, counted as they entered: one that a transform made three of is one.
 struct Fate {
     entered: usize,
-    rejected: HashMap<usize, Rejection>,
+    origin: Provenance,
+    row_key: RowKey,
+    refused: HashMap<usize, Refused>,
+}
+
+/// What became of them.
+struct Settled {
+    filtered: u64,
+    filtered_letters: Vec<u64>,
+    refused: Vec<Refused>,
 }
 
 impl Fate {
-    fn of(batch: &Batch) -> Self {
+    fn of(batch: &Batch, row_key: RowKey) -> Self {
         Self {
-            entered: batch.rows(),
-            rejected: HashMap::new(),
+            entered: batch.origin.entered.data.num_rows(),
+            origin: batch.origin.clone(),
+            row_key,
+            refused: HashMap::new(),
         }
     }
 
     fn reject(&mut self, batch: &Batch, row: usize, stage: StageId, code: String, message: String) {
         let entered = batch.entered_row(row);
-        self.rejected
+        let key = &self.row_key;
+        self.refused
             .entry(entered)
-            .or_insert_with(|| rejection(batch, row, stage, code, message));
+            .or_insert_with(|| refuse(batch, row, stage, code, message, key));
     }
 
     /// How many were filtered, and the rejections of those that are wholly gone. A record of which some rows go on
     /// counts as going on.
-    fn settle(mut self, done: &Batch) -> (u64, Vec<Rejection>) {
-        let remaining = match &done.origin.rows {
-            Rows::Same => done.rows(),
-            Rows::Kept(kept) => {
-                self.rejected.retain(|row, _| !kept.has(*row));
-                done.rows()
+    fn settle(mut self, done: &[Batch]) -> Settled {
+        // What most batches come to, without a look at each row.
+        if let [Batch { data, origin, .. }] = done
+            && self.refused.is_empty()
+            && origin.entered.letters.is_none()
+            && matches!(origin.rows, Rows::Same | Rows::Kept(_))
+        {
+            return Settled {
+                filtered: (self.entered - data.num_rows()) as u64,
+                filtered_letters: Vec::new(),
+                refused: Vec::new(),
+            };
+        }
+        let mut stays = vec![false; self.entered];
+        for batch in done {
+            match &batch.origin.rows {
+                Rows::Same => stays.fill(true),
+                rows => (0..batch.rows()).for_each(|row| stays[rows.at(row)] = true),
             }
-            Rows::Picked(rows) => {
-                let mut seen = vec![false; self.entered];
-                let mut remaining = 0;
-                for row in rows.iter() {
-                    let seen = &mut seen[*row as usize];
-                    remaining += usize::from(!std::mem::replace(seen, true));
-                }
-                self.rejected.retain(|row, _| !seen[*row]);
-                remaining
-            }
-        };
-        let filtered = self.entered.saturating_sub(remaining + self.rejected.len());
-        let mut rejected: Vec<(usize, Rejection)> = self.rejected.into_iter().collect();
-        rejected.sort_by_key(|(row, _)| *row);
-        (
-            filtered as u64,
-            rejected
-                .into_iter()
-                .map(|(_, rejection)| rejection)
-                .collect(),
-        )
+        }
+        self.refused.retain(|row, _| !stays[*row]);
+        let gone = (0..self.entered).filter(|row| !stays[*row] && !self.refused.contains_key(row));
+        let letters = self.origin.entered.letters.as_ref();
+        let (mut filtered, mut filtered_letters) = (0, Vec::new());
+        for row in gone {
+            filtered += 1;
+            filtered_letters.extend(letters.and_then(|letters| letters.numbers.get(row)));
+        }
+        let mut refused: Vec<(usize, Refused)> = self.refused.into_iter().collect();
+        refused.sort_by_key(|(row, _)| *row);
+        Settled {
+            filtered,
+            filtered_letters,
+            refused: refused.into_iter().map(|(_, refused)| refused).collect(),
+        }
     }
 }
 
-/// A rejection of this row, with the record as it entered the pipeline.
-pub fn rejection(
+/// A rejection of this row, with the record as it entered the pipeline, and as the stage was given it where that is
+/// something else.
+pub fn refuse(
     batch: &Batch,
     row: usize,
     stage: StageId,
     code: String,
     message: String,
-) -> Rejection {
-    let mut record = sluice_codec::record_json(&batch.origin.entered, batch.entered_row(row));
+    row_key: &RowKey,
+) -> Refused {
+    let (entered, at) = (&batch.origin.entered, batch.entered_row(row));
+    let (record, truncated) = kept(sluice_codec::record_json(
+        &entered.schema,
+        &entered.data,
+        at,
+    ));
+    // What is redriven may have entered as a stage was given it: the letter's own record is another.
+    let is_changed = entered.letters.is_some()
+        || batch.schema != entered.schema
+        || batch
+            .data
+            .columns()
+            .iter()
+            .zip(entered.data.columns())
+            .any(|(now, then)| now.slice(row, 1).to_data() != then.slice(at, 1).to_data());
+    // What was cut cannot be redriven from there.
+    let given = is_changed.then(|| sluice_codec::record_json(&batch.schema, &batch.data, row));
+    let given = given.filter(|given| given.len() <= DEAD_LETTER_RECORD_BYTES_MAX);
+    let identity = sluice_codec::row_id(batch, row, row_key);
+    let removal =
+        batch.changes.as_ref().and_then(|changes| changes.get(row)) == Some(&Change::Delete);
+    Refused {
+        letter: batch.letter(row),
+        rejection: Rejection {
+            stage,
+            stream: batch.stream.clone(),
+            code,
+            message,
+            place: batch.place(row),
+            record: Record::Json(record),
+            truncated,
+            removal,
+            given,
+            also: Vec::new(),
+            identity: Some(format!("{:032x}", u128::from_be_bytes(identity))),
+        },
+    }
+}
+
+/// No more of a record than a dead letter's limit.
+fn kept(mut record: String) -> (String, bool) {
     let truncated = record.len() > Guard::LetterJson.limit(DEAD_LETTER_RECORD_BYTES_MAX);
     if truncated {
         record.truncate(record.floor_char_boundary(DEAD_LETTER_RECORD_BYTES_MAX));
     }
-    Rejection {
-        stage,
-        stream: batch.stream.clone(),
-        code,
-        message,
-        place: batch.place(row),
-        record: Record::Json(record),
-        truncated,
-        given: None,
-        also: Vec::new(),
-        identity: None,
-    }
+    (record, truncated)
 }
 
 #[cfg(test)]
@@ -258,7 +388,8 @@ mod tests {
             role: Role::Transform,
             index: 0,
         };
-        let rejection = rejection(&decoded.batches[0], 0, stage, "no".into(), "no".into());
+        let batch = &decoded.batches[0];
+        let rejection = refuse(batch, 0, stage, "no".into(), "no".into(), &[7; 32]).rejection;
         let Record::Json(record) = rejection.record else {
             panic!("it was decoded")
         };

@@ -1,19 +1,24 @@
 //! A sink's task of one split: it owns the sink's instance, writes units, publishes them, and opens a new instance
 //! where the old one cannot be used any more.
 
+use super::gate::Gate;
+use super::pages::Refused;
+use super::parts::{Parts, Piece};
+use super::quarantine::{sick, too_slow};
 use super::stages::Stages;
-use super::transforming::rejection;
+use super::transforming::refuse;
 use crate::schemas::Schemas;
-use sluice_delivery::{Event, UnitNo};
-use sluice_engine::Sink;
+use sluice_delivery::{Event, Halving, HalvingSettings, SinkMode, UnitNo, Verdict};
+use sluice_engine::{Sink, SinkRejection};
 use sluice_model::batch::Batch;
 use sluice_model::checkpoint::Commit;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{SplitId, StreamName};
-use sluice_model::rejection::Rejection;
 use sluice_model::schema::Schema;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// What a sink is told to do.
@@ -42,48 +47,68 @@ pub enum Command {
     },
 }
 
-/// A record of a unit, as it entered: the batch it came with and its row there.
+/// A record of a unit, as it entered: the part of the unit that it was first met in, and its row as it entered.
 type Entered = (usize, usize);
 
-/// Records refused, each with the sink that refused it first.
-type ByRecord = HashMap<Entered, (usize, Rejection)>;
+/// What each sink says of a record that it refused, by sink.
+type BySink = BTreeMap<usize, Refused>;
 
-/// What the sinks of a split refused of the units under way: each record once.
+/// What the sinks of a split refused of the units under way.
 #[derive(Debug, Default, Clone)]
-pub struct Refused(Arc<Mutex<HashMap<UnitNo, ByRecord>>>);
+pub struct AtSinks(Arc<Mutex<HashMap<UnitNo, HashMap<Entered, BySink>>>>);
 
-impl Refused {
+impl AtSinks {
     /// Replaces what this sink refused before, and says how many records are refused by now.
-    fn replace(&self, unit: UnitNo, sink: usize, rejections: Vec<(Entered, Rejection)>) -> u64 {
+    fn replace(&self, unit: UnitNo, sink: usize, refused: Vec<(Entered, Refused)>) -> u64 {
         let mut units = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = units.entry(unit).or_default();
-        refused.retain(|_, (by, _)| *by != sink);
-        for (entered, rejection) in rejections {
-            refused.entry(entered).or_insert((sink, rejection));
+        let records = units.entry(unit).or_default();
+        for by in records.values_mut() {
+            by.remove(&sink);
         }
-        refused.len() as u64
+        for (entered, one) in refused {
+            records
+                .entry(entered)
+                .or_default()
+                .entry(sink)
+                .or_insert(one);
+        }
+        records.retain(|_, by| !by.is_empty());
+        records.len() as u64
     }
 
-    /// Takes what was refused of a unit, in the records' order.
-    pub fn take(&self, unit: UnitNo) -> Vec<Rejection> {
+    /// Records of a unit that are refused by now.
+    pub fn count(&self, unit: UnitNo) -> u64 {
+        let units = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        units.get(&unit).map_or(0, |records| records.len() as u64)
+    }
+
+    /// What was refused of a unit, in the records' order: each once, as the first of its sinks said it. It stays, for one
+    /// of the sinks may have to write the unit again, and what the others refused of it still holds; units before it are
+    /// over.
+    pub fn of(&self, unit: UnitNo) -> Vec<Refused> {
         let mut units = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refused: Vec<_> = units
-            .remove(&unit)
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
-        refused.sort_by_key(|(entered, _)| *entered);
-        refused
-            .into_iter()
-            .map(|(_, (_, rejection))| rejection)
-            .collect()
+        units.retain(|other, _| *other >= unit);
+        let records = units.get(&unit).cloned().unwrap_or_default();
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.sort_by_key(|(entered, _)| *entered);
+        let one = |(_, by): (Entered, BySink)| {
+            let mut by = by.into_values();
+            let mut first = by.next()?;
+            first.rejection.also = by.map(|other| other.rejection.stage).collect();
+            Some(first)
+        };
+        records.into_iter().filter_map(one).collect()
     }
 }
 
 /// The task's own.
 pub struct Writing {
-    /// Which sink.
+    /// Which of the sinks that the split goes to.
+    pub at: usize,
+    /// Which of the plan's sinks that is.
     pub sink: usize,
+    /// How it makes data durable.
+    pub mode: SinkMode,
     /// To make instances of it.
     pub stages: Arc<Stages>,
     /// Whose records.
@@ -93,9 +118,29 @@ pub struct Writing {
     /// Their schemas.
     pub schemas: Arc<Schemas>,
     /// What is refused.
-    pub refused: Refused,
+    pub refused: AtSinks,
+    /// Whether the destination may be called.
+    pub gate: Arc<Gate>,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
+}
+
+/// What is kept between the tries of one unit: what was found out by writing pieces of it need not be found out again.
+struct Search {
+    unit: UnitNo,
+    began: Instant,
+    halving: Halving,
+    refused: Vec<(Entered, Refused)>,
+    /// The records that stood alone and failed, each with what was said.
+    culprits: Vec<(usize, Fault)>,
+}
+
+/// The writer's own, from one command to the next.
+struct Writer {
+    instance: Option<Sink>,
+    search: Option<Search>,
+    /// Records that failed alone in a row.
+    alone: usize,
 }
 
 impl Writing {
@@ -117,18 +162,22 @@ impl Writing {
 
     /// Does what it is told, with this instance first, until nobody tells it any more.
     pub async fn run(self, first: Sink, mut commands: UnboundedReceiver<Command>) {
-        let mut instance = Some(first);
+        let mut writer = Writer {
+            instance: Some(first),
+            search: None,
+            alone: 0,
+        };
         while let Some(command) = commands.recv().await {
             let event = match command {
                 Command::Write {
                     unit,
                     batches,
                     commit,
-                } => self.write(&mut instance, unit, batches, &commit).await,
+                } => self.write(&mut writer, unit, batches, &commit).await,
                 Command::Publish { unit, commit } => {
-                    self.publish(&mut instance, unit, &commit).await
+                    self.publish(&mut writer.instance, unit, &commit).await
                 }
-                Command::Reopen { unit } => self.reopen(&mut instance, unit).await,
+                Command::Reopen { unit } => self.reopen(&mut writer.instance, unit).await,
             };
             if self.events.send(event).is_err() {
                 return;
@@ -138,26 +187,28 @@ impl Writing {
 
     async fn write(
         &self,
-        instance: &mut Option<Sink>,
+        writer: &mut Writer,
         unit: UnitNo,
         batches: Vec<Batch>,
         commit: &Commit,
     ) -> Event {
-        match self.written(instance, &batches, commit).await {
-            Ok(rejections) => {
-                let rejected = self.refused.replace(unit, self.sink, rejections);
+        match self.written(writer, unit, &batches, commit).await {
+            Ok(refused) => {
+                writer.search = None;
+                let rejected = self.refused.replace(unit, self.at, refused);
                 Event::Wrote {
-                    sink: self.sink,
+                    sink: self.at,
                     unit,
                     rejected,
                 }
             }
             Err(fault) => {
-                if !fault.is_transient() {
-                    *instance = None; // It may not be entered again.
+                let is_alive = writer.instance.as_ref().is_some_and(Sink::is_alive);
+                if !fault.is_transient() || !is_alive {
+                    writer.instance = None; // It may not be entered again.
                 }
                 Event::WriteFailed {
-                    sink: self.sink,
+                    sink: self.at,
                     unit,
                     fault,
                 }
@@ -165,49 +216,165 @@ impl Writing {
         }
     }
 
+    /// Writes a unit. One that the sink fails on is halved until the records stand alone that it cannot take: those are
+    /// refused, the others written.
     async fn written(
         &self,
-        instance: &mut Option<Sink>,
+        writer: &mut Writer,
+        unit: UnitNo,
         batches: &[Batch],
         commit: &Commit,
-    ) -> Result<Vec<(Entered, Rejection)>, Fault> {
-        if instance.is_none() {
-            *instance = Some(self.open().await?.0);
+    ) -> Result<Vec<(Entered, Refused)>, Fault> {
+        let parts = Parts::of(batches);
+        let mut search = match writer.search.take().filter(|search| search.unit == unit) {
+            Some(search) => search,
+            None => match self
+                .handed(&mut writer.instance, &parts, &parts.all(), commit)
+                .await
+            {
+                Ok(refused) => {
+                    writer.alone = 0;
+                    return Ok(refused);
+                }
+                Err(fault) if Guard::Halving.bars(fault.may_be_a_record()) => {
+                    writer.instance = None;
+                    let settings = HalvingSettings::default();
+                    Search {
+                        unit,
+                        began: Instant::now(),
+                        halving: Halving::of(parts.rows, writer.alone, settings),
+                        refused: Vec::new(),
+                        culprits: Vec::new(),
+                    }
+                }
+                Err(fault) => return Err(fault),
+            },
+        };
+        let found = self.find(writer, &mut search, &parts, commit).await;
+        if let Err(fault) = found {
+            // What was found stays found: a transient fault in between is met by another try.
+            writer.search = fault.is_transient().then_some(search);
+            return Err(fault);
         }
-        let sink = instance
-            .as_mut()
-            .expect("it was opened just now where there was none");
+        writer.alone = search.halving.alone();
+        let mut refused = std::mem::take(&mut search.refused);
+        if self.mode == SinkMode::Transactional {
+            // It holds one unit at a time, and that is the whole of it.
+            writer.instance = None;
+            let culprits: Vec<usize> = search.culprits.iter().map(|(row, _)| *row).collect();
+            let rest = parts.without(&culprits);
+            let whole = self
+                .handed(&mut writer.instance, &parts, &rest, commit)
+                .await;
+            refused = match whole {
+                Ok(refused) => refused,
+                Err(fault) if fault.may_be_a_record() => return Err(sick(&fault, &search.halving)),
+                Err(fault) => {
+                    writer.search = fault.is_transient().then_some(search);
+                    return Err(fault);
+                }
+            };
+        }
+        let stage = self.stages.plan.sinks[self.sink].id;
+        let key = self.stages.row_key();
+        refused.extend(search.culprits.into_iter().map(|(row, fault)| {
+            let (part, row) = parts.at(row);
+            let batch = &batches[part];
+            let one = refuse(batch, row, stage, fault.code(), fault.message, &key);
+            (parts.entered(part, row), one)
+        }));
+        Ok(refused)
+    }
+
+    /// Tries piece after piece, until every record was either taken or stood alone.
+    async fn find(
+        &self,
+        writer: &mut Writer,
+        search: &mut Search,
+        parts: &Parts<'_>,
+        commit: &Commit,
+    ) -> Result<(), Fault> {
+        while let Some(rows) = search.halving.next_piece() {
+            if self.mode == SinkMode::Transactional {
+                writer.instance = None; // What it staged of another piece is forgotten.
+            }
+            let pieces = parts.slice(rows.clone());
+            match self
+                .handed(&mut writer.instance, parts, &pieces, commit)
+                .await
+            {
+                Ok(refused) => {
+                    search.halving.passed();
+                    search.refused.extend(refused);
+                }
+                Err(fault) if fault.may_be_a_record() => {
+                    writer.instance = None;
+                    search.halving.failed();
+                    if search.halving.verdict() == Verdict::Sick {
+                        return Err(sick(&fault, &search.halving));
+                    }
+                    let budget = self.stages.plan.pipeline.delivery.retry.budget.0;
+                    if search.began.elapsed() > budget {
+                        return Err(too_slow(&fault, budget));
+                    }
+                    if rows.len() == 1 {
+                        search.culprits.push((rows.start, fault));
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the sink these pieces of a unit, and says what it refused of them.
+    async fn handed(
+        &self,
+        instance: &mut Option<Sink>,
+        parts: &Parts<'_>,
+        pieces: &[Piece],
+        commit: &Commit,
+    ) -> Result<Vec<(Entered, Refused)>, Fault> {
+        let batches: Vec<Batch> = pieces
+            .iter()
+            .map(|piece| parts.batches[piece.part].slice(piece.rows.clone()))
+            .collect();
         let stage = &self.stages.plan.sinks[self.sink];
-        let rejected = sink.write(batches, commit).await;
-        let rejected = rejected.map_err(|fault| stage.told(fault))?;
-        let stage = stage.id;
-        rejected
-            .into_iter()
-            .map(|refused| {
-                let batch = batches
-                    .get(refused.part)
-                    .filter(|batch| refused.row < batch.rows());
-                let batch = batch.ok_or_else(|| {
-                    Fault::new(
-                        FaultKind::Malformed,
-                        "a rejection of a row that is not there",
-                    )
-                })?;
-                let entered = (refused.part, batch.entered_row(refused.row));
-                Ok((
-                    entered,
-                    rejection(batch, refused.row, stage, refused.code, refused.message),
-                ))
-            })
-            .collect()
+        let work = async {
+            if instance.is_none() {
+                *instance = Some(self.open().await?.0);
+            }
+            let sink = instance
+                .as_mut()
+                .expect("it was opened just now where there was none");
+            let rejected = sink.write(&batches, commit).await;
+            rejected.map_err(|fault| stage.told(fault))
+        };
+        let rejected = self.gate.call(work).await?;
+        let key = self.stages.row_key();
+        let refused = |refused: SinkRejection| {
+            let part = pieces.get(refused.part).zip(batches.get(refused.part));
+            let part = part.filter(|(_, batch)| refused.row < batch.rows());
+            let (piece, batch) = part.ok_or_else(|| {
+                let message = "a rejection of a row that is not there";
+                Fault::new(FaultKind::Malformed, message)
+            })?;
+            let (code, message) = (refused.code, refused.message);
+            let one = refuse(batch, refused.row, stage.id, code, message, &key);
+            Ok((
+                parts.entered(piece.part, piece.rows.start + refused.row),
+                one,
+            ))
+        };
+        rejected.into_iter().map(refused).collect()
     }
 
     async fn publish(&self, instance: &mut Option<Sink>, unit: UnitNo, commit: &Commit) -> Event {
         let published = match instance {
-            Some(sink) => sink
-                .publish(commit)
-                .await
-                .map_err(|fault| self.stages.plan.sinks[self.sink].told(fault)),
+            Some(sink) => {
+                let published = self.gate.call(sink.publish(commit)).await;
+                published.map_err(|fault| self.stages.plan.sinks[self.sink].told(fault))
+            }
             None => Err(Fault::new(
                 FaultKind::Host,
                 "the sink that staged the unit is gone",
@@ -215,11 +382,11 @@ impl Writing {
         };
         match published {
             Ok(()) => Event::Published {
-                sink: self.sink,
+                sink: self.at,
                 unit,
             },
             Err(fault) => Event::PublishFailed {
-                sink: self.sink,
+                sink: self.at,
                 unit,
                 fault,
             },
@@ -228,19 +395,74 @@ impl Writing {
 
     async fn reopen(&self, instance: &mut Option<Sink>, unit: UnitNo) -> Event {
         *instance = None;
-        match self.open().await {
+        match self.gate.call(self.open()).await {
             Ok((sink, committed)) => {
                 *instance = Some(sink);
                 Event::SinkReopened {
-                    sink: self.sink,
+                    sink: self.at,
                     committed: committed.map(|commit| commit.mark),
                 }
             }
             Err(fault) => Event::PublishFailed {
-                sink: self.sink,
+                sink: self.at,
                 unit,
                 fault,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_model::ids::{Role, StageId};
+    use sluice_model::rejection::{Place, Record, Rejection};
+
+    fn refused(code: &str, sink: u16) -> Refused {
+        let rejection = Rejection {
+            stage: StageId {
+                role: Role::Sink,
+                index: sink,
+            },
+            stream: "stream".parse().expect("a name"),
+            code: code.to_owned(),
+            message: String::new(),
+            place: Place::default(),
+            record: Record::Raw(Vec::new()),
+            truncated: false,
+            removal: false,
+            given: None,
+            also: Vec::new(),
+            identity: None,
+        };
+        Refused {
+            letter: None,
+            rejection,
+        }
+    }
+
+    /// One of two sinks is opened anew after its publish failed, and writes the unit again.
+    #[test]
+    fn a_unit_that_is_stored_twice_has_all_its_letters_twice() {
+        let (all, unit) = (AtSinks::default(), UnitNo(3));
+        let codes = |unit| -> Vec<(String, usize)> {
+            let letters = all.of(unit).into_iter().map(|letter| letter.rejection);
+            letters
+                .map(|letter| (letter.code, letter.also.len()))
+                .collect()
+        };
+        let told = |code: &str, also| (code.to_owned(), also);
+        all.replace(unit, 0, vec![((0, 5), refused("first", 0))]);
+        all.replace(
+            unit,
+            1,
+            vec![((0, 2), refused("second", 1)), ((0, 5), refused("both", 1))],
+        );
+        assert_eq!(codes(unit), [told("second", 0), told("first", 1)]);
+        all.replace(unit, 1, vec![((0, 7), refused("again", 1))]);
+        let now = vec![told("first", 0), told("again", 0)];
+        assert_eq!((codes(unit), all.count(unit)), (now, 2));
+        assert!(codes(UnitNo(4)).is_empty());
+        assert_eq!(all.count(unit), 0, "it is delivered");
     }
 }

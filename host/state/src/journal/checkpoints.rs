@@ -1,16 +1,15 @@
-//! Checkpoints, and the batch that moves one: with its dead letters, and guarded so that an older owner is fenced.
+//! Checkpoints as they are kept and read. The batches that move one: see `steps` and `moves`.
 
+use super::account::Pending;
 use super::key;
-use super::letters::{DeadLetter, delete_letters, put_letter};
 use super::record::{JournalError, decode, encode};
 use serde::{Deserialize, Serialize};
-use sluice_model::checkpoint::{Checkpoint, Numbers};
+use sluice_model::checkpoint::{Checkpoint, Intent, Mark};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, SplitId};
 use sluice_model::ports::{Namespace, StateBatch, StateStore, StateWrite};
 
 const WHAT: &str = "a checkpoint";
-/// Checkpoints read at a time.
-const PAGE: usize = 256;
 
 /// A checkpoint as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,17 +22,23 @@ pub struct CheckpointRecord {
     pub checkpoint: Checkpoint,
     /// When it was stored, in milliseconds since 1970.
     pub updated_ms: u64,
+    /// What settling the checkpoint's intent does to the account; none where that is nothing, or where an older version
+    /// wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
 }
 
 /// A split's checkpoint as this run believes the store holds it. Every change of it is guarded by that belief: where
 /// another run has written, the store answers `Fenced` and writes nothing.
 #[derive(Debug, Clone)]
 pub struct Held {
-    pipeline: PipelineName,
-    split: SplitId,
-    checkpoint: Option<Checkpoint>,
+    pub(super) pipeline: PipelineName,
+    pub(super) split: SplitId,
+    pub(super) record: Option<CheckpointRecord>,
+    /// What is told of it.
+    shown: Option<Checkpoint>,
     /// The exact bytes: the guard.
-    bytes: Option<Vec<u8>>,
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 /// Reads a split's checkpoint to go on from it.
@@ -47,82 +52,91 @@ pub fn hold(
         .as_deref()
         .map(|bytes| decode(WHAT, bytes))
         .transpose()?;
-    let checkpoint = record.map(|record| record.checkpoint);
     Ok(Held {
         pipeline: pipeline.clone(),
         split: split.clone(),
-        checkpoint,
+        shown: record.as_ref().map(shown),
+        record,
         bytes,
     })
 }
 
+/// The intent of a split, whether or not all its letters are written.
+pub(super) fn intent(
+    store: &dyn StateStore,
+    pipeline: &PipelineName,
+    split: &SplitId,
+) -> Result<Option<Intent>, JournalError> {
+    let record = hold(store, pipeline, split)?.record;
+    Ok(record.and_then(|record| record.checkpoint.intent))
+}
+
+/// The checkpoint without an intent that can only be undone: its unit counts as not delivered, whatever a sink says.
+fn shown(record: &CheckpointRecord) -> Checkpoint {
+    let mut checkpoint = record.checkpoint.clone();
+    let is_partial = record.pending.is_some_and(|pending| pending.partial);
+    if Guard::IntentWhole.bars(is_partial) {
+        checkpoint.intent = None;
+    }
+    checkpoint
+}
+
 impl Held {
-    /// What the store holds; none where it holds nothing.
+    /// What the store holds; none where it holds nothing. An intent of which not all dead letters are there is not in it.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.checkpoint.as_ref()
+        self.shown.as_ref()
     }
 
-    /// The batch that makes `next` the checkpoint, together with these dead letters, whose numbers must follow on one
-    /// another (see [`super::Numbering`]); and what is held once that is durable.
-    ///
-    /// If `next` carries an intent, the letters are pending with it. An intent held until now is settled: its letters
-    /// stay where `next.mark` has reached it, else they are deleted.
-    pub fn step(
+    /// The same, with such an intent.
+    pub(super) fn stored(&self) -> Option<&Checkpoint> {
+        self.record.as_ref().map(|record| &record.checkpoint)
+    }
+
+    pub(super) fn intent(&self) -> Option<&Intent> {
+        self.stored()
+            .and_then(|checkpoint| checkpoint.intent.as_ref())
+    }
+
+    /// The unit of the intent that the store holds, whether or not all its dead letters are there.
+    pub fn under_way(&self) -> Option<Mark> {
+        self.intent().map(|intent| intent.mark)
+    }
+
+    /// Adds to a batch that the split's checkpoint becomes this, where it is still what is held; what is held then is
+    /// given back.
+    pub(super) fn put(
         &self,
-        mut next: Checkpoint,
-        letters: &[DeadLetter],
+        batch: &mut StateBatch,
+        checkpoint: Checkpoint,
+        pending: Option<Pending>,
         updated_ms: u64,
-    ) -> (StateBatch, Held) {
-        if let Some(intent) = &mut next.intent {
-            let numbers = letters.first().zip(letters.last());
-            intent.dead_letters = numbers.map(|(first, last)| Numbers {
-                first: first.number,
-                last: last.number,
-            });
-        }
-        let key = key::checkpoint(&self.pipeline, &self.split);
-        let expect = vec![(Namespace::Checkpoint, key.clone(), self.bytes.clone())];
-        let mut batch = StateBatch {
-            expect,
-            writes: Vec::with_capacity(letters.len() + 1),
-        };
-        if let Some(intent) = self
-            .checkpoint
-            .as_ref()
-            .and_then(|held| held.intent.as_ref())
-            && next.mark < Some(intent.mark)
-        {
-            delete_letters(&mut batch, &self.pipeline, intent.dead_letters);
-        }
-        for letter in letters {
-            put_letter(&mut batch, letter);
-        }
+    ) -> Held {
         let (pipeline, split) = (self.pipeline.clone(), self.split.clone());
+        let key = key::checkpoint(&pipeline, &split);
         let record = CheckpointRecord {
             pipeline,
             split,
-            checkpoint: next,
+            checkpoint,
             updated_ms,
+            pending,
         };
         let bytes = encode(&record);
-        batch
-            .writes
-            .push(StateWrite::Put(Namespace::Checkpoint, key, bytes.clone()));
-        let CheckpointRecord {
-            pipeline,
-            split,
-            checkpoint,
-            ..
-        } = record;
-        (
-            batch,
-            Held {
-                pipeline,
-                split,
-                checkpoint: Some(checkpoint),
-                bytes: Some(bytes),
-            },
-        )
+        let put = StateWrite::Put(Namespace::Checkpoint, key, bytes.clone());
+        batch.writes.push(put);
+        Held {
+            pipeline: self.pipeline.clone(),
+            split: self.split.clone(),
+            shown: Some(shown(&record)),
+            record: Some(record),
+            bytes: Some(bytes),
+        }
+    }
+
+    /// Adds to a batch that it holds only where the split's checkpoint is still what is held.
+    pub(super) fn expect(&self, batch: &mut StateBatch) {
+        let key = key::checkpoint(&self.pipeline, &self.split);
+        let expect = (Namespace::Checkpoint, key, self.bytes.clone());
+        batch.expect.push(expect);
     }
 }
 
@@ -150,43 +164,4 @@ pub fn checkpoints(
         .map(|(_, bytes)| decode(WHAT, bytes))
         .collect::<Result<_, _>>()?;
     Ok((records, next))
-}
-
-/// The batch that forgets where a pipeline is (or one split of it), with the dead letters that were pending: the next
-/// run delivers everything again. Guarded: a run that is going on is fenced by it, or it by the run.
-pub fn reset(
-    store: &dyn StateStore,
-    pipeline: &PipelineName,
-    split: Option<&SplitId>,
-) -> Result<StateBatch, JournalError> {
-    let (mut batch, mut after) = (StateBatch::default(), Vec::new());
-    loop {
-        let pairs = store.scan(
-            Namespace::Checkpoint,
-            &key::pipeline(pipeline),
-            &after,
-            PAGE,
-        )?;
-        let Some((last, _)) = pairs.last() else {
-            return Ok(batch);
-        };
-        after.clone_from(last);
-        for (key, bytes) in pairs {
-            let record: CheckpointRecord = decode(WHAT, &bytes)?;
-            if split.is_some_and(|split| *split != record.split) {
-                continue;
-            }
-            let pending = record
-                .checkpoint
-                .intent
-                .and_then(|intent| intent.dead_letters);
-            delete_letters(&mut batch, pipeline, pending);
-            batch
-                .expect
-                .push((Namespace::Checkpoint, key.clone(), Some(bytes)));
-            batch
-                .writes
-                .push(StateWrite::Delete(Namespace::Checkpoint, key));
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //! not its key can count splits and dead letters, and tell whether a name that they guess is there; no more.
 
 use sha2::{Digest as _, Sha256};
+use sluice_model::checkpoint::Mark;
 use sluice_model::ids::{PipelineName, SplitId, StreamName};
 use sluice_model::ports::Namespace;
 
@@ -9,6 +10,11 @@ use sluice_model::ports::Namespace;
 const NAME_BYTES: usize = 16;
 const SCHEMA: &[u8] = b"schema/";
 const IDENTITIES: &[u8] = b"identities/";
+const ACCOUNT: &[u8] = b"account/";
+const SEEN: &[u8] = b"seen/";
+const PAUSE: &[u8] = b"pause/";
+/// What in the namespace of metadata belongs to one pipeline.
+const OWNED: [&[u8]; 5] = [SCHEMA, IDENTITIES, ACCOUNT, PAUSE, SEEN];
 
 /// A pipeline, as it stands in keys.
 pub(crate) type Owner = [u8; NAME_BYTES];
@@ -23,20 +29,23 @@ pub(crate) fn owner_of(pipeline: &PipelineName) -> Owner {
 pub(crate) fn owner(namespace: Namespace, key: &[u8]) -> Option<Owner> {
     let name = match namespace {
         Namespace::Checkpoint | Namespace::DeadLetter => key,
-        Namespace::Meta => key
-            .strip_prefix(SCHEMA)
-            .or_else(|| key.strip_prefix(IDENTITIES))?,
+        Namespace::Meta => OWNED.iter().find_map(|start| key.strip_prefix(*start))?,
     };
     name.first_chunk().copied()
 }
 
-/// Where a pipeline's checkpoints, dead letters, schemas and key of row identities stand: the beginnings of their keys.
-pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 4] {
+/// Where a pipeline's checkpoints, dead letters, schemas, key of row identities, account and pause stand: the beginnings
+/// of their keys.
+pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 7] {
+    let meta = |start: &[u8]| (Namespace::Meta, [start, &owner].concat());
     [
         (Namespace::Checkpoint, owner.to_vec()),
         (Namespace::DeadLetter, owner.to_vec()),
-        (Namespace::Meta, [SCHEMA, &owner].concat()),
-        (Namespace::Meta, [IDENTITIES, &owner].concat()),
+        meta(SCHEMA),
+        meta(IDENTITIES),
+        meta(ACCOUNT),
+        meta(PAUSE),
+        meta(SEEN),
     ]
 }
 
@@ -68,12 +77,38 @@ pub(super) fn identities(of: &PipelineName) -> Vec<u8> {
 }
 
 /// In the namespace of metadata.
+pub(super) fn account(of: &PipelineName) -> Vec<u8> {
+    [ACCOUNT, &name(of.as_str())].concat()
+}
+
+/// In the namespace of metadata.
+pub(super) fn pause(of: &PipelineName) -> Vec<u8> {
+    [PAUSE, &name(of.as_str())].concat()
+}
+
+/// In the namespace of metadata.
 pub(super) fn schemas(of: &PipelineName) -> Vec<u8> {
     [SCHEMA, &name(of.as_str())].concat()
 }
 
 pub(super) fn schema(of: &PipelineName, stream: &StreamName) -> Vec<u8> {
     [schemas(of).as_slice(), &name(stream.as_str())].concat()
+}
+
+/// In the namespace of metadata.
+pub(super) fn all_seen(of: &PipelineName) -> Vec<u8> {
+    [SEEN, &name(of.as_str())].concat()
+}
+
+/// In the namespace of metadata.
+pub(super) fn seen(of: &PipelineName, split: &SplitId, mark: Mark) -> Vec<u8> {
+    let (epoch, sequence) = (mark.epoch.to_be_bytes(), mark.sequence.to_be_bytes());
+    [&*seen_of(of, split), &epoch, &sequence].concat()
+}
+
+/// In the namespace of metadata.
+pub(super) fn seen_of(of: &PipelineName, split: &SplitId) -> Vec<u8> {
+    [&*all_seen(of), &name(split.as_str())].concat()
 }
 
 #[cfg(test)]
@@ -91,6 +126,8 @@ mod tests {
             (Namespace::DeadLetter, letter(&of, 7)),
             (Namespace::Meta, schema(&of, &stream)),
             (Namespace::Meta, identities(&of)),
+            (Namespace::Meta, account(&of)),
+            (Namespace::Meta, pause(&of)),
         ] {
             assert_eq!(owner(namespace, &key), ours);
             let place = places_of(owner_of(&of));

@@ -1,163 +1,71 @@
-//! Dead letters: numbered within their pipeline, in the order in which they came.
+//! Finding dead letters: by number, by what they are, and how they stand.
 //!
 //! Whether one is pending is not written in it: it is, for as long as its split's checkpoint holds the intent it came
-//! with. So promoting thousands of letters is one small write.
+//! with. The same holds for an attempt to redrive one. So settling thousands of letters is one small write.
 
-use super::checkpoints::hold;
+use super::checkpoints::intent;
 use super::key;
-use super::record::{JournalError, decode, encode};
+use super::letter::{DeadLetter, StandingKind};
+use super::record::{JournalError, decode};
 use serde::{Deserialize, Serialize};
-use sluice_model::checkpoint::{Mark, Numbers};
+use sluice_model::checkpoint::{Intent, Numbers};
 use sluice_model::ids::{PipelineName, PluginName, SplitId, StreamName};
-use sluice_model::ports::{Namespace, StateBatch, StateStore, StateWrite};
-use sluice_model::rejection::Rejection;
+use sluice_model::ports::{Namespace, Pairs, StateStore};
+use sluice_model::rejection::Record;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
-const WHAT: &str = "a dead letter";
-/// Dead letters read at a time: of the largest, 16 MiB.
+pub(super) const WHAT: &str = "a dead letter";
+/// Dead letters read at a time: of the largest, 64 MiB.
 const PAGE: usize = 64;
-/// Numbers are set aside in blocks of so many, so that splits side by side need no commit for each. What is left of a
-/// block when the host stops is never used.
-const BLOCK: u64 = 1_024;
-
-/// A record that was refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Unique in its pipeline, for ever.
-    pub number: u64,
-    /// Whose.
-    pub pipeline: PipelineName,
-    /// Of which split.
-    pub split: SplitId,
-    /// The run that met it.
-    pub run: String,
-    /// The unit it was in.
-    pub mark: Mark,
-    /// The plugin of the stage that refused it, the source's for what could not be decoded.
-    pub plugin: PluginName,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// What, where and why.
-    pub rejection: Rejection,
-}
 
 /// A dead letter as it is found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The letter.
+    /// The letter, with what its last attempt brought if that is settled.
     #[serde(flatten)]
     pub letter: DeadLetter,
     /// Whether its unit may still turn out not to have been delivered: then it will be deleted and its record read
     /// again. Such a letter must not be sent again.
     pub pending: bool,
+    /// Whether its last attempt is in a unit that may still turn out not to have been delivered: then the attempt will
+    /// be undone.
+    pub redriving: bool,
     /// What it takes in the store.
     pub bytes: u64,
+    /// As it is stored: what a change of it is guarded by.
+    #[serde(skip)]
+    pub(super) stored: Vec<u8>,
 }
 
-/// Which dead letters.
-#[derive(Debug, Clone, Default)]
+impl Kept {
+    /// Whether it can be redriven, edited or discarded now.
+    pub fn is_open(&self) -> bool {
+        !self.pending && !self.redriving && self.letter.standing.kind() == StandingKind::Waiting
+    }
+}
+
+/// Which dead letters: those that are all of this.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filter {
+    /// With one of these numbers.
+    pub numbers: Option<Numbers>,
     /// Of this split.
     pub split: Option<SplitId>,
     /// Of this stream.
     pub stream: Option<StreamName>,
     /// With this code.
     pub code: Option<String>,
-}
-
-/// How many, and how much they take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Usage {
-    /// Letters, pending ones included.
-    pub letters: u64,
-    /// Bytes of keys and values.
-    pub bytes: u64,
-}
-
-/// Gives out the numbers of dead letters. One for the whole host: two would give out the same.
-#[derive(Debug, Default)]
-pub struct Numbering {
-    /// For each pipeline the numbers that are set aside: the next, and the first that is not.
-    blocks: Mutex<HashMap<PipelineName, (u64, u64)>>,
-}
-
-impl Numbering {
-    /// `count` numbers that follow on one another, at least 1. Commits when a new block is needed.
-    pub fn reserve(
-        &self,
-        store: &dyn StateStore,
-        pipeline: &PipelineName,
-        count: u64,
-    ) -> Result<Numbers, JournalError> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, end) = blocks.get(pipeline).copied().unwrap_or_default();
-        let (next, end) = if end - next >= count {
-            (next, end)
-        } else {
-            set_aside(store, pipeline, count.max(BLOCK))?
-        };
-        blocks.insert(pipeline.clone(), (next + count, end));
-        Ok(Numbers {
-            first: next,
-            last: next + count.max(1) - 1,
-        })
-    }
-}
-
-fn set_aside(
-    store: &dyn StateStore,
-    pipeline: &PipelineName,
-    count: u64,
-) -> Result<(u64, u64), JournalError> {
-    let key = key::numbering(pipeline);
-    let held = store.get(Namespace::Meta, &key)?;
-    let next = held
-        .as_deref()
-        .map(|bytes| decode("the numbering of dead letters", bytes))
-        .transpose()?
-        .unwrap_or(1);
-    let end: u64 = next + count;
-    store.commit(StateBatch {
-        expect: vec![(Namespace::Meta, key.clone(), held)],
-        writes: vec![StateWrite::Put(Namespace::Meta, key, encode(&end))],
-    })?;
-    Ok((next, end))
-}
-
-pub(super) fn put_letter(batch: &mut StateBatch, letter: &DeadLetter) {
-    let key = key::letter(&letter.pipeline, letter.number);
-    batch
-        .writes
-        .push(StateWrite::Put(Namespace::DeadLetter, key, encode(letter)));
-}
-
-pub(super) fn delete_letters(
-    batch: &mut StateBatch,
-    pipeline: &PipelineName,
-    numbers: Option<Numbers>,
-) {
-    let numbers = numbers
-        .into_iter()
-        .flat_map(|numbers| numbers.first..=numbers.last);
-    batch
-        .writes
-        .extend(numbers.map(|number| {
-            StateWrite::Delete(Namespace::DeadLetter, key::letter(pipeline, number))
-        }));
-}
-
-/// Adds to a batch that these letters are discarded, for good. It holds only if none of them changed meanwhile.
-pub fn discard(batch: &mut StateBatch, letters: &[Kept]) {
-    for Kept { letter, .. } in letters {
-        let key = key::letter(&letter.pipeline, letter.number);
-        batch
-            .expect
-            .push((Namespace::DeadLetter, key.clone(), Some(encode(letter))));
-        batch
-            .writes
-            .push(StateWrite::Delete(Namespace::DeadLetter, key));
-    }
+    /// Refused by this plugin.
+    pub plugin: Option<PluginName>,
+    /// That came then or later, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// That came before, in milliseconds since 1970.
+    pub until_ms: Option<u64>,
+    /// With this text in message, code, place or record, in whatever case.
+    pub text: Option<String>,
+    /// That stand so.
+    pub standing: Option<StandingKind>,
 }
 
 /// The letter of this number.
@@ -170,7 +78,7 @@ pub fn dead_letter(
     let Some(bytes) = store.get(Namespace::DeadLetter, &key)? else {
         return Ok(None);
     };
-    Intents::new(store).kept(&key, &bytes).map(Some)
+    Intents::new(store, pipeline).kept(&key, bytes).map(Some)
 }
 
 /// Letters of a pipeline that pass the filter, at most `limit`, after this number (0: from the first), in order.
@@ -181,96 +89,160 @@ pub fn dead_letters(
     after: u64,
     limit: usize,
 ) -> Result<Vec<Kept>, JournalError> {
-    let mut intents = Intents::new(store);
-    let (mut found, mut after) = (Vec::new(), key::letter(pipeline, after));
-    while found.len() < limit {
-        let pairs = store.scan(
-            Namespace::DeadLetter,
-            &key::pipeline(pipeline),
-            &after,
-            PAGE,
-        )?;
-        let Some((last, _)) = pairs.last() else { break };
-        after.clone_from(last);
-        for (key, bytes) in &pairs {
-            let kept = intents.kept(key, bytes)?;
-            if filter.passes(&kept.letter) {
-                found.push(kept);
-            }
+    let numbers = filter.numbers.unwrap_or(ALL);
+    let first = numbers.first.max(after.saturating_add(1));
+    let (mut intents, filter) = (Intents::new(store, pipeline), Ready::of(filter));
+    let mut found = Vec::new();
+    for stored in stored(store, pipeline, Numbers { first, ..numbers }) {
+        if found.len() >= limit {
+            break;
+        }
+        let (key, bytes) = stored?;
+        let kept = intents.kept(&key, bytes)?;
+        if filter.passes(&kept) {
+            found.push(kept);
         }
     }
-    found.truncate(limit);
     Ok(found)
 }
 
-/// How many letters a pipeline has. Reads them all: keep the answer and add to it.
-pub fn usage(store: &dyn StateStore, pipeline: &PipelineName) -> Result<Usage, JournalError> {
-    let (mut usage, mut after) = (Usage::default(), Vec::new());
-    loop {
-        let pairs = store.scan(
-            Namespace::DeadLetter,
-            &key::pipeline(pipeline),
-            &after,
-            PAGE,
-        )?;
-        let Some((last, _)) = pairs.last() else {
-            return Ok(usage);
-        };
-        after.clone_from(last);
-        usage.letters += pairs.len() as u64;
-        usage.bytes += pairs
-            .iter()
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum::<u64>();
+/// Every number there can be.
+pub(super) const ALL: Numbers = Numbers {
+    first: 1,
+    last: u64::MAX,
+};
+
+/// A pipeline's letters with these numbers as they are stored, in order, read page by page.
+pub(super) fn stored<'a>(
+    store: &'a dyn StateStore,
+    pipeline: &PipelineName,
+    numbers: Numbers,
+) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), JournalError>> + 'a {
+    let prefix = key::pipeline(pipeline);
+    let last = key::letter(pipeline, numbers.last);
+    let mut after = key::letter(pipeline, numbers.first.saturating_sub(1));
+    let mut page = Pairs::new().into_iter();
+    let mut is_over = numbers.first > numbers.last;
+    std::iter::from_fn(move || {
+        let mut next = page.next();
+        if next.is_none() && !is_over {
+            match store.scan(Namespace::DeadLetter, &prefix, &after, PAGE) {
+                Ok(pairs) => page = pairs.into_iter(),
+                Err(error) => {
+                    is_over = true;
+                    return Some(Err(error.into()));
+                }
+            }
+            next = page.next();
+        }
+        let (key, bytes) = next
+            .filter(|(key, _)| !is_over && *key <= last)
+            .or_else(|| {
+                is_over = true;
+                None
+            })?;
+        after.clone_from(&key);
+        Some(Ok((key, bytes)))
+    })
+}
+
+/// A filter made ready to be held against many letters.
+struct Ready<'a> {
+    filter: &'a Filter,
+    text: Option<String>,
+}
+
+impl<'a> Ready<'a> {
+    fn of(filter: &'a Filter) -> Self {
+        let text = filter.text.as_ref().map(|text| text.to_lowercase());
+        Self { filter, text }
+    }
+
+    fn passes(&self, kept: &Kept) -> bool {
+        fn is<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
+            wanted.is_none_or(|wanted| wanted == found)
+        }
+        let (filter, letter) = (self.filter, &kept.letter);
+        is(filter.split.as_ref(), &letter.split)
+            && is(filter.stream.as_ref(), &letter.rejection.stream)
+            && is(filter.code.as_ref(), &letter.rejection.code)
+            && is(filter.plugin.as_ref(), &letter.plugin)
+            && is(filter.standing.as_ref(), &letter.standing.kind())
+            && filter.since_ms.is_none_or(|since| since <= letter.at_ms)
+            && filter.until_ms.is_none_or(|until| letter.at_ms < until)
+            && self.text.as_ref().is_none_or(|text| says(letter, text))
     }
 }
 
-impl Filter {
-    fn passes(&self, letter: &DeadLetter) -> bool {
-        self.split
+/// Whether a letter holds this text, which is in lower case.
+fn says(letter: &DeadLetter, text: &str) -> bool {
+    let rejection = &letter.rejection;
+    let is_in = |record: &Record| match record {
+        Record::Json(json) => json.to_lowercase().contains(text),
+        Record::Raw(bytes) => String::from_utf8_lossy(bytes).to_lowercase().contains(text),
+    };
+    rejection.message.to_lowercase().contains(text)
+        || rejection.code.to_lowercase().contains(text)
+        || rejection.place.to_string().to_lowercase().contains(text)
+        || is_in(&rejection.record)
+        || letter
+            .edited
             .as_ref()
-            .is_none_or(|split| *split == letter.split)
-            && self
-                .stream
-                .as_ref()
-                .is_none_or(|stream| *stream == letter.rejection.stream)
-            && self
-                .code
-                .as_ref()
-                .is_none_or(|code| *code == letter.rejection.code)
-    }
+            .is_some_and(|edit| is_in(&edit.record))
 }
 
 /// The intents of the splits that a listing meets, each read once.
-struct Intents<'a> {
+pub(super) struct Intents<'a> {
     store: &'a dyn StateStore,
-    marks: HashMap<SplitId, Option<Mark>>,
+    pipeline: PipelineName,
+    of: HashMap<SplitId, Option<Intent>>,
 }
 
 impl<'a> Intents<'a> {
-    fn new(store: &'a dyn StateStore) -> Self {
+    pub fn new(store: &'a dyn StateStore, pipeline: &PipelineName) -> Self {
         Self {
             store,
-            marks: HashMap::new(),
+            pipeline: pipeline.clone(),
+            of: HashMap::new(),
         }
     }
 
-    fn kept(&mut self, key: &[u8], bytes: &[u8]) -> Result<Kept, JournalError> {
-        let letter: DeadLetter = decode(WHAT, bytes)?;
-        let intended = if let Some(mark) = self.marks.get(&letter.split) {
-            *mark
-        } else {
-            let held = hold(self.store, &letter.pipeline, &letter.split)?;
-            let intent = held.checkpoint().and_then(|held| held.intent.as_ref());
-            let mark = intent.map(|intent| intent.mark);
-            self.marks.insert(letter.split.clone(), mark);
-            mark
+    /// A letter as it stands, from how it is stored.
+    pub fn kept(&mut self, key: &[u8], stored: Vec<u8>) -> Result<Kept, JournalError> {
+        let letter: DeadLetter = decode(WHAT, &stored)?;
+        let pending = self.of(&letter.split)?.is_some_and(|intent| {
+            let numbers = intent.dead_letters;
+            numbers.is_some_and(|numbers| numbers.contains(letter.number))
+        });
+        let redriving = match &letter.attempt {
+            Some(attempt) => {
+                let intent = self.of(&attempt.split)?;
+                intent.is_some_and(|intent| is_under(intent, &letter))
+            }
+            None => false,
         };
-        let pending = intended == Some(letter.mark);
         Ok(Kept {
-            letter,
+            letter: if redriving { letter } else { letter.settled() },
             pending,
-            bytes: (key.len() + bytes.len()) as u64,
+            redriving,
+            bytes: (key.len() + stored.len()) as u64,
+            stored,
         })
     }
+
+    fn of(&mut self, split: &SplitId) -> Result<Option<&Intent>, JournalError> {
+        if !self.of.contains_key(split) {
+            let intent = intent(self.store, &self.pipeline, split)?;
+            self.of.insert(split.clone(), intent);
+        }
+        Ok(self.of.get(split).and_then(Option::as_ref))
+    }
+}
+
+/// Whether a letter's last attempt was made under this intent, which is of the attempt's split.
+pub(super) fn is_under(intent: &Intent, letter: &DeadLetter) -> bool {
+    let redriven = intent.redriven;
+    let attempt = letter.attempt.as_ref();
+    redriven.is_some_and(|numbers| numbers.contains(letter.number))
+        && attempt.is_some_and(|attempt| attempt.mark == intent.mark)
 }

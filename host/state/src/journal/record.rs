@@ -1,5 +1,6 @@
 //! The encoding of every value: one byte of version, then JSON.
 
+use super::letter::StandingKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sluice_model::fault::{Fault, FaultKind};
@@ -32,11 +33,46 @@ pub enum JournalError {
         /// What was wrong.
         reason: String,
     },
+    /// The pipeline's dead letters would take more than they may. Nothing was written.
+    #[error("its dead letters would take {bytes} bytes, and may take {limit}")]
+    Full {
+        /// What they would take.
+        bytes: u64,
+        /// What they may.
+        limit: u64,
+    },
+    /// Its unit, or the unit of its redrive, may still turn out either way.
+    #[error("dead letter {number} is in a unit that is not settled yet")]
+    Unsettled {
+        /// The letter.
+        number: u64,
+    },
+    /// It was delivered, filtered or discarded.
+    #[error("dead letter {number} waits no more: it is {standing}")]
+    NotWaiting {
+        /// The letter.
+        number: u64,
+        /// What became of it.
+        standing: StandingKind,
+    },
+    /// What a person made of a record is none.
+    #[error("dead letter {number} cannot be edited so: {reason}")]
+    Edit {
+        /// The letter.
+        number: u64,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl From<JournalError> for Fault {
     fn from(error: JournalError) -> Fault {
-        Fault::new(FaultKind::Host, error.to_string())
+        let told = error.to_string();
+        match error {
+            JournalError::Full { .. } => Fault::new(FaultKind::LimitExceeded, told)
+                .hint("redrive, discard or export dead letters, or raise what they may take"),
+            _ => Fault::new(FaultKind::Host, told),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Inner<S> {
 }
 
 /// One of the keys that seal data, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KeyView {
     /// Which.
     pub id: KeyId,

@@ -46,15 +46,14 @@ impl<S: StateStore> Inner<S> {
 
     fn sweep(&self, owner: Owner) -> Result<Shred, StoreError> {
         let remove = |(namespace, prefix): (Namespace, Vec<u8>)| self.remove(namespace, &prefix);
-        let [checkpoints, dead_letters, schemas, identities] =
-            journal::places_of(owner).map(remove);
+        let [checkpoints, dead_letters, schemas, rest @ ..] = journal::places_of(owner).map(remove);
         let shred = Shred {
             keys: 0,
             checkpoints: checkpoints?,
             dead_letters: dead_letters?,
             schemas: schemas?,
         };
-        identities?;
+        rest.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.keyring_mut().swept(owner)?;
         Ok(shred)
     }

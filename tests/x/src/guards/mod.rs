@@ -25,7 +25,8 @@ const HANG: Duration = Duration::from_secs(12);
 
 pub(crate) fn run(project: &Project) -> Result<()> {
     let lines = table::chosen(project, std::env::args().skip(2))?;
-    let mut steps = Steps::new("guards", plugins::STEPS + 3);
+    let mut steps = Steps::new("guards", plugins::STEPS + 4);
+    steps.act("look for strace", || crate::servers::strace(project))?;
     plugins::prepare(
         project,
         &mut steps,

@@ -1,0 +1,198 @@
+//! What people have a service do beside its schedules: redrives and backfills. One at a time for each pipeline; it runs
+//! beside the pipeline's own run, with checkpoints of its own.
+
+use super::board::{Board, Phase};
+use super::files;
+use crate::host::Host;
+use crate::report::{Ending, RunReport};
+use crate::run::{How, Purpose, Task};
+use crate::watch::Watch;
+use crate::{Error, plan, run};
+use serde::{Deserialize, Serialize};
+use sluice_model::checkpoint::Totals;
+use sluice_model::guards::Guard;
+use sluice_model::ids::PipelineName;
+use sluice_model::tomlfile::FileError;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// How a job is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct JobView {
+    /// Whether it is over.
+    pub over: bool,
+    /// Records settled so far.
+    pub totals: Totals,
+    /// Whether it came to its end.
+    pub done: bool,
+    /// Why it did not.
+    pub fault: Option<String>,
+}
+
+struct Job {
+    watch: Arc<Watch>,
+    outcome: Option<JobView>,
+}
+
+/// The jobs of a service, the last one of each pipeline.
+pub struct Jobs {
+    all: Mutex<BTreeMap<PipelineName, Job>>,
+    /// Where they run: whoever asks for one has a thread of its own.
+    runtime: Handle,
+    under_way: watch::Sender<usize>,
+}
+
+impl Jobs {
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self {
+            all: Mutex::default(),
+            runtime,
+            under_way: watch::Sender::new(0),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<PipelineName, Job>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins one.
+    pub fn start(
+        host: &Arc<Host>,
+        board: &Arc<Board>,
+        pipeline: &PipelineName,
+        file: PathBuf,
+        task: Task,
+    ) -> Result<(), Error> {
+        let jobs = board.jobs();
+        if board.phase() == Phase::Draining {
+            let problem = FileError::new("arguments", "the service is ending");
+            return Err(problem.hint("run the command again once it is over").into());
+        }
+        let watch = Arc::new(Watch::default());
+        let mut all = jobs.all();
+        let is_busy = all.get(pipeline).is_some_and(|job| job.outcome.is_none());
+        if Guard::OneJob.bars(is_busy) {
+            let message = format!("a redrive or backfill of `{pipeline}` is under way");
+            let problem = FileError::new("arguments", message);
+            return Err(problem.hint("wait until it is over").into());
+        }
+        let job = Job {
+            watch: Arc::clone(&watch),
+            outcome: None,
+        };
+        all.insert(pipeline.clone(), job);
+        drop(all);
+        jobs.under_way.send_modify(|jobs| *jobs += 1);
+        let (host, board, name) = (Arc::clone(host), Arc::clone(board), pipeline.clone());
+        let work = running(host, Arc::clone(&board), file, task, watch);
+        jobs.runtime.spawn(async move {
+            let outcome = match tokio::spawn(work).await {
+                Ok(outcome) => view(outcome),
+                Err(_) => failed("a task of the host panicked; its place is held".to_owned()),
+            };
+            let jobs = board.jobs();
+            if let Some(job) = jobs.all().get_mut(&name) {
+                job.outcome = Some(outcome);
+            }
+            jobs.under_way.send_modify(|jobs| *jobs -= 1);
+        });
+        Ok(())
+    }
+
+    /// How the last job of a pipeline is; none where there was none.
+    pub fn view(&self, pipeline: &PipelineName) -> Option<JobView> {
+        let all = self.all();
+        let job = all.get(pipeline)?;
+        Some(job.outcome.clone().unwrap_or_else(|| JobView {
+            totals: job.watch.glance().totals,
+            ..JobView::default()
+        }))
+    }
+
+    /// Whether one of this pipeline is under way.
+    pub fn is_under_way(&self, pipeline: &PipelineName) -> bool {
+        let all = self.all();
+        all.get(pipeline).is_some_and(|job| job.outcome.is_none())
+    }
+
+    /// Until none is under way.
+    pub(super) async fn over(&self) {
+        let mut under_way = self.under_way.subscribe();
+        let _ = under_way.wait_for(|jobs| *jobs == 0).await; // The sender is `self`.
+    }
+}
+
+async fn running(
+    host: Arc<Host>,
+    board: Arc<Board>,
+    file: PathBuf,
+    task: Task,
+    watch: Arc<Watch>,
+) -> Result<RunReport, Error> {
+    let plan = {
+        let host = Arc::clone(&host);
+        super::off_the_workers(move || {
+            let plan = plan::make_to_run(&file)?;
+            files::must_be_of(&host, &plan)?;
+            Ok(plan)
+        })
+        .await?
+    };
+    let (drain, drains) = watch::channel(false);
+    let (cut, cuts) = watch::channel(false);
+    let how = How {
+        watch,
+        drain: drains,
+        cut: cuts,
+        purpose: Purpose::Served,
+        task,
+    };
+    let time = host.deployment().settings.service.drain.0;
+    let mut phases = board.phases();
+    let ending = async {
+        let _ = phases.wait_for(|phase| *phase == Phase::Draining).await;
+        drain.send_replace(true);
+        tokio::time::sleep(time).await;
+        board.cut_off();
+        cut.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = run::run(&host, plan, how, None) => outcome,
+        () = ending => Err(Error::Host("a word that never comes".to_owned())),
+    }
+}
+
+fn failed(fault: String) -> JobView {
+    JobView {
+        over: true,
+        fault: Some(fault),
+        ..JobView::default()
+    }
+}
+
+fn view(outcome: Result<RunReport, Error>) -> JobView {
+    match outcome {
+        Ok(report) => JobView::of(&report),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+impl JobView {
+    /// Of a run that is over.
+    pub fn of(report: &RunReport) -> Self {
+        let faults = report
+            .splits
+            .iter()
+            .filter_map(|split| split.fault.as_ref());
+        Self {
+            over: true,
+            totals: report.totals,
+            done: report.ending == Ending::Done,
+            fault: faults.map(ToString::to_string).next(),
+        }
+    }
+}

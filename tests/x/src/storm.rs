@@ -1,0 +1,42 @@
+//! `cargo x storm [SEEDS]`: the long runs of what every test run does in short. A sink that refuses, fails for a minute
+//! and hangs for a minute under 100,000 records; and each script of faults with many seeds.
+
+use crate::project::Project;
+use crate::steps::Steps;
+use crate::{plugins, suite};
+use anyhow::Result;
+
+/// What the tests read, and for how many seeds where nobody says.
+const FULL: &str = "SLUICE_STORM";
+const SEEDS: &str = "SLUICE_FAULT_SEEDS";
+const SEEDS_DEFAULT: &str = "200";
+
+pub(crate) fn run(project: &Project) -> Result<()> {
+    let mut steps = Steps::new("storm", plugins::STEPS + 2);
+    let build = ["build", "--workspace", "--all-targets"];
+    plugins::prepare(project, &mut steps, &build, &suite::GUESTS)?;
+    let seeds = std::env::args().nth(2);
+    let seeds = seeds.as_deref().unwrap_or(SEEDS_DEFAULT);
+    for (what, program) in [
+        ("a storm at its full length", "storm"),
+        ("each script of faults with every seed", "faults"),
+    ] {
+        // Of the whole workspace, or other features would be compiled: see `plugins::HOST_BUILD`.
+        let arguments = [
+            "test",
+            "--workspace",
+            "--test",
+            program,
+            "--",
+            "--nocapture",
+        ];
+        let mut tests = project.cargo(&arguments);
+        tests.env(FULL, "full").env(SEEDS, seeds);
+        tests.env("SLUICE_BIN", project.program("debug", "sluice"));
+        tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
+        let next = "the message names the seed: try that script alone";
+        steps.run(what, tests, next)?;
+    }
+    steps.finish("Nothing was lost, and nothing doubled");
+    Ok(())
+}
