@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A caller asks before each call and, where it may call, hands its [`Permit`] back with what came of it. Where it must
-//! wait it does not call: it answers its own step with a transient fault and the time that is named, so that the step's
-//! own backoff and budget hold.
+//! wait it does not call: it waits and asks again, or answers its own step with a transient fault and the time that is
+//! named, where that is longer than it has patience for.
 //!
 //! Invariant: while nothing but failures comes, no more calls are let through than it takes to open it, those that were
 //! under way by then, and one for each time it was open (test: `failing_calls_are_bounded_and_somebody_may_always_go`).

@@ -17,8 +17,8 @@
 //! - events are told one at a time, each answer once, and `now` is of one clock; a timer may fire when what it was for is
 //!   over;
 //! - what a sink refused of a unit is kept until the unit's pages are released, for the unit may be stored again;
-//! - before a step at a destination it asks that one's [`Breaker`]; where it must wait, the step fails at once with a
-//!   transient fault that names the time, and nobody is called. Every permit is handed back, once;
+//! - before a step at a destination it asks that one's [`Breaker`]; where it must wait, nobody is called: it waits
+//!   there, or fails the step with a transient fault that names the time where that is long. Every permit is handed back, once;
 //! - where a plugin traps, runs past its time or breaks down on a page or a unit, that is not told yet: it is halved. A
 //!   transient fault in the middle is told, and the [`Halving`] kept for when the same step is asked for again. What a
 //!   plain sink took in pieces is not written again; a transactional sink is given the whole without the culprits;

@@ -49,7 +49,7 @@ use tokio::sync::{oneshot, watch};
 /// Says why a record is refused, or nothing.
 pub type Refusal = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
 
-/// Says with which status a record is not taken for now, or nothing. Asked each time that it is sent.
+/// Says with which status a record is put off, or nothing. Asked each time that it is sent.
 pub type Falter = Arc<dyn Fn(&Value) -> Option<u16> + Send + Sync>;
 
 /// Makes another body of a page's: of the how-manieth page it is, from 0, and what was asked.

@@ -12,7 +12,6 @@ use sluice_model::ids::SplitId;
 use sluice_model::pipeline::Dedupe;
 use sluice_state::journal::{Block, Digest};
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The most records of one window. Stops a pipeline from taking the host's memory: 40 bytes each, about.
@@ -22,7 +21,6 @@ pub const RECORDS_MAX: u64 = 4_000_000;
 pub struct Window {
     settings: Dedupe,
     seen: Mutex<Seen>,
-    repeated: AtomicU64,
 }
 
 #[derive(Default)]
@@ -86,7 +84,6 @@ impl Window {
         Self {
             settings,
             seen: Mutex::new(seen),
-            repeated: AtomicU64::new(0),
         }
     }
 
@@ -102,8 +99,6 @@ impl Window {
             stays.push(Guard::Dedupe.holds(is_new));
             new.extend(digest.filter(|_| is_new));
         }
-        let repeated = stays.iter().filter(|stays| !**stays).count();
-        self.repeated.fetch_add(repeated as u64, Ordering::Relaxed);
         (stays, new)
     }
 
@@ -153,10 +148,5 @@ impl Window {
         {
             seen.forget_oldest();
         }
-    }
-
-    /// Records left out so far, because they came again.
-    pub fn repeated(&self) -> u64 {
-        self.repeated.load(Ordering::Relaxed)
     }
 }
