@@ -3,7 +3,8 @@
 use crate::action::Action;
 use crate::entry::Entry;
 use crate::error::{AuditError, io};
-use crate::folder::Folder;
+use crate::folder::{Folder, contents};
+use crate::note::Note;
 use crate::standing::Standing;
 use crate::verify::Finding;
 use sluice_model::guards::Guard;
@@ -28,6 +29,8 @@ pub struct Entries {
     standing: Standing,
     line: Vec<u8>,
     torn: bool,
+    /// Entries that the trail's own last checkpoint knew of when this began.
+    told: u64,
 }
 
 struct Open {
@@ -52,6 +55,7 @@ impl Entries {
             standing: Standing::default(),
             line: Vec::new(),
             torn: false,
+            told: told(folder)?,
         })
     }
 
@@ -68,6 +72,16 @@ impl Entries {
         self.torn
     }
 
+    /// There is no more: and there was no more when it was signed last.
+    fn ended(&self) -> Result<Option<Entry>, AuditError> {
+        let (have, told) = (self.standing.size(), self.told);
+        if Guard::TrailTail.bars(have < told) {
+            let by = "its signed checkpoint".to_owned();
+            return Err(Finding::CutTail { have, told, by }.into());
+        }
+        Ok(None)
+    }
+
     /// The next entry.
     #[expect(
         clippy::should_implement_trait,
@@ -77,7 +91,7 @@ impl Entries {
         loop {
             let Some(open) = &mut self.open else {
                 let Some(number) = self.segments.next() else {
-                    return Ok(None);
+                    return self.ended();
                 };
                 let path = self.folder.segment(number);
                 let file = File::open(&path).map_err(io(&path))?;
@@ -112,7 +126,7 @@ impl Entries {
                 // Where a disk lost power in the middle of a write, zeros can stand for what was not written.
                 Some(_) if last && self.line.contains(&0) => {
                     self.torn = true;
-                    return Ok(None);
+                    return self.ended();
                 }
                 Some((b'\n', text)) => {
                     let taken = Entry::parse(text).and_then(|entry| {
@@ -125,12 +139,19 @@ impl Entries {
                     if last && self.line.len() <= Guard::AuditLine.limit(AUDIT_LINE_BYTES_MAX) =>
                 {
                     self.torn = true;
-                    return Ok(None);
+                    return self.ended();
                 }
                 Some(_) => return Err(bad("the line has no end".to_owned()).into()),
             }
         }
     }
+}
+
+/// Entries that the trail's own last checkpoint knows of.
+fn told(folder: &Folder) -> Result<u64, AuditError> {
+    let (notes, _) = Note::parse_all(&contents(&folder.checkpoints())?)
+        .map_err(|why| Finding::BadCheckpoint { why })?;
+    Ok(notes.last().map_or(0, Note::size))
 }
 
 /// Takes an entry that stands on this line of this file.
