@@ -4,11 +4,12 @@
 
 use crate::deployment::{Deployment, Host};
 use crate::job::tell;
+use crate::neighbour::{deploy, done, sluice};
 use crate::orders::make_orders;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -27,23 +28,6 @@ const NEIGHBOURS: [(&str, &str); 4] = [
     ("log-storm", "beside a flood of log lines"),
     ("clock-storm", "beside a storm of host calls"),
 ];
-
-/// It asks for no more than it must to run, and has the call time that a plugin has which names none.
-const MANIFEST: &str = r#"[plugin]
-name = "acme/hostile"
-version = "0.1.0"
-interface = "sluice:plugin@0.1"
-description = "Misbehaves."
-
-[[http]]
-host = "api.acme.example"
-methods = ["GET"]
-paths = ["/**"]
-reason = "Its component imports wasi:http."
-
-[data]
-reads = []
-"#;
 
 /// The median throughput alone and beside each neighbour, over `rounds` rounds after one that compiles.
 pub fn beside(
@@ -130,40 +114,11 @@ fn run(honest: &Deployment) -> Result<Duration> {
 
 /// A deployment with the hostile plugin, and a pipeline for each of its ways.
 fn neighbourhood(host: &Host, hostile: &Path, folder: &Path) -> Result<PathBuf> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
-    }
-    std::fs::create_dir_all(folder)?;
-    let plugins = host.plugins.display();
-    std::fs::write(
-        folder.join("sluice.toml"),
-        format!("[plugins]\ndir = '{plugins}'\n"),
-    )?;
-    std::fs::write(folder.join("manifest.toml"), MANIFEST)?;
-    let component = hostile.canonicalize().with_context(|| {
-        format!(
-            "`{}` is not there: `cargo x bench` builds it",
-            hostile.display()
-        )
-    })?;
-    let component = component.display().to_string();
-    done(
-        host,
-        folder,
-        &[
-            "plugin",
-            "pack",
-            &component,
-            "--manifest",
-            "manifest.toml",
-            "--out",
-            "hostile.wasm",
-        ],
-    )?;
+    deploy(host, hostile, folder)?;
     for (behaviour, _) in NEIGHBOURS {
         let pipeline = format!(
             "[pipeline]\nname = \"{behaviour}\"\n\n\
-             [source]\nplugin = \"hostile.wasm\"\nconfig = {{ try = \"{behaviour}\" }}\n\n\
+             [source]\nplugin = \"hostile.wasm\"\nconfig = {{ try = \"{behaviour}\", dir = \"in\" }}\n\n\
              [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n"
         );
         std::fs::write(folder.join(format!("{behaviour}.toml")), pipeline)?;
@@ -174,32 +129,6 @@ fn neighbourhood(host: &Host, hostile: &Path, folder: &Path) -> Result<PathBuf> 
         )?;
     }
     Ok(folder.to_owned())
-}
-
-fn sluice(host: &Host, folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(&host.binary);
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("SLUICE_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
-fn done(host: &Host, folder: &Path, arguments: &[&str]) -> Result<()> {
-    let output = sluice(host, folder, arguments)
-        .stderr(Stdio::piped())
-        .output()?;
-    if !output.status.success() {
-        bail!(
-            "`sluice {}`: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
 }
 
 /// What a process has computed so far, to a look's precision: by the kernel's account, in hundredths of a second.
@@ -270,6 +199,7 @@ impl Neighbour {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn what_is_kept_is_told_and_judged() {

@@ -9,10 +9,12 @@ mod job;
 mod kernels;
 mod load;
 mod memory;
+mod neighbour;
 mod orders;
 mod requests;
 mod rounds;
 mod same;
+mod served;
 mod start;
 
 pub use beside::beside;
@@ -26,4 +28,5 @@ pub use memory::memory;
 pub use orders::{make_orders, write_orders};
 pub use requests::requests;
 pub use rounds::{Outcome, Subject, interleave, table};
+pub use served::served;
 pub use start::start;

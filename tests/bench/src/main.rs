@@ -1,19 +1,20 @@
 //! `sluice-bench run --host BINARY --plugins DIR --work DIR [--hostile FILE] [--quick] [NAME…]`: measures what is named,
-//! or all. `--hostile` is the component of the hostile plugin, which `beside` needs.
+//! or all. `--hostile` is the component of the hostile plugin, which `beside` and `served` need.
 //! `sluice-bench orders N DIR`: only the orders.
 
 #![expect(clippy::print_stdout, reason = "it talks to a person")]
 
 use anyhow::{Context, Result, bail};
 use sluice_bench::{
-    Host, beside, decision, job, kernels, load, make_orders, memory, requests, start,
+    Host, beside, decision, job, kernels, load, make_orders, memory, requests, served, start,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--hostile FILE] [--quick] \
-                     [job|kernels|start|decision|requests|beside|memory …] | orders N DIR";
-const NAMES: [&str; 7] = [
-    "job", "kernels", "start", "decision", "requests", "beside", "memory",
+                     [job|kernels|start|decision|requests|beside|served|memory …] | orders N DIR";
+const NAMES: [&str; 8] = [
+    "job", "kernels", "start", "decision", "requests", "beside", "served", "memory",
 ];
 
 /// How much is measured.
@@ -28,6 +29,9 @@ struct Sizes {
     request_rounds: usize,
     beside_records: u64,
     beside_rounds: usize,
+    served_records: u64,
+    served_window: Duration,
+    served_rounds: usize,
     /// About 340 bytes each.
     memory_records: u64,
 }
@@ -43,6 +47,9 @@ const WHOLE: Sizes = Sizes {
     request_rounds: 7,
     beside_records: 1_000_000,
     beside_rounds: 5,
+    served_records: 1_500_000,
+    served_window: Duration::from_secs(10),
+    served_rounds: 3,
     memory_records: 6_000_000,
 };
 const QUICK: Sizes = Sizes {
@@ -56,6 +63,9 @@ const QUICK: Sizes = Sizes {
     request_rounds: 3,
     beside_records: 200_000,
     beside_rounds: 3,
+    served_records: 1_000_000,
+    served_window: Duration::from_secs(4),
+    served_rounds: 1,
     memory_records: 1_000_000,
 };
 
@@ -106,12 +116,17 @@ fn run(options: &[&str]) -> Result<()> {
             "start" => start(&host, &work, sizes.starts)?,
             "decision" => decision(sizes.decision_rounds)?,
             "requests" => requests(&host, &work, sizes.request_pages, sizes.request_rounds)?,
-            "beside" => {
+            "beside" | "served" => {
                 let hostile = hostile
                     .as_ref()
-                    .context("`beside` needs `--hostile FILE`")?;
-                let (records, rounds) = (sizes.beside_records, sizes.beside_rounds);
-                beside(&host, hostile, &work, records, rounds)?
+                    .with_context(|| format!("`{name}` needs `--hostile FILE`"))?;
+                if *name == "beside" {
+                    let (records, rounds) = (sizes.beside_records, sizes.beside_rounds);
+                    beside(&host, hostile, &work, records, rounds)?
+                } else {
+                    let (records, rounds) = (sizes.served_records, sizes.served_rounds);
+                    served(&host, hostile, &work, records, sizes.served_window, rounds)?
+                }
             }
             _ => memory(&host, &work, sizes.memory_records)?,
         };
