@@ -304,7 +304,7 @@ fn what_it_comes_to_is_told() {
             "secret:password",
             "secret:key",
         ] {
-            let how = ruled.reaches(&sought.parse().expect(sought), &secrets);
+            let how = ruled.reaches(&sought.parse().expect(sought), Some(&secrets));
             writeln!(page, "{sought}: {how:?}").expect("memory");
         }
     }
@@ -686,7 +686,7 @@ proptest! {
                 }
                 // A report says what is decided.
                 let sought = format!("host:{host}").parse().expect("a host");
-                let told = effective.reaches(&sought, &BTreeMap::new());
+                let told = effective.reaches(&sought, Some(&BTreeMap::new()));
                 prop_assert_eq!(!told.is_empty(), reached, "{}: {:?}", host, told);
             }
         }

@@ -533,7 +533,7 @@ fn what_is_sought_is_told_by_how_it_is_reached() {
         "column:id",
         "column:salary",
     ] {
-        let how = effective.reaches(&sought.parse().expect(sought), &secrets);
+        let how = effective.reaches(&sought.parse().expect(sought), Some(&secrets));
         writeln!(text, "{sought}\n  {}", how.join("\n  ")).expect("memory");
     }
     insta::assert_snapshot!(text);
@@ -558,7 +558,10 @@ fn a_grant_alone_is_the_most_it_could_come_to() {
     assert!(sends(&alone, "GET", "https://api.acme.example/a").is_ok());
     assert!(alone.may_read("anything").is_ok());
     assert!(alone.may_open("out/crm", DirMode::Write).is_ok());
-    let how = alone.reaches(&"secret:token".parse().expect("a secret"), &BTreeMap::new());
+    let how = alone.reaches(
+        &"secret:token".parse().expect("a secret"),
+        Some(&BTreeMap::new()),
+    );
     assert_eq!(
         how,
         [
@@ -566,6 +569,9 @@ fn a_grant_alone_is_the_most_it_could_come_to() {
             "as bearer: POST http://hooks.test /hook"
         ]
     );
+    // Its word may stand for any secret of the deployment, where no pipeline says for which.
+    let any = alone.reaches(&"secret:crm-readonly".parse().expect("a secret"), None);
+    assert_eq!(any, how);
 }
 
 /// A certificate goes with what is encrypted; what is sent in the clear beside it hides nothing of that.
@@ -576,7 +582,7 @@ fn a_certificate_reaches_what_is_encrypted() {
     let alone = Effective::of_grant_alone(&grant, Role::Sink, Path::new("/srv")).expect("covered");
     let identity = "secret:identity".parse().expect("a secret");
     assert_eq!(
-        alone.reaches(&identity, &BTreeMap::new()),
+        alone.reaches(&identity, Some(&BTreeMap::new())),
         ["as mtls: GET https://*.acme.example /** in 10.0.0.0/8, 127.0.0.1/32"]
     );
 }

@@ -226,7 +226,7 @@ proptest! {
                 }
                 // A report says what is decided.
                 let sought = Sought::Host(HostPattern::parse(host).expect("a host"));
-                let told = effective.reaches(&sought, &BTreeMap::new());
+                let told = effective.reaches(&sought, Some(&BTreeMap::new()));
                 prop_assert_eq!(!told.is_empty(), reached, "{}: {:?}", host, told);
             }
             for column in ["a", "b", "c", "d"] {

@@ -15,12 +15,9 @@ use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
 use sluice_policy::{Effective, Organisation};
 pub use sluice_policy::{Explained, Sought, SoughtError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Folders of a deployment, besides its own, that pipeline files are looked for in.
-const PIPELINE_FOLDERS: [&str; 2] = ["", "pipelines"];
 
 /// What one grant comes to in one stage.
 #[derive(Debug, Clone, Serialize)]
@@ -41,8 +38,9 @@ pub struct Access {
     pub capabilities: Vec<Explained>,
     #[serde(skip)]
     able: Vec<Effective>,
+    /// The plugin's words for secrets and the deployment's; none where no pipeline file says them.
     #[serde(skip)]
-    secrets: BTreeMap<SecretName, SecretName>,
+    secrets: Option<BTreeMap<SecretName, SecretName>>,
 }
 
 /// One stage that can reach what was sought.
@@ -89,7 +87,7 @@ pub fn reaching(deployment: &Deployment, sought: &Sought) -> Result<Vec<Reaching
     let reaching = all(deployment)?.into_iter().filter_map(|access| {
         let mut how: Vec<String> = Vec::new();
         for effective in &access.able {
-            let more = effective.reaches(sought, &access.secrets);
+            let more = effective.reaches(sought, access.secrets.as_ref());
             how.extend(
                 more.into_iter()
                     .filter(|way| !how.contains(way))
@@ -108,10 +106,16 @@ pub fn reaching(deployment: &Deployment, sought: &Sought) -> Result<Vec<Reaching
     Ok(reaching.collect())
 }
 
-/// The pipeline files beside `sluice.toml` and in `pipelines/` that can be read.
+/// The pipeline files beside `sluice.toml`, in `pipelines/` and where the service has them, that can be read.
 fn pipelines(deployment: &Deployment) -> Vec<Pipeline> {
     let mut found = Vec::new();
-    for folder in PIPELINE_FOLDERS.map(|folder| deployment.base.join(folder)) {
+    let base = &deployment.base;
+    let folders = [
+        base.clone(),
+        base.join("pipelines"),
+        deployment.pipelines_dir(),
+    ];
+    for folder in BTreeSet::from(folders) {
         let Ok(entries) = std::fs::read_dir(folder) else {
             continue;
         };
@@ -172,7 +176,7 @@ fn in_stage(
         filed,
         Some(written.id),
         [ruled(built, policy)],
-        written.secrets.clone(),
+        Some(written.secrets.clone()),
     ))
 }
 
@@ -186,7 +190,7 @@ fn alone(deployment: &Deployment, policy: &Arc<Organisation>, filed: &Filed) -> 
         });
         ruled(built, policy)
     });
-    let mut access = access(filed, None, roles, BTreeMap::new());
+    let mut access = access(filed, None, roles, None);
     // A part that can do nothing with it says nothing of what another part can.
     let idle = |line: &Explained| line.left.is_empty();
     let busy: Vec<&'static str> = access
@@ -221,7 +225,7 @@ fn access(
     filed: &Filed,
     stage: Option<StageId>,
     built: impl IntoIterator<Item = Result<Effective, Vec<String>>>,
-    secrets: BTreeMap<SecretName, SecretName>,
+    secrets: Option<BTreeMap<SecretName, SecretName>>,
 ) -> Access {
     let about = &filed.grant.grant;
     let mut access = Access {

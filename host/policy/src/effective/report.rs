@@ -17,6 +17,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+/// Whether a plugin's word for a secret may stand for this one of the deployment's.
+fn may_be(
+    secrets: Option<&BTreeMap<SecretName, SecretName>>,
+    word: &SecretName,
+    sought: &SecretName,
+) -> bool {
+    secrets.is_none_or(|secrets| secrets.get(word).unwrap_or(word) == sought)
+}
+
 /// One capability of one stage, as each of the three says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
@@ -333,15 +342,16 @@ impl Effective {
     }
 
     /// How this stage can reach it, a line a way; none where it cannot. `secrets`: the plugin's words for secrets and
-    /// the deployment's.
+    /// the deployment's; none where no pipeline says what its words stand for, and each may stand for any.
     pub fn reaches(
         &self,
         sought: &Sought,
-        secrets: &BTreeMap<SecretName, SecretName>,
+        secrets: Option<&BTreeMap<SecretName, SecretName>>,
     ) -> Vec<String> {
         let with = |permitted: &Permitted| match &permitted.auth {
             Some(auth) => {
-                let name = secrets.get(&auth.name).unwrap_or(&auth.name);
+                let name = secrets.and_then(|secrets| secrets.get(&auth.name));
+                let name = name.unwrap_or(&auth.name);
                 format!("{}, with secret {name} as {}", permitted.text(), auth.place)
             }
             None => permitted.text(),
@@ -358,7 +368,7 @@ impl Effective {
             Sought::Secret(name) => {
                 let uses = permitted.iter().filter_map(|permitted| {
                     let auth = permitted.auth.as_ref()?;
-                    (secrets.get(&auth.name).unwrap_or(&auth.name) == name)
+                    may_be(secrets, &auth.name, name)
                         .then(|| format!("as {}: {}", auth.place, permitted.text()))
                 });
                 once_each(uses.chain(self.shows(name, secrets)))

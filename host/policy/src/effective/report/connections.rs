@@ -197,10 +197,10 @@ impl Effective {
     pub(super) fn shows(
         &self,
         sought: &SecretName,
-        secrets: &BTreeMap<SecretName, SecretName>,
+        secrets: Option<&BTreeMap<SecretName, SecretName>>,
     ) -> Vec<String> {
         let ours = self.asked_reveals.iter().filter(|name| {
-            secrets.get(*name).unwrap_or(name) == sought && self.may_reveal(name.as_str()).is_ok()
+            super::may_be(secrets, name, sought) && self.may_reveal(name.as_str()).is_ok()
         });
         ours.map(|name| format!("REVEALED to it, as its `{name}`"))
             .collect()
