@@ -19,18 +19,19 @@ use sluice_model::tomlfile::FileError;
 use sluice_service::control;
 use sluice_service::deployment::{Deployment, read, shown};
 use sluice_service::host::Host;
-use sluice_service::report::Ending;
 use sluice_service::run::How;
 use sluice_service::watch::Watch;
 use sluice_service::{Error, access, grants, plan, trial, usage};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Worker threads: what waits for a disk holds one, so there are more than cores.
 const WORKERS: usize = 4;
+/// How long what still blocks when all is done may take to let go.
+const LET_GO: Duration = Duration::from_secs(5);
 
 fn wait<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     wait_with(WORKERS, work)
@@ -43,7 +44,10 @@ fn wait_with<T>(workers: usize, work: impl Future<Output = T>) -> Result<T, Erro
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Error::Host(format!("no threads: {error}")))?;
-    Ok(runtime.block_on(work))
+    let done = runtime.block_on(work);
+    // Work that hangs, in a file on a mount that went away, would hold the process for ever.
+    runtime.shutdown_timeout(LET_GO);
+    Ok(done)
 }
 
 /// `sluice run`, in a process that began then.
@@ -62,7 +66,7 @@ pub fn run(
         sluice_service::run::run(&host, plan, How::alone(watch, drained), record).await
     })??;
     show::report(&report, json);
-    Ok(ExitCode::from(u8::from(report.ending == Ending::Stopped)))
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 /// Turns true with the first SIGINT or SIGTERM. The second ends the process at once.

@@ -10,7 +10,7 @@ use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::{Role, StageId};
 use sluice_model::limits;
-use sluice_model::rejection::{Record, Rejection};
+use sluice_model::rejection::{Csv, Record, Rejection};
 use std::sync::Arc;
 
 /// Source bytes of one batch, whatever its rows: no column outgrows the 32-bit offsets of its values, for a value is
@@ -40,6 +40,8 @@ pub struct Assembly<'t> {
     batches: Vec<Batch>,
     rejections: Vec<Rejection>,
     records: usize,
+    /// How the rows of a file of CSV are read: for those that are refused.
+    pub csv: Option<Arc<Csv>>,
 }
 
 impl<'t> Assembly<'t> {
@@ -65,6 +67,7 @@ impl<'t> Assembly<'t> {
             batches: Vec::new(),
             rejections: Vec::new(),
             records: 0,
+            csv: None,
         }
     }
 
@@ -114,6 +117,7 @@ impl<'t> Assembly<'t> {
             message: problem.message(),
             place,
             record,
+            csv: self.csv.clone(),
             truncated,
             removal: false,
             given: None,

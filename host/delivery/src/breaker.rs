@@ -13,7 +13,7 @@
 //! named, where that is longer than it has patience for.
 //!
 //! Invariant: while nothing but failures comes, no more calls are let through than it takes to open it, those that were
-//! under way by then, and one for each time it was open (test: `failing_calls_are_bounded_and_somebody_may_always_go`).
+//! under way by then, those that were given up without an answer, and one for each time it was open (test: `failing_calls_are_bounded_and_somebody_may_always_go`).
 
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;

@@ -3,8 +3,8 @@
 //!
 //! It begins when a plugin has failed on the whole. The whole is tried once more, with a fresh instance as every try
 //! is after a failure: the fault may have been chance. Pieces come in the records' order. A plain sink keeps the pieces
-//! that passed, for it has written them; a transactional one, and a transform, are given the whole once more without
-//! the culprits, and where that fails too the plugin is sick.
+//! that passed, for it has written them, and so does whoever transforms; a transactional one is given the whole once more
+//! without the culprits, and where that fails too the plugin is sick.
 //!
 //! A plugin that fails on everything is told from one that fails on some records: so many of these alone, one after
 //! another, and no piece passed in between.
@@ -21,6 +21,14 @@ pub struct HalvingSettings {
     pub culprits_max: usize,
     /// The most records that fail alone in a row while nothing passes.
     pub alone_max: usize,
+}
+
+impl HalvingSettings {
+    /// As many as there are.
+    pub const UNBOUNDED: Self = Self {
+        culprits_max: usize::MAX,
+        alone_max: usize::MAX,
+    };
 }
 
 impl Default for HalvingSettings {

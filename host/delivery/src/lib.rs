@@ -8,7 +8,7 @@
 //!
 //! A driver loads the stored checkpoint, asks the sinks what they have committed, calls [`resume()`], stores the
 //! checkpoint that it gives (this fences an older owner), makes a [`Split`] of it, and from then on feeds it events
-//! and does its actions. Invariants, held by `tests/simulation.rs`:
+//! and does its actions. Invariants, held by `tests/simulation`:
 //! - a checkpoint is never ahead of what the sinks hold plus what the DLQ holds;
 //! - `read = written + filtered + dead_lettered + in_flight`, after every step;
 //! - units are stored in order, and a source is acknowledged only what is stored.

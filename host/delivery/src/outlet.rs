@@ -134,9 +134,13 @@ impl Split {
         sink: usize,
         unit: UnitNo,
         fault: Fault,
+        progressed: bool,
         out: &mut Vec<Action>,
     ) -> Stepped {
         self.expect(sink, unit, AtSink::Writing)?.sinks[sink] = AtSink::WriteAgain;
+        if progressed {
+            self.retries.got_on(now, Step::Write(sink));
+        }
         self.retry(now, Step::Write(sink), fault, out)
     }
 

@@ -149,6 +149,8 @@ pub enum Event {
         unit: UnitNo,
         /// Why.
         fault: Fault,
+        /// Whether more of the unit is at the destination than before: the budget for it is whole again.
+        progressed: bool,
     },
     /// `Store` is durable.
     Stored,

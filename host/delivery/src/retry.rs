@@ -19,6 +19,8 @@ struct Failing {
     /// When its budget was last whole.
     renewed: Duration,
     attempts: u32,
+    /// Of those, since it last got on.
+    in_a_row: u32,
     message: String,
 }
 
@@ -44,8 +46,8 @@ pub(crate) struct Delay {
 }
 
 impl Retries {
-    /// The wait after this fault, or the fault that ends the run: any but a transient one, one of an instance that
-    /// must not be entered again, and a transient one when the budget would be spent before the next try.
+    /// The wait after this fault, or the fault that ends the run: any but a transient one, and a transient one when the
+    /// budget would be spent before the next try.
     pub fn after(
         &mut self,
         settings: &RetrySettings,
@@ -56,16 +58,15 @@ impl Retries {
         let FaultKind::Transient { retry_after } = fault.kind else {
             return Err(fault);
         };
-        if fault.poisons_instance() {
-            return Err(fault);
-        }
         let failing = self.failing.entry(step).or_insert(Failing {
             since: now,
             renewed: now,
             attempts: 0,
+            in_a_row: 0,
             message: String::new(),
         });
         failing.attempts = failing.attempts.saturating_add(1);
+        failing.in_a_row = failing.in_a_row.saturating_add(1);
         failing.message.clone_from(&fault.message);
         let at_least = retry_after.unwrap_or_default();
         let spent = failing.renewed.saturating_add(settings.budget);
@@ -78,7 +79,7 @@ impl Retries {
                 fault,
             ));
         }
-        let doubled = 2u32.saturating_pow(failing.attempts - 1);
+        let doubled = 2u32.saturating_pow(failing.in_a_row - 1);
         let ceiling = settings
             .base_delay
             .saturating_mul(doubled)
@@ -104,6 +105,14 @@ impl Retries {
     /// The step worked: its budget is whole again.
     pub fn succeeded(&mut self, step: Step) {
         self.failing.remove(&step);
+    }
+
+    /// The step failed, and got on all the same: its budget is whole again, and its waits begin anew.
+    pub fn got_on(&mut self, now: Duration, step: Step) {
+        if let Some(failing) = self.failing.get_mut(&step) {
+            failing.renewed = now;
+            failing.in_a_row = 0;
+        }
     }
 
     /// A commit: every budget is whole again. The waits are not short again: what fails beside the commits, as an
@@ -224,6 +233,21 @@ mod tests {
             (2, Duration::from_secs(61))
         );
         assert!(after(&mut retries, 250, transient(None)).is_err());
+    }
+
+    #[test]
+    fn a_step_that_gets_on_is_not_given_up() {
+        let mut retries = Retries::default();
+        for attempt in 0..9 {
+            let now_s = attempt * 50;
+            retries.got_on(Duration::from_secs(now_s), Step::Read);
+            let delay = after(&mut retries, now_s, transient(None)).expect("its budget is whole");
+            assert_eq!(delay.ceiling, SETTINGS.base_delay);
+            assert_eq!(u64::from(delay.attempt), attempt + 1);
+        }
+        retries.got_on(Duration::from_secs(400), Step::Write(0));
+        let given_up = after(&mut retries, 460, transient(None));
+        assert!(given_up.is_err(), "another step's progress renews nothing");
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub struct Settings {
 /// Exponential backoff with full jitter, and how long it may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How long one step may go on failing. Its success renews it, and so does every commit of the split.
+    /// How long one step may go on failing. Its success renews it, and so do every commit of the split and a try that
+    /// failed and got on all the same.
     pub budget: Duration,
     /// The ceiling of the first wait; it doubles with each further one.
     pub base_delay: Duration,

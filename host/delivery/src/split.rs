@@ -95,7 +95,11 @@ impl Split {
     pub fn on(&mut self, now: Duration, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         if self.life == Life::Over {
-            return out;
+            // What was on its way to the store when it stopped is settled; nothing comes of it any more.
+            if event == Event::Stored && self.storing.is_some() {
+                let _ = self.stored(&mut out); // It was asked for.
+            }
+            return Vec::new();
         }
         self.now = self.now.max(now);
         let stepped = self.take(self.now, event, &mut out);
@@ -187,9 +191,12 @@ impl Split {
                 unit,
                 rejected,
             } => self.wrote(sink, unit, rejected),
-            Event::WriteFailed { sink, unit, fault } => {
-                self.write_failed(now, sink, unit, fault, out)
-            }
+            Event::WriteFailed {
+                sink,
+                unit,
+                fault,
+                progressed,
+            } => self.write_failed(now, sink, unit, fault, progressed, out),
             Event::Stored => self.stored(out),
             Event::StoreFailed { fault } => Err(fault),
             Event::Published { sink, unit } => self.published(sink, unit, out),

@@ -115,7 +115,12 @@ fn answer(action: &Action, fails: bool, draw: u8, fault: Fault) -> Option<Event>
                 ..Tally::default()
             },
         },
-        (Action::Write { sink, unit, .. }, true) => Event::WriteFailed { sink, unit, fault },
+        (Action::Write { sink, unit, .. }, true) => Event::WriteFailed {
+            sink,
+            unit,
+            fault,
+            progressed: draw.is_multiple_of(3),
+        },
         (Action::Write { sink, unit, .. }, false) => Event::Wrote {
             sink,
             unit,

@@ -75,6 +75,11 @@ impl Guest {
         }
     }
 
+    /// Requests that change something at the other end and were answered with success.
+    pub(crate) fn taken(&self) -> u64 {
+        self.sender.taken()
+    }
+
     pub(crate) fn stage(&self) -> StageId {
         self.effective.stage
     }

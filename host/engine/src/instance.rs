@@ -91,7 +91,7 @@ impl Instance {
         };
         self.state = match &outcome {
             // A call that was cut off in the middle: its instance is not entered again, whatever the fault is.
-            Err(fault) if late => State::Dead(fault.kind.clone()),
+            Err(fault) if Guard::CallCutOff.bars(late) => State::Dead(fault.kind.clone()),
             _ => State::Idle,
         };
         outcome.map_err(|fault| self.judge(fault))

@@ -24,6 +24,9 @@ pub struct Origin {
     pub dependencies: Option<BTreeSet<Dependency>>,
     /// What of it could not be read, and why.
     pub unreadable: Vec<String>,
+    /// Bytes of such lists so far.
+    #[serde(skip)]
+    inflated: usize,
 }
 
 /// One language or tool.
@@ -102,13 +105,17 @@ impl Origin {
     }
 
     fn dependencies(&mut self, data: &[u8]) -> Result<(), String> {
+        // Of all such sections together.
         let most = Guard::DependenciesBytes.limit(DEPENDENCIES_BYTES_MAX);
+        let most = most.saturating_sub(self.inflated);
         let bytes = decompress_to_vec_zlib_with_limit(data, most)
             .map_err(|_| format!("not zlib, or more than {DEPENDENCIES_BYTES_MAX} bytes"))?;
+        self.inflated += bytes.len();
         let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
         let info: VersionInfo = text
             .parse()
-            .map_err(|error: serde_json::Error| error.to_string())?;
+            // A wrong value is in it, as long as that is.
+            .map_err(|error: serde_json::Error| word(&error.to_string()))?;
         let known = self.dependencies.get_or_insert_default();
         for package in info.packages {
             if known.len() >= Guard::OriginEntries.limit(ORIGIN_ENTRIES_MAX) {
@@ -221,5 +228,22 @@ mod tests {
                 origin.unreadable
             );
         }
+    }
+
+    /// Many sections, each with a value that is as long as it may be.
+    #[test]
+    fn what_is_told_of_what_cannot_be_read_is_bounded_too() {
+        let long = "x".repeat(DEPENDENCIES_BYTES_MAX / 4);
+        let list = zlib(format!("{{\"packages\":[{{\"name\":\"a\",\"version\":\"1.0.0\",\"source\":\"local\",\"kind\":\"{long}\"}}]}}").as_bytes());
+        let sections = [(DEPENDENCIES, list.as_slice()); 50];
+        let origin = origin(&with(&sections));
+        assert_eq!(origin.unreadable.len(), 50);
+        let told: usize = origin.unreadable.iter().map(String::len).sum();
+        assert!(told < 50 * 2 * WORD_CHARS_MAX, "{told}");
+        assert!(
+            origin.inflated <= DEPENDENCIES_BYTES_MAX,
+            "{}",
+            origin.inflated
+        );
     }
 }

@@ -4,8 +4,9 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -44,15 +45,23 @@ pub(crate) struct Late {
 }
 
 /// A guest gives way at every tick of the epoch, so each turn here is a few milliseconds at most. `held`: the time that it
-/// computed or was made to rest, in microseconds.
+/// computed, was made to rest, or could have computed and had no turn, in microseconds.
 async fn paced<T>(full_speed: Duration, held: &AtomicU64, call: impl Future<Output = T>) -> T {
     let mut call = pin!(call);
     let (mut busy, mut owed) = (Duration::ZERO, Duration::ZERO);
+    let mut queued = None;
     loop {
         let turn = poll_fn(|context| {
+            drop(queued.take());
+            let noting = Arc::new(Noting::of(context.waker()));
+            let waker = Waker::from(Arc::clone(&noting));
             let began = Instant::now();
-            let turn = call.as_mut().poll(context);
+            let turn = call.as_mut().poll(&mut Context::from_waker(&waker));
             let took = began.elapsed();
+            if turn.is_pending() && noting.woken.load(Ordering::Relaxed) {
+                // It waits for nothing but its next turn.
+                queued = Some(Held(held, Instant::now()));
+            }
             busy += took;
             hold(held, took);
             if busy > full_speed {
@@ -67,17 +76,43 @@ async fn paced<T>(full_speed: Duration, held: &AtomicU64, call: impl Future<Outp
         if let Some(value) = turn.await {
             return value;
         }
-        let _held = Resting(held, Instant::now());
+        let _held = Held(held, Instant::now());
         rest(std::mem::take(&mut owed)).await;
     }
 }
 
-/// A rest counts when it ends, and when the call is ended in the middle of it.
-struct Resting<'a>(&'a AtomicU64, Instant);
+/// A rest, or a wait for a turn: counts when it ends, and when the call is ended in the middle of it.
+struct Held<'a>(&'a AtomicU64, Instant);
 
-impl Drop for Resting<'_> {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         hold(self.0, self.1.elapsed());
+    }
+}
+
+/// A waker that knows whether it was called.
+struct Noting {
+    inner: Waker,
+    woken: AtomicBool,
+}
+
+impl Noting {
+    fn of(inner: &Waker) -> Self {
+        Self {
+            inner: inner.clone(),
+            woken: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Wake for Noting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.inner.wake_by_ref();
     }
 }
 
@@ -156,6 +191,36 @@ mod tests {
         let outcome = tokio::time::timeout(Duration::from_millis(100), for_ever).await;
         assert!(outcome.is_err());
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    /// … as a guest does at a tick of the epoch.
+    async fn compute_and_give_way() {
+        loop {
+            let began = Instant::now();
+            while began.elapsed() < EACH {
+                std::hint::spin_loop();
+            }
+            let mut gave_way = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut gave_way, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+
+    /// A machine that is too small for all of them makes none of them one that waits for a server.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_had_no_turn_did_not_wait() {
+        let time = Duration::from_millis(600);
+        let calls = (0..16).map(|_| tokio::spawn(timeout(time, compute_and_give_way())));
+        for call in calls.collect::<Vec<_>>() {
+            let outcome = call.await.expect("no panic");
+            assert_eq!(outcome, Err(Late { waited: false }));
+        }
     }
 
     #[tokio::test]

@@ -195,6 +195,11 @@ impl Sink {
             .map_err(|fault| answer::fault(&fault))
     }
 
+    /// Requests that change something at the other end and were answered with success, over this instance's life.
+    pub fn taken(&self) -> u64 {
+        self.instance.store.data().taken()
+    }
+
     /// Whether it may be used again.
     pub fn is_alive(&self) -> bool {
         self.instance.is_alive()

@@ -612,13 +612,14 @@ fn judged(behaviour: Behaviour, outcome: &Result<(), Fault>) -> Result<(), Strin
             Ok(())
         }
         (Expected::Late, Err(fault)) => {
-            let is_late = matches!(
-                fault.kind,
-                FaultKind::TimedOut | FaultKind::Transient { .. }
-            );
-            let names =
-                fault.message.contains("`sluice/hostile`") && fault.message.contains("300ms");
-            if is_late && names {
+            let told = match fault.kind {
+                FaultKind::TimedOut => "`sluice/hostile` did not return from `check` within 300ms",
+                FaultKind::Transient { retry_after: None } => {
+                    "`sluice/hostile` waited in `check` for longer than 300ms"
+                }
+                _ => return Err(format!("{fault:?}")),
+            };
+            if fault.message.contains(told) {
                 return Ok(());
             }
             Err(format!("{fault:?}"))
@@ -708,7 +709,8 @@ async fn sink(plugin: &Plugin, stage: &Stage) -> Result<(), Fault> {
 
 /// A poisoned instance says so, in the same kind, for ever; another one can be called again.
 fn thrown_away(fault: &Fault, again: Result<(), Fault>) {
-    if !fault.poisons_instance() {
+    // One that waited too long is gone as well: it was cut off in the middle.
+    if !fault.poisons_instance() && !fault.message.contains("waited in `") {
         return;
     }
     let again = again.expect_err("a poisoned instance");

@@ -65,6 +65,9 @@ pub struct Source {
     /// The streams to read; all of them where none is named.
     #[serde(default)]
     pub streams: Vec<StreamName>,
+    /// How often the source is asked for its splits again while a run goes on: what is new is read beside the others.
+    #[serde(default = "a_minute")]
+    pub splits_every: Span,
     /// For a source that repeats itself: what came before is left out.
     #[serde(default)]
     pub dedupe: Option<Dedupe>,
@@ -91,7 +94,11 @@ pub struct Dedupe {
     pub records: u64,
 }
 
-/// 40 MB of the host's memory, and 32 of its disk.
+fn a_minute() -> Span {
+    Span(Duration::from_mins(1))
+}
+
+/// 50 MB of the host's memory, and 32 of its disk.
 fn remembered() -> u64 {
     1_000_000
 }

@@ -2,6 +2,7 @@
 
 use crate::ids::{StageId, StreamName};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Where a record stood in its source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +49,15 @@ impl Record {
     }
 }
 
+/// How a row of CSV is read: without it, its fields have no names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Csv {
+    /// What stands between two fields, in ASCII.
+    pub delimiter: u8,
+    /// The names of its fields, as a row of CSV.
+    pub header: String,
+}
+
 /// One record refused, before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
@@ -63,6 +73,9 @@ pub struct Rejection {
     pub place: Place,
     /// The record itself.
     pub record: Record,
+    /// How `record` is read, where it is a row of CSV that could not be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<Arc<Csv>>,
     /// Whether `record` was cut to fit.
     #[serde(default)]
     pub truncated: bool,

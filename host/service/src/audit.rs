@@ -275,13 +275,19 @@ pub fn verify(
             .map_err(|error| FileError::new(shown(file), crate::deployment::plain(&error)))?;
         Ok((format!("`{}`", shown(file)), bytes))
     };
-    let trust = Trust {
+    let mut trust = Trust {
         key,
         checkpoints: checkpoints.iter().map(read).collect::<Result<_, _>>()?,
         copy: copy.clone(),
         store_commit,
     };
-    let outcome = match sluice_audit::verify(&folder, &trust) {
+    let mut verified = sluice_audit::verify(&folder, &trust);
+    if store_in_use && matches!(verified, Err(AuditError::Broken(_))) {
+        // Entries of commits may have come while the trail was read. Asked for after them, the store is behind none.
+        trust.store_commit = crate::control::commit(deployment);
+        verified = sluice_audit::verify(&folder, &trust);
+    }
+    let outcome = match verified {
         Ok(verdict) => Outcome::Holds(verdict),
         Err(AuditError::Broken(finding)) => Outcome::Broken(finding),
         Err(error) => return Err(error.into()),
@@ -290,7 +296,7 @@ pub fn verify(
         outcome,
         copy: copy.map(|dir| shown(&dir)),
         checkpoints: checkpoints.iter().map(|file| shown(file)).collect(),
-        store_commit,
+        store_commit: trust.store_commit,
         store_in_use,
     })
 }

@@ -87,7 +87,8 @@ impl Auditor {
         let party = Party {
             run,
             pipeline: plan.name().to_string(),
-            plugins: stages(plan)
+            plugins: plan
+                .stages()
                 .map(|stage| (stage.id, called(stage)))
                 .collect(),
         };
@@ -217,13 +218,6 @@ impl Observer for Auditor {
     }
 }
 
-fn stages(plan: &Plan) -> impl Iterator<Item = &Stage> {
-    [&plan.source]
-        .into_iter()
-        .chain(&plan.transforms)
-        .chain(&plan.sinks)
-}
-
 /// `acme/crm-source 1.4.0`
 fn called(stage: &Stage) -> String {
     let about = &stage.artifact.manifest.plugin;
@@ -255,7 +249,7 @@ fn loads(plan: &Plan, purpose: Purpose) -> Vec<Act> {
         .with("file", &plan.file)
         .with("file-digest", Digest::of(plan.text.as_bytes()));
     let mut acts = vec![run];
-    for stage in stages(plan) {
+    for stage in plan.stages() {
         let act = Action::PluginLoaded
             .with("pipeline", plan.name())
             .with("stage", stage.id)
@@ -277,7 +271,8 @@ struct Seen(BTreeMap<String, Option<Digest>>);
 /// or put them there.
 fn tell_of_changes(plan: &Plan, audit: &Audit) -> Result<(), Error> {
     let deployment = &plan.deployment;
-    let mut files: Vec<(Action, PathBuf, Option<Digest>)> = stages(plan)
+    let mut files: Vec<(Action, PathBuf, Option<Digest>)> = plan
+        .stages()
         .map(|stage| {
             let now = Some(stage.grant_digest);
             (Action::GrantChanged, stage.grant.clone(), now)

@@ -15,7 +15,7 @@ use sluice_model::limits::{PAGE_BYTES, PAGE_ROWS, SPLITS_MAX};
 use sluice_model::pipeline::Guarantee;
 use sluice_model::schema::Schema;
 use sluice_model::tomlfile::{FileError, nearest};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Records a schema is inferred from, and pages they may be looked for in.
@@ -30,7 +30,7 @@ pub enum Known {
     Declared,
     /// The source.
     Source,
-    /// An earlier run inferred and fixed it.
+    /// An earlier run inferred and fixed it, or had it from the source.
     Fixed,
     /// A sample, just now.
     Inferred,
@@ -123,6 +123,40 @@ pub async fn shape(
     Ok(Shape { streams, splits })
 }
 
+/// What is known of these streams without the source: of a redrive, which sends again what was read before. None where
+/// the source alone knows.
+pub async fn kept(
+    stages: &Stages,
+    names: &BTreeSet<StreamName>,
+    fixed: &BTreeMap<StreamName, Arc<Schema>>,
+) -> Result<Option<Shape>, Error> {
+    let mut streams = Vec::new();
+    for name in names {
+        let Some((entering, known)) = promised(stages, name, fixed) else {
+            return Ok(None);
+        };
+        let leaving = through(stages, name, &entering).await?;
+        streams.push(StreamShape {
+            stream: name.clone(),
+            known,
+            entering,
+            leaving,
+        });
+    }
+    Ok(Some(Shape {
+        streams,
+        splits: Vec::new(),
+    }))
+}
+
+/// The splits of these streams as the source has them by now.
+pub async fn splits(stages: &Stages, names: &[StreamName]) -> Result<Vec<Split>, Fault> {
+    let mut source = stages.source().await?;
+    let splits = source.splits(names).await?;
+    sound(&splits, names)?;
+    Ok(splits)
+}
+
 /// Opens every sink on what it would get, so that what it lacks is told before the first record.
 pub async fn sinks(stages: &Stages, shape: &Shape) -> Result<(), Error> {
     let plan = &stages.plan;
@@ -206,26 +240,32 @@ async fn entering(
     splits: &[Split],
     fixed: &BTreeMap<StreamName, Arc<Schema>>,
 ) -> Result<(Arc<Schema>, Known), Error> {
-    if let Some(declared) = stages.plan.declared.get(&stream.name) {
-        // What an earlier run let grow begins with what is declared; anything else is a new declaration.
-        return Ok(match fixed.get(&stream.name) {
-            Some(grown)
-                if grown.fields().starts_with(declared.fields())
-                    && grown.key() == declared.key() =>
-            {
-                (Arc::clone(grown), Known::Declared)
-            }
-            _ => (Arc::clone(declared), Known::Declared),
-        });
+    match (promised(stages, &stream.name, fixed), &stream.schema) {
+        (Some((declared, Known::Declared)), _) => Ok((declared, Known::Declared)),
+        (_, Some(schema)) => Ok((Arc::clone(schema), Known::Source)),
+        (Some(fixed), None) => Ok(fixed),
+        (None, None) => {
+            let schema = sample(stages, &stream.name, splits).await?;
+            Ok((Arc::new(schema), Known::Inferred))
+        }
     }
-    if let Some(schema) = &stream.schema {
-        return Ok((Arc::clone(schema), Known::Source));
-    }
-    if let Some(schema) = fixed.get(&stream.name) {
-        return Ok((Arc::clone(schema), Known::Fixed));
-    }
-    let schema = sample(stages, &stream.name, splits).await?;
-    Ok((Arc::new(schema), Known::Inferred))
+}
+
+/// What the pipeline file promises of a stream, or an earlier run has fixed.
+fn promised(
+    stages: &Stages,
+    stream: &StreamName,
+    fixed: &BTreeMap<StreamName, Arc<Schema>>,
+) -> Option<(Arc<Schema>, Known)> {
+    let fixed = fixed.get(stream);
+    let Some(declared) = stages.plan.declared.get(stream) else {
+        return fixed.map(|schema| (Arc::clone(schema), Known::Fixed));
+    };
+    // What an earlier run let grow begins with what is declared; anything else is a new declaration.
+    let grown = fixed.filter(|grown| {
+        grown.fields().starts_with(declared.fields()) && grown.key() == declared.key()
+    });
+    Some((Arc::clone(grown.unwrap_or(declared)), Known::Declared))
 }
 
 /// Reads the first records of a stream and infers what they look like.

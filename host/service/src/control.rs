@@ -96,6 +96,8 @@ pub enum Request {
         place: Option<String>,
         /// Of which version of that.
         version: u32,
+        /// Whether no run has read it yet.
+        new: bool,
     },
     /// One dead letter, with all that stands in it.
     RevealLetter {
@@ -211,14 +213,12 @@ pub fn answer(
             reveal,
         } => {
             let limit = limit.min(LETTERS_AT_ONCE);
-            let mut letters = keeping.dead_letters(&pipeline, &filter, after, limit)?;
-            if Guard::LetterHidden.bars(!reveal) {
-                let classes = Hidden::of(host.deployment())?;
-                for kept in &mut letters {
-                    classes.hide(kept);
-                }
-            }
-            said(&letters)
+            let hidden = if Guard::LetterHidden.bars(!reveal) {
+                Hidden::of(host.deployment())?
+            } else {
+                Hidden::default()
+            };
+            said(&hidden.letters(&keeping, &pipeline, &filter, after, limit)?)
         }
         Request::Letter { pipeline, number } => {
             let mut letter = keeping.dead_letter(&pipeline, number)?;
@@ -240,10 +240,12 @@ pub fn answer(
             split,
             place,
             version,
+            new,
         } => {
             must_rest(board, &pipeline)?;
             let audit = host.audit()?.by(who.clone());
-            said(&keeping.set_place(&audit, &pipeline, &split, place, version)?)
+            let to = (place, version);
+            said(&keeping.set_place(&audit, &pipeline, &split, to, new)?)
         }
         Request::RevealLetter { pipeline, number } => {
             let act = Action::DlqRevealed.with("pipeline", &pipeline);
@@ -275,6 +277,8 @@ pub fn answer(
             said(&())
         }
         Request::Start { pipeline, task } => {
+            let is_again = !matches!(task, Task::Source);
+            let board = board.filter(|_| is_again);
             let served = board.and_then(|board| Some((board, board.file(&pipeline)?)));
             let Some((board, file)) = served else {
                 return Err(unserved(&pipeline));
@@ -426,9 +430,14 @@ impl Asking {
             Way::Here(host) => answer(host, None, &Actor::of_this_process(), request)?,
             Way::There(in_use) => match client::send(&self.deployment, &request) {
                 Ok(reply) => reply?,
-                Err(error) => {
+                Err(client::Unanswered::Nobody(error)) => {
                     tracing::debug!(%error, "no service answers");
                     return Err(Error::InUse(in_use.clone()));
+                }
+                Err(client::Unanswered::NoAnswer(error)) => {
+                    return Err(Error::Host(format!(
+                        "the service gave no answer: {error}\n  hint: it may have been done, or be under way still: look before you ask again"
+                    )));
                 }
             },
         };

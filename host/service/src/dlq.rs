@@ -6,7 +6,7 @@ use crate::audit::{Action, Audit};
 use crate::keeping::{Keeping, LetterFilter, now_ms};
 use crate::run::Chosen;
 use serde::{Deserialize, Serialize};
-use sluice_model::ids::PipelineName;
+use sluice_model::ids::{PipelineName, PluginName};
 use sluice_model::rejection::Record;
 use sluice_state::journal::{self, JournalError, Kept, StandingKind, Sweep, Turn};
 
@@ -55,7 +55,7 @@ impl Keeping {
         &self,
         pipeline: &PipelineName,
         filter: &LetterFilter,
-        sinks: usize,
+        sinks: &[PluginName],
     ) -> Result<Chosen, Error> {
         let mut chosen = Chosen::default();
         each_page(self, pipeline, filter, |letters| {
@@ -90,7 +90,7 @@ impl Keeping {
         let act = act
             .with("letters", touched.letters)
             .with("which", which(filter));
-        audit.act(act.at(self.last_commit()))?;
+        audit.act_at(act, self)?;
         let by = audit.actor();
         touched.letters = 0;
         let (store, desk) = self.store();
@@ -137,7 +137,7 @@ impl Keeping {
         let act = Action::DlqEdited
             .with("pipeline", pipeline)
             .with("letter", number);
-        audit.act(act.at(self.last_commit()))?;
+        audit.act_at(act, self)?;
         store.commit(batch)?;
         drop(turn);
         self.dead_letter(pipeline, number)
@@ -160,7 +160,7 @@ impl Keeping {
     pub fn make_room(&self, audit: &Audit, pipeline: &PipelineName) -> Result<Touched, Error> {
         let store = self.store().0;
         self.sweep(audit, pipeline, "settled", |turn, after| {
-            journal::purge(&**store, turn, u64::MAX, after, PAGE)
+            journal::purge(&**store, turn, after, PAGE)
         })
     }
 
@@ -184,7 +184,7 @@ impl Keeping {
                 .with("pipeline", pipeline)
                 .with("which", which);
             let act = act.with("letters", sweep.letters).by_the_host();
-            audit.act(act.at(self.last_commit()))?;
+            audit.act_at(act, self)?;
             store.commit(sweep.batch)?;
             touched.letters += sweep.letters;
         }

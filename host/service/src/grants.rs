@@ -446,7 +446,7 @@ pub fn matching(deployment: &Deployment, which: &str) -> Result<Vec<Filed>, Erro
     Ok(found)
 }
 
-/// Ends grants: their files are removed, once the trail says so. A run that has begun goes on as it began.
+/// Ends grants: their files are removed, once the trail says so. A run that has begun goes on as it began, but for a service's: that is drained.
 pub fn revoke(
     deployment: &Deployment,
     grants: &[Filed],

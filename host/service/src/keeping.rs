@@ -13,6 +13,7 @@ use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, SplitId, StreamName};
 use sluice_model::ports::{StateBatch, StateStats, StateStore, StoreError};
 use sluice_model::schema::Schema;
+use sluice_model::tomlfile::FileError;
 use sluice_state::journal::{self, Desk, JournalError, Pause};
 pub use sluice_state::journal::{Filter as LetterFilter, Kept};
 use sluice_state::sealed::{self, OpenError, SealedStore, Sealing};
@@ -34,7 +35,16 @@ pub struct Keeping {
 
 impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
-        Error::Host(error.to_string())
+        let told = error.to_string();
+        let mistake = |hint: &str| FileError::new("arguments", told.clone()).hint(hint).into();
+        match error {
+            JournalError::Unsettled { split, .. } => mistake(&format!(
+                "the next run settles it; where the source has that split no more, `sluice checkpoint reset --split {split}` does"
+            )),
+            JournalError::NotWaiting { .. } => mistake("only letters that wait are changed"),
+            JournalError::Edit { .. } => mistake("a record is one JSON object"),
+            _ => Error::Host(told),
+        }
     }
 }
 
@@ -108,10 +118,7 @@ impl Keeping {
     pub fn open_as_it_is(deployment: &Deployment) -> Result<Self, Error> {
         Self::open_if_there(deployment)?.ok_or_else(|| {
             let dir = shown(&deployment.state_dir());
-            Error::wrong(sluice_model::tomlfile::FileError::new(
-                dir,
-                "nothing has run here yet",
-            ))
+            Error::wrong(FileError::new(dir, "nothing has run here yet"))
         })
     }
 
@@ -204,22 +211,28 @@ impl Keeping {
         Ok(moves.splits)
     }
 
-    /// Sets a split to another place (none: the beginning), as the source encodes it. What cannot be audited is not done.
+    /// Sets a split to another place (none: the beginning), as the source encodes it in this version; `new`: one that no run
+    /// has read yet. What cannot be audited is not done.
     pub fn set_place(
         &self,
         audit: &Audit,
         pipeline: &PipelineName,
         split: &SplitId,
-        place: Option<String>,
-        version: u32,
+        (place, version): (Option<String>, u32),
+        new: bool,
     ) -> Result<usize, Error> {
         let turn = self.desk.turn(pipeline);
-        if Guard::SplitKnown.bars(
-            journal::hold(&*self.store, pipeline, split)?
-                .checkpoint()
-                .is_none(),
-        ) {
-            return Err(unknown(pipeline, split));
+        let held = journal::hold(&*self.store, pipeline, split)?;
+        let is_there = held.checkpoint().is_some();
+        if Guard::SplitKnown.bars(is_there == new) {
+            return Err(if new {
+                let message = format!("`{pipeline}` has a checkpoint of split `{split}`");
+                FileError::new("arguments", message)
+                    .hint("without `--new` it is moved")
+                    .into()
+            } else {
+                unknown(pipeline, split)
+            });
         }
         let place = place.map(|place| {
             let place = Place {
@@ -359,7 +372,7 @@ fn view(split: SplitId, checkpoint: &Checkpoint, updated_ms: u64) -> CheckpointV
 /// A name that was mistyped, rather than a split that nobody has read yet.
 fn unknown(pipeline: &PipelineName, split: &SplitId) -> Error {
     let message = format!("`{pipeline}` has no checkpoint of split `{split}`");
-    let problem = sluice_model::tomlfile::FileError::new("arguments", message);
+    let problem = FileError::new("arguments", message);
     problem
         .hint("`sluice checkpoint list` shows its splits")
         .into()

@@ -12,7 +12,7 @@ use sluice_model::checkpoint::{Checkpoint, Cursor, Mark};
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SplitId, StageId, StreamName};
-use sluice_model::ports::{StateBatch, StateStore, StateWrite};
+use sluice_model::ports::{StateBatch, StateStore, StateWrite, StoreError};
 use sluice_model::schema::Schema;
 use sluice_model::sizes::ByteSize;
 use sluice_state::journal::{
@@ -84,7 +84,37 @@ pub struct Ledger {
     room: Room,
     window: Option<Window>,
     held: Mutex<HashMap<SplitId, Held>>,
-    codes: Mutex<BTreeMap<String, u64>>,
+    codes: Mutex<Codes>,
+}
+
+/// Why records became dead letters.
+#[derive(Default)]
+struct Codes {
+    counts: BTreeMap<String, u64>,
+    /// Of each split's last unit with letters: it may be stored more than once.
+    last: HashMap<SplitId, (Mark, BTreeMap<String, u64>)>,
+}
+
+impl Codes {
+    fn note(&mut self, split: &SplitId, letters: Vec<DeadLetter>) {
+        let Some(mark) = letters.first().map(|letter| letter.mark) else {
+            return;
+        };
+        let mut of_unit = BTreeMap::new();
+        for letter in letters {
+            *of_unit.entry(letter.rejection.code).or_default() += 1;
+        }
+        for (code, records) in &of_unit {
+            *self.counts.entry(code.clone()).or_default() += records;
+        }
+        let before = self.last.insert(split.clone(), (mark, of_unit));
+        let again = before.filter(|(before, _)| *before == mark);
+        for (code, records) in again.into_iter().flat_map(|(_, codes)| codes) {
+            if let Some(count) = self.counts.get_mut(&code) {
+                *count -= records;
+            }
+        }
+    }
 }
 
 impl Ledger {
@@ -94,10 +124,7 @@ impl Ledger {
         plan: &Plan,
         room: Room,
     ) -> Self {
-        let all = [&plan.source]
-            .into_iter()
-            .chain(&plan.transforms)
-            .chain(&plan.sinks);
+        let all = plan.stages();
         Self {
             store,
             desk,
@@ -220,12 +247,17 @@ impl Ledger {
             Err(JournalError::Full { .. }) if self.made_room()? => stored(),
             outcome => outcome,
         };
-        let held = held.map_err(|error| self.told(error))?;
+        let held = held.map_err(|error| match error {
+            JournalError::Store(StoreError::Fenced) if !fates.is_empty() => {
+                let kind = FaultKind::Transient { retry_after: None };
+                let message = "a dead letter was changed while it was on its way";
+                Fault::new(kind, message).hint("run it again: what is delivered stays delivered")
+            }
+            error => self.told(error),
+        })?;
         self.held().insert(split.clone(), held);
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        for letter in letters {
-            *codes.entry(letter.rejection.code).or_default() += 1;
-        }
+        codes.note(split, letters);
         Ok(())
     }
 
@@ -330,7 +362,7 @@ impl Ledger {
         }
         let count = refused.len() as u64;
         let numbers = self.desk.reserve(&*self.store, &self.pipeline, count)?;
-        let mark = next.intent.as_ref().map(|intent| intent.mark).or(next.mark);
+        let mark = next.intent.as_ref().map(|intent| intent.mark);
         let mark = mark.unwrap_or(Mark {
             epoch: next.epoch,
             sequence: next.sequence,
@@ -375,13 +407,19 @@ impl Ledger {
         );
     }
 
-    /// Fixes the schemas that were inferred just now: from here on they are what is promised.
-    pub fn fix(&self, streams: &[StreamShape]) -> Result<(), Fault> {
+    /// Fixes the schemas that were inferred just now: from here on they are what is promised. Those that the source
+    /// told are kept too: its dead letters can be sent again while it is away.
+    pub fn fix(
+        &self,
+        streams: &[StreamShape],
+        fixed: &BTreeMap<StreamName, Arc<Schema>>,
+    ) -> Result<(), Fault> {
         let mut batch = StateBatch::default();
-        for shape in streams
-            .iter()
-            .filter(|shape| shape.known == Known::Inferred)
-        {
+        for shape in streams.iter().filter(|shape| match shape.known {
+            Known::Inferred => true,
+            Known::Source => fixed.get(&shape.stream) != Some(&shape.entering),
+            Known::Declared | Known::Fixed => false,
+        }) {
             self.put_schema(&mut batch, shape.stream.clone(), &shape.entering, now_ms());
         }
         if !batch.writes.is_empty() {
@@ -394,7 +432,9 @@ impl Ledger {
     pub fn codes(&self) -> Vec<CodeCount> {
         let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut codes: Vec<CodeCount> = codes
+            .counts
             .iter()
+            .filter(|(_, records)| **records > 0)
             .map(|(code, records)| CodeCount {
                 code: code.clone(),
                 records: *records,

@@ -113,12 +113,17 @@ impl Plan {
         FileError::new(&self.file, message).at_pointer(&self.text, pointer)
     }
 
-    /// The plugins that nobody vouches for whom this deployment trusts, each with its version, once.
-    pub fn unsigned(&self) -> Vec<String> {
-        let stages = [&self.source]
+    /// Its stages, in their order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        [&self.source]
             .into_iter()
             .chain(&self.transforms)
-            .chain(&self.sinks);
+            .chain(&self.sinks)
+    }
+
+    /// The plugins that nobody vouches for whom this deployment trusts, each with its version, once.
+    pub fn unsigned(&self) -> Vec<String> {
+        let stages = self.stages();
         let mut names: Vec<String> = stages
             .filter(|stage| !stage.standing.is_signed())
             .map(|stage| {

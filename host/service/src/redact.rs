@@ -3,9 +3,10 @@
 
 use crate::Error;
 use crate::deployment::Deployment;
-use crate::keeping::Kept;
+use crate::keeping::{Keeping, Kept, LetterFilter};
 use crate::policy;
 use serde_json::Value;
+use sluice_model::ids::PipelineName;
 use sluice_model::rejection::Record;
 use sluice_policy::Organisation;
 use sluice_state::journal::Fate;
@@ -14,19 +15,61 @@ use std::sync::Arc;
 /// What stands in the place of a value that is hidden.
 const HIDDEN: &str = "(hidden)";
 
-/// The columns that are hidden.
-pub struct Hidden(Arc<Organisation>);
+/// What the letters of one answer may take. Stops a search from filling memory with large ones.
+const FOUND_BYTES_MAX: u64 = 8 << 20;
+
+/// The columns that are hidden; by default, none.
+#[derive(Default)]
+pub struct Hidden(Option<Arc<Organisation>>);
 
 impl Hidden {
     /// As the deployment's policy has them now.
     pub fn of(deployment: &Deployment) -> Result<Self, Error> {
-        policy::read(deployment).map(Self).map_err(Error::Wrong)
+        let policy = policy::read(deployment).map_err(Error::Wrong)?;
+        Ok(Self(Some(policy).filter(|policy| policy.has_classes())))
+    }
+
+    /// Dead letters as they are shown, as [`Keeping::dead_letters`]. A text is sought in what is shown: whoever may not see
+    /// a value could ask for it piece by piece.
+    pub fn letters(
+        &self,
+        keeping: &Keeping,
+        pipeline: &PipelineName,
+        filter: &LetterFilter,
+        mut after: u64,
+        limit: usize,
+    ) -> Result<Vec<Kept>, Error> {
+        if self.0.is_none() {
+            return keeping.dead_letters(pipeline, filter, after, limit);
+        }
+        let any_text = LetterFilter {
+            text: None,
+            ..filter.clone()
+        };
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        loop {
+            let page = keeping.dead_letters(pipeline, &any_text, after, limit)?;
+            let Some(last) = page.last() else {
+                return Ok(found);
+            };
+            after = last.letter.number;
+            for mut kept in page {
+                self.hide(&mut kept);
+                if filter.finds_text(&kept.letter) {
+                    bytes += kept.bytes;
+                    found.push(kept);
+                    if found.len() >= limit || bytes >= FOUND_BYTES_MAX {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
     }
 
     /// Hides them in everything that is kept of a record. What is no JSON object is hidden whole: nobody knows what stands
     /// in it. So is the message, which may quote a value.
     pub fn hide(&self, kept: &mut Kept) {
-        if !self.0.has_classes() {
+        if self.0.is_none() {
             return;
         }
         let letter = &mut kept.letter;
@@ -57,6 +100,11 @@ impl Hidden {
         }
     }
 
+    fn classifies(&self, column: &str) -> bool {
+        let policy = self.0.as_ref();
+        policy.is_some_and(|policy| policy.classifies(column))
+    }
+
     fn record(&self, record: &mut Record) -> bool {
         match record {
             Record::Json(text) => self.text(text),
@@ -83,10 +131,7 @@ impl Hidden {
             return true;
         };
         let mut hid = false;
-        for (_, value) in fields
-            .iter_mut()
-            .filter(|(name, _)| self.0.classifies(name))
-        {
+        for (_, value) in fields.iter_mut().filter(|(name, _)| self.classifies(name)) {
             hid = true;
             *value = Value::from(HIDDEN);
         }
@@ -103,9 +148,8 @@ mod tests {
 
     fn hidden() -> Hidden {
         let text = "[[class]]\nname = \"pii\"\ncolumns = [\"*mail\"]\nhosts = []\n";
-        Hidden(Arc::new(
-            Organisation::read("policy.toml", text).expect("a policy"),
-        ))
+        let policy = Organisation::read("policy.toml", text).expect("a policy");
+        Hidden(Some(Arc::new(policy)).filter(|policy| policy.has_classes()))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::check::StreamShape;
 use serde::Serialize;
 use sluice_delivery::{Counters, Start};
 use sluice_model::checkpoint::Totals;
-use sluice_model::fault::Fault;
+use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{PipelineName, SplitId, StageId};
 use sluice_model::pipeline::Guarantee;
 use sluice_model::ports::Refusal;
@@ -136,6 +136,22 @@ impl RunReport {
             dead_lettered,
         } = self.totals;
         read == written + filtered + dead_lettered + self.in_flight
+    }
+
+    /// What the host itself failed at; none where it did not.
+    pub fn host_fault(&self) -> Option<String> {
+        let mut faults = self.splits.iter().filter_map(|split| split.fault.as_ref());
+        let found = faults.find(|fault| fault.kind == FaultKind::Host)?;
+        Some(found.to_string())
+    }
+
+    /// 0 where it came to its end or was told to stop, 1 where it could not go on, 3 where the host itself failed.
+    pub fn exit_code(&self) -> u8 {
+        match self.ending {
+            Ending::Stopped if self.host_fault().is_some() => 3,
+            Ending::Stopped => 1,
+            Ending::Done | Ending::Drained => 0,
+        }
     }
 
     /// Records read in a second.

@@ -78,11 +78,7 @@ impl Recorder {
     pub fn record(&self, plan: &Plan) -> Record {
         let trials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut plugins: Vec<PluginRecord> = Vec::new();
-        for stage in [&plan.source]
-            .into_iter()
-            .chain(&plan.transforms)
-            .chain(&plan.sinks)
-        {
+        for stage in plan.stages() {
             let digest = stage.artifact.digest;
             let at = plugins
                 .iter()

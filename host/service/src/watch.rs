@@ -1,6 +1,7 @@
 //! What a run shows while it goes, and what it remembers for its report: counts, refusals, retries. The one
 //! [`Observer`] of a run. Counters are shared with whoever draws progress.
 
+use crate::keeping::now_ms;
 use sluice_model::checkpoint::Totals;
 use sluice_model::ids::StageId;
 use sluice_model::ports::{LogLevel, LogLine, Observer, Refusal};
@@ -45,6 +46,10 @@ pub struct Glance {
     pub splits_done: u64,
     /// Splits in all.
     pub splits: u64,
+    /// Times that something was tried again.
+    pub retries: u64,
+    /// When records were last settled, in milliseconds since 1970.
+    pub settled_ms: Option<u64>,
 }
 
 impl Watch {
@@ -80,6 +85,11 @@ impl Watch {
         }
     }
 
+    /// Something is tried again.
+    pub(crate) fn tried_again(&self) {
+        self.counts().retries += 1;
+    }
+
     pub(crate) fn splits(&self, splits: usize) {
         self.counts().splits = splits as u64;
     }
@@ -100,6 +110,9 @@ impl Watch {
         counts.totals.filtered += to.filtered - from.filtered;
         counts.totals.dead_lettered += to.dead_lettered - from.dead_lettered;
         counts.in_flight = (counts.in_flight + to.in_flight).saturating_sub(from.in_flight);
+        if settled(to) > settled(from) {
+            counts.settled_ms = Some(now_ms());
+        }
         drop(counts);
         if is_first {
             let since_start_ms = self.began.0.elapsed().as_secs_f64() * 1e3;
@@ -122,6 +135,10 @@ impl Watch {
             .map(|((stage, _), (refusal, times))| (*stage, refusal.clone(), *times))
             .collect()
     }
+}
+
+fn settled(counters: &sluice_delivery::Counters) -> u64 {
+    counters.written + counters.filtered + counters.dead_lettered
 }
 
 impl Observer for Watch {

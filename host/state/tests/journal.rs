@@ -37,6 +37,7 @@ fn letter(number: u64, split: &str, mark: Mark, code: &str) -> DeadLetter {
             item: None,
         },
         record: Record::Json("{}".to_owned()),
+        csv: None,
         truncated: false,
         removal: false,
         given: None,

@@ -37,6 +37,7 @@ fn rejection(code: &str, record: &str) -> Rejection {
             item: None,
         },
         record: Record::Json(record.to_owned()),
+        csv: None,
         truncated: false,
         removal: false,
         given: None,
@@ -349,7 +350,10 @@ fn an_attempt_is_made_again_with_its_unit() {
 #[test]
 fn a_letter_that_is_not_settled_is_left_alone() {
     let host = Host::with(&["{}"; 2]);
-    let unsettled = |number| Err(JournalError::Unsettled { number });
+    let unsettled = |number, split| {
+        let split = name(split);
+        Err(JournalError::Unsettled { number, split })
+    };
     host.step(
         "r",
         intending(0, 1),
@@ -367,10 +371,10 @@ fn a_letter_that_is_not_settled_is_left_alone() {
         &[],
     )
     .expect("commits");
-    for number in [1, 3] {
-        let kept = host.kept(number);
-        assert_eq!(host.discard(std::slice::from_ref(&kept)), unsettled(number));
-        assert_eq!(host.edit(&kept, json("{}")), unsettled(number));
+    for (number, split) in [(1, "r"), (3, "b")] {
+        let (kept, unsettled) = (host.kept(number), unsettled(number, split));
+        assert_eq!(host.discard(std::slice::from_ref(&kept)), unsettled);
+        assert_eq!(host.edit(&kept, json("{}")), unsettled);
     }
     let turn = host.desk.turn(&pipeline());
     let sweep = expire(&host.store, &turn, 1_000, 0, 10).expect("reads");
@@ -628,13 +632,13 @@ fn what_is_over_goes_and_is_counted() {
     host.store.commit(swept.batch).expect("commits");
     assert_eq!(host.found(&Filter::default()), [1, 2, 5, 6]);
     let bytes = host.kept(1).bytes;
-    let swept = purge(&host.store, &turn, 1, 0, 10).expect("reads");
+    let swept = purge(&host.store, &turn, 0, 1).expect("reads");
     assert_eq!(
         (swept.letters, swept.bytes, swept.next),
         (1, bytes, Some(1))
     );
     host.store.commit(swept.batch).expect("commits");
-    let swept = purge(&host.store, &turn, u64::MAX, 0, 10).expect("reads");
+    let swept = purge(&host.store, &turn, 0, 10).expect("reads");
     host.store.commit(swept.batch).expect("commits");
     assert_eq!(host.found(&Filter::default()), [5, 6]);
     let kept = account(&host.store, &pipeline()).expect("reads");
@@ -642,6 +646,23 @@ fn what_is_over_goes_and_is_counted() {
     assert_eq!((kept.delivered, kept.filtered), (1, 1), "they were");
     let swept = expire(&host.store, &turn, 5, 0, 10).expect("reads");
     assert_eq!(swept, sluice_state::journal::Sweep::default());
+}
+
+/// However many are asked for.
+#[test]
+fn large_letters_come_a_few_at_a_time() {
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(250 << 10));
+    let host = Host::with(&[large.as_str(); 50]);
+    let (mut after, mut pages, mut found) = (0, 0, 0);
+    loop {
+        let page = dead_letters(&host.store, &pipeline(), &Filter::default(), after, 512);
+        let page = page.expect("reads");
+        let Some(last) = page.last() else { break };
+        let bytes: u64 = page.iter().map(|kept| kept.bytes).sum();
+        assert!(bytes <= 9 << 20, "{bytes}");
+        (after, pages, found) = (last.letter.number, pages + 1, found + page.len());
+    }
+    assert_eq!((pages, found), (2, 50));
 }
 
 #[test]
@@ -669,7 +690,7 @@ fn a_full_dlq_takes_no_letter_and_loses_none() {
     host.step("r", at(2), &[], &[of(&host.kept(2), Fate::Delivered)])
         .expect("commits");
     let turn = host.desk.turn(&pipeline());
-    let swept = purge(&host.store, &turn, u64::MAX, 0, 10).expect("reads");
+    let swept = purge(&host.store, &turn, 0, 10).expect("reads");
     host.store.commit(swept.batch).expect("commits");
     drop(turn);
     host.stepped("a", at(3), &more, &[], Some(bytes))
@@ -857,9 +878,9 @@ fn a_pause_is_kept_until_it_is_taken_back() {
     let read = || pause(&host.store, &pipeline()).expect("reads");
     assert_eq!(read(), None);
     let kept = Pause {
-        why: PauseKind::DlqFull,
-        reason: "its dead letters take all they may".to_owned(),
-        mend: Some("sluice dlq redrive".to_owned()),
+        why: PauseKind::Quarantined,
+        reason: "it fails on record after record".to_owned(),
+        mend: Some("sluice resume orders".to_owned()),
         by: "the host".to_owned(),
         since_ms: 7,
         plugin: None,
@@ -873,7 +894,7 @@ fn a_pause_is_kept_until_it_is_taken_back() {
         .scan(Namespace::Meta, b"", b"", 10)
         .expect("scans");
     let json = String::from_utf8_lossy(&rows[0].1).into_owned();
-    assert!(json.contains("\"why\":\"dlq-full\""), "{json}");
+    assert!(json.contains("\"why\":\"quarantined\""), "{json}");
     assert_eq!(pause(&host.store, &name("another")), Ok(None));
     let mut batch = StateBatch::default();
     delete_pause(&mut batch, &pipeline());

@@ -459,6 +459,7 @@ fn letter(pipeline: &PipelineName, number: u64) -> DeadLetter {
             message: CANARY.to_owned(),
             place: Place::default(),
             record: Record::Raw(CANARY.as_bytes().to_vec()),
+            csv: None,
             truncated: false,
             removal: false,
             given: None,
@@ -508,7 +509,7 @@ fn fill(store: &dyn StateStore, pipeline: &str) -> PipelineName {
     };
     journal::put_schema(&mut batch, &record);
     let pause = Pause {
-        why: PauseKind::Operator,
+        why: PauseKind::Quarantined,
         reason: CANARY.to_owned(),
         mend: None,
         by: "a person".to_owned(),

@@ -17,6 +17,8 @@ const FILES: u64 = 4;
 /// One record in so many is refused, one in so many filtered.
 const REFUSED_EVERY: u64 = 50;
 const FILTERED_EVERY: u64 = 10;
+/// A few hundred records are a page, so that a file has several.
+const NOTE_BYTES: usize = 3_000;
 /// The pipeline's file, in its folder.
 pub const PIPELINE: &str = "orders.toml";
 
@@ -53,6 +55,7 @@ impl Deployment {
                 .collect(),
         };
         deployment.write();
+        deployment.pack();
         let granted = deployment.sluice(&["grant", "new", PIPELINE, "--network", "127.0.0.1/32"]);
         assert!(granted.is_done(), "{granted:?}");
         deployment
@@ -87,6 +90,29 @@ impl Deployment {
         std::os::unix::fs::symlink(shared, self.folder.join(".sluice/compiled")).expect("a link");
     }
 
+    /// Our own sink of files with small units, so that a file has several: one is under way while another is committed.
+    fn pack(&self) {
+        let manifest = include_str!("../../../plugins/files/manifest.toml")
+            .replace("sluice/files", "acme/files");
+        assert!(manifest.contains("bytes = \"16MiB\""), "{manifest}");
+        let manifest = manifest.replace("bytes = \"16MiB\"", "bytes = \"1MiB\"");
+        fs::write(self.folder.join("manifest.toml"), manifest).expect("a file");
+        let schema = include_str!("../../../plugins/files/config.schema.json");
+        fs::write(self.folder.join("config.schema.json"), schema).expect("a file");
+        let component = said("SLUICE_GUESTS").join("sluice_files.wasm");
+        let component = component.display().to_string();
+        let packed = self.sluice(&[
+            "plugin",
+            "pack",
+            &component,
+            "--manifest",
+            "manifest.toml",
+            "--out",
+            "files.wasm",
+        ]);
+        assert!(packed.is_done(), "{packed:?}");
+    }
+
     fn pipeline(&self) -> String {
         let sink = match &self.server {
             Some(server) => format!(
@@ -94,10 +120,8 @@ impl Deployment {
                  batch_size = 50, key_field = \"key\" }}\n",
                 server.url()
             ),
-            None => {
-                "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n"
-                    .to_owned()
-            }
+            None => "plugin = \"files.wasm\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n"
+                .to_owned(),
         };
         format!(
             "[pipeline]\nname = \"orders\"\n\
@@ -178,6 +202,14 @@ impl Deployment {
         self.server.as_ref().map_or(0, Server::unanswered)
     }
 
+    /// What is at the destination.
+    pub fn delivered(&self) -> Vec<String> {
+        match &self.server {
+            Some(server) => server.received(),
+            None => parts(&self.folder.join("out")),
+        }
+    }
+
     /// What there is to judge: read from files and from what the binary says of itself. The error is what it said in
     /// place of that.
     pub fn facts(&self) -> Result<Facts, Ended> {
@@ -191,14 +223,10 @@ impl Deployment {
         };
         let checkpoints = asked(&["checkpoint", "list", PIPELINE, "--json"])?;
         let letters = asked(&["dlq", "export", PIPELINE])?;
-        let delivered = match &self.server {
-            Some(server) => server.received(),
-            None => parts(&self.folder.join("out")),
-        };
         Ok(Facts {
             sink: self.sink,
             source: self.source.clone(),
-            delivered,
+            delivered: self.delivered(),
             letters,
             checkpoints,
         })
@@ -220,7 +248,7 @@ fn lines(file: u64, records: u64) -> String {
         } else {
             id.to_string()
         };
-        let note = "x".repeat(60);
+        let note = "x".repeat(NOTE_BYTES);
         writeln!(
             text,
             "{{\"id\": {id}, \"status\": \"{status}\", \"note\": \"{note}\"}}"

@@ -7,7 +7,9 @@ use sluice_crash::scratch::Scratch;
 use sluice_crash::shards::{Trial, over, scaled};
 use sluice_crash::strace::Act;
 use sluice_crash_checker::Tally;
-use sluice_crash_checker::delivery::{Sink, check_complete, check_midway, records};
+use sluice_crash_checker::delivery::{
+    Sink, check_complete, check_midway, is_in_the_middle, records,
+};
 use sluice_crash_checker::words::{Ended, shown};
 use std::time::{Duration, Instant};
 
@@ -15,8 +17,8 @@ use std::time::{Duration, Instant};
 const KILLS: u64 = 100;
 /// Kills before a chosen call, over both sinks.
 const POINTS: u64 = 60;
-/// Records of each of the source's files.
-const RECORDS: u64 = 3_000;
+/// Records of each of the source's files: four units and more.
+const RECORDS: u64 = 1_500;
 /// Calls of a run that are worth a kill, and how often one is made at most before another is tried.
 const CALLS: [(&str, u64); 6] = [
     ("fsync", 12),
@@ -85,12 +87,22 @@ fn kill_often(
 fn midway(deployment: &Deployment, scratch: &Scratch, tally: &mut Tally) {
     let wrong = match deployment.facts() {
         // Killed before it had made anything.
-        Err(ended) if ended.err.contains("nothing has run here yet") => return,
+        Err(ended)
+            if ended.err.contains("nothing has run here yet")
+                && deployment.delivered().is_empty() =>
+        {
+            return;
+        }
         Err(ended) => vec![format!(
             "it says nothing after a kill: {}",
             shown(&ended.err)
         )],
-        Ok(facts) => check_midway(&facts),
+        Ok(facts) => {
+            if is_in_the_middle(&facts) {
+                tally.count("kills in the middle of a split");
+            }
+            check_midway(&facts)
+        }
     };
     if !wrong.is_empty() {
         tally.violation(scratch.keep(&deployment.folder), wrong.join("; "));
@@ -143,6 +155,7 @@ fn both(
         &tally,
         &[
             ("kills", kills),
+            ("kills in the middle of a split", kills / 5),
             ("kills before a Plain sink", kills / 3),
             ("kills before a Transactional sink", kills / 3),
             ("records", 1_000),
@@ -158,7 +171,8 @@ fn random_kills_lose_nothing_and_double_nothing() {
         scaled(KILLS),
         |deployment, chance, whole| {
             let mut running = deployment.start();
-            let wait = chance.below(whole.as_millis() as u64 / 3);
+            let whole = whole.as_millis() as u64;
+            let wait = whole / 8 + chance.below(whole / 2);
             std::thread::sleep(Duration::from_millis(wait));
             running.kill();
             running.end(sluice_crash::program::PATIENCE)

@@ -5,6 +5,7 @@ pub mod canary;
 pub mod checker;
 pub mod postgres;
 pub mod progress;
+pub mod service;
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -12,6 +13,9 @@ use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+
+/// The manifest of the plugin that misbehaves, with something to misbehave with.
+pub const HOSTILE: &str = include_str!("../../hostile/manifest.toml");
 
 /// A deployment. Gone when it is dropped.
 pub struct TestHost {

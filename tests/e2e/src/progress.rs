@@ -19,14 +19,17 @@ pub struct Sample {
     pub dead_lettered: u64,
     /// Of those, neither.
     pub in_flight: u64,
+    /// Of those, read by a run that stopped before they were settled: they are read again.
+    pub abandoned: u64,
     /// What is being waited for; none where all goes on.
     pub waiting: Option<String>,
 }
 
 impl Sample {
-    /// `read = written + filtered + dead-lettered + in flight`.
+    /// `read = written + filtered + dead-lettered + in flight + abandoned`.
     pub fn balances(&self) -> bool {
-        self.read == self.written + self.filtered + self.dead_lettered + self.in_flight
+        let settled = self.written + self.filtered + self.dead_lettered;
+        self.read == settled + self.in_flight + self.abandoned
     }
 
     /// Of a line like `1,000 read, 980 written, 0 filtered, 10 dead-lettered, 10 in flight, …`; none of any other.
@@ -46,6 +49,7 @@ impl Sample {
             filtered: of(" filtered, ")?,
             dead_lettered: of(" dead-lettered, ")?,
             in_flight: of(" in flight, ")?,
+            abandoned: 0,
             waiting,
         })
     }
@@ -111,6 +115,38 @@ impl Page {
         });
         let values: Vec<f64> = metrics.map(|(_, _, value)| *value).collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+}
+
+impl Page {
+    /// The same, of what is counted: whole, and not below zero.
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
+        self.sum(name, labels)?.to_string().parse().ok()
+    }
+
+    /// What it says of one pipeline; none where it says nothing.
+    pub fn sample(&self, pipeline: &str) -> Option<Sample> {
+        let of = |name: &str, more: &[(&str, &str)]| {
+            let labels: Vec<_> = [("pipeline", pipeline)]
+                .into_iter()
+                .chain(more.iter().copied())
+                .collect();
+            self.count(name, &labels)
+        };
+        let discarded = |intentional| {
+            let labels = [("intentional", intentional)];
+            of("sluice_component_discarded_events_total", &labels)
+        };
+        let degraded = of("sluice_pipeline_state", &[("state", "degraded")])?;
+        Some(Sample {
+            read: of("sluice_component_received_events_total", &[])?,
+            written: of("sluice_component_sent_events_total", &[])?,
+            filtered: discarded("true")?,
+            dead_lettered: discarded("false")?,
+            in_flight: of("sluice_buffer_events", &[])?,
+            abandoned: of("sluice_component_abandoned_events_total", &[])?,
+            waiting: (degraded == 1).then(|| "degraded".to_owned()),
+        })
     }
 }
 

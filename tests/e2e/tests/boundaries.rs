@@ -2,37 +2,8 @@
 //! stage, what it did and the next step, an exit code, and a deployment in which the next pipeline runs to its end.
 
 use serde_json::json;
-use sluice_e2e::TestHost;
+use sluice_e2e::{HOSTILE, TestHost};
 use std::fmt::Write as _;
-
-const MANIFEST: &str = r#"[plugin]
-name = "acme/hostile"
-version = "0.1.0"
-interface = "sluice:plugin@0.1"
-description = "Misbehaves."
-
-[[http]]
-host = "api.acme.example"
-methods = ["GET"]
-paths = ["/v1/**"]
-reason = "To have something to go beyond."
-
-[[dir]]
-path = "{config.dir}"
-mode = "read"
-reason = "To have something to break out of."
-
-[data]
-reads = ["id"]
-writes = ["id", "made"]
-
-[limits]
-memory = "64MiB"
-call_time = "3s"
-
-[config]
-schema = "config.schema.json"
-"#;
 
 const FILES: &str = r#"plugin = "sluice/files@0.1"
 config = { dir = "in", format = "ndjson" }"#;
@@ -41,7 +12,7 @@ config = { dir = "in", format = "ndjson" }"#;
 fn host() -> TestHost {
     let host = TestHost::new();
     host.write("in/a.ndjson", "{\"id\": 1, \"name\": \"Ada\"}\n");
-    drop(host.pack("hostile", MANIFEST, "hostile.wasm").done());
+    drop(host.pack("hostile", HOSTILE, "hostile.wasm").done());
     host.write(
         "good.toml",
         format!("[pipeline]\nname = \"good\"\n\n[source]\n{FILES}\n\n[[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"good\", format = \"ndjson\" }}\n"),
@@ -213,7 +184,7 @@ fn a_transform_that_goes_beyond_its_columns() {
 #[test]
 fn a_sink_that_lies() {
     let host = host();
-    let manifest = format!("{MANIFEST}\n[sink]\nidempotent = true\n");
+    let manifest = format!("{HOSTILE}\n[sink]\nidempotent = true\n");
     drop(host.pack("hostile", &manifest, "hostile.wasm").done());
     insta::assert_snapshot!(run_each(
         &host,
@@ -281,7 +252,7 @@ fn a_file_that_is_no_plugin() {
 #[test]
 fn an_import_that_the_manifest_does_not_explain() {
     let host = host();
-    let (start, rest) = MANIFEST.split_once("[[http]]").expect("it has one");
+    let (start, rest) = HOSTILE.split_once("[[http]]").expect("it has one");
     let (_, end) = rest.split_once("[[dir]]").expect("it has one");
     let silent = format!("{start}[[dir]]{end}");
     drop(host.pack("hostile", &silent, "hostile.wasm").done());
@@ -331,7 +302,7 @@ fn a_manifest_that_is_written_wrongly_is_not_packed() {
         ("a time without a unit", "\"3s\"", "\"3\""),
         ("a column that is no name", "[\"id\"]", "[7]"),
     ] {
-        let answer = host.pack("hostile", &MANIFEST.replacen(from, to, 1), "new.wasm");
+        let answer = host.pack("hostile", &HOSTILE.replacen(from, to, 1), "new.wasm");
         assert_eq!(answer.code, Some(2), "{title}: {answer:#?}");
         assert!(!host.path("new.wasm").exists(), "{title}");
         writeln!(page, "# {title}\n{}", host.shown(&answer.err)).expect("memory");

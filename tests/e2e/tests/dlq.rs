@@ -2,10 +2,12 @@
 //! rather than have them flood or be dropped.
 
 use serde_json::Value;
-use sluice_e2e::{TestHost, numbered};
+use sluice_e2e::service::{PATIENCE, push};
+use sluice_e2e::{TestHost, numbered, parts};
+use sluice_upstream::{Options, Upstream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PIPELINE: &str = "p.toml";
 /// Refuses bad notes.
@@ -81,6 +83,16 @@ fn ten_thousand_are_sent_again_after_a_fix_and_each_has_its_standing() {
     let host = host(&noted(0..RECORDS), "");
     let report = host.run(PIPELINE);
     assert_eq!(report["dead_lettered"], 10_000);
+    // From here on in units of a few hundred.
+    let small = sluice_e2e::manifest("files").replace("sluice/files", "acme/small");
+    let small = small.replace("rows = 500000", "rows = 300");
+    drop(host.pack("files", &small, "small.wasm").done());
+    host.edit(
+        PIPELINE,
+        "[[sink]]\nplugin = \"sluice/files@0.1\"",
+        "[[sink]]\nplugin = \"small.wasm\"",
+    );
+    host.grant(PIPELINE);
     assert_eq!(ids(&host).len(), 90_000);
     // Nothing is mended: each is refused again, and waits still.
     let again = redrive(&host, &["--number", "1-100"]);
@@ -93,25 +105,32 @@ fn ten_thousand_are_sent_again_after_a_fix_and_each_has_its_standing() {
         shown.contains("waiting, sent again once, and refused"),
         "{shown}"
     );
-    // Mended; and killed in the middle, as often as it takes.
+    // Mended; and killed in the middle, whenever it has delivered something.
     host.edit(PIPELINE, REJECT, "");
-    let mut kills = 0;
-    for time in [700, 900, 1_100, 1_300] {
+    for kill in 0..4 {
+        let before = parts(&host.path("out")).len();
+        let began = Instant::now();
         let mut child = host.start(&["dlq", "redrive", PIPELINE]);
-        std::thread::sleep(Duration::from_millis(time));
-        if child.try_wait().expect("a child").is_none() {
-            child.kill().expect("a signal");
-            kills += 1;
+        while parts(&host.path("out")).len() == before {
+            assert!(
+                child.try_wait().expect("a child").is_none(),
+                "it delivers nothing"
+            );
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(1));
         }
+        std::thread::sleep(Duration::from_millis(kill * 7));
+        child.kill().expect("a signal");
         child.wait().expect("an end");
+        assert!(standings(&host)["waiting"] > 0, "it was over");
     }
+    assert!(
+        standings(&host).contains_key("delivered"),
+        "all kills came too early"
+    );
     let rest = redrive(&host, &[]);
     assert_eq!(rest["done"], true, "{rest}");
-    assert_eq!(
-        standings(&host),
-        of(&[("delivered", 10_000)]),
-        "{kills} kills"
-    );
+    assert_eq!(standings(&host), of(&[("delivered", 10_000)]));
     assert_eq!(ids(&host), (0..RECORDS).collect());
     // There is nothing left to send, and the source is where it was.
     assert_eq!(redrive(&host, &[])["totals"]["read"], 0);
@@ -211,6 +230,89 @@ fn an_edited_record_is_sent_in_the_place_of_the_one_that_entered() {
     for action in ["dlq.edited", "dlq.redriven", "dlq.discarded"] {
         assert!(log.contains(action), "{log}");
     }
+}
+
+/// With its header and what stands between its fields, which its letter keeps.
+#[test]
+fn a_row_of_csv_that_was_never_decoded_is_sent_again() {
+    let host = TestHost::new();
+    host.write(
+        "in/rows.csv",
+        "\"the id\";note\n1;one\nten;two\n3;\"three; and\"\n",
+    );
+    let pipeline = |kind: &str| {
+        format!(
+            "[pipeline]\nname = \"notes\"\n\
+             [source]\nplugin = \"sluice/files@0.1\"\n\
+             config = {{ dir = \"in\", format = \"csv\", delimiter = \";\", stream = \"rows\" }}\n\
+             [schema.rows]\nfields = {{ \"the id\" = \"{kind}\", note = \"text\" }}\n\
+             [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n"
+        )
+    };
+    host.write(PIPELINE, pipeline("int64"));
+    host.grant(PIPELINE);
+    assert_eq!(host.run(PIPELINE)["dead_lettered"], 1);
+    // The file is gone meanwhile: its letter is all there is.
+    std::fs::remove_file(host.path("in/rows.csv")).expect("removed");
+    host.write(PIPELINE, pipeline("text"));
+    let job = redrive(&host, &[]);
+    assert_eq!(
+        (&job["done"], &job["totals"]["written"]),
+        (&true.into(), &1.into()),
+        "{job}"
+    );
+    assert_eq!(standings(&host), of(&[("delivered", 1)]));
+    let records = host.records("out");
+    assert!(
+        records.contains(&serde_json::json!({ "the id": "ten", "note": "two" })),
+        "{records:?}"
+    );
+}
+
+/// Its streams' schemas are kept.
+#[test]
+fn a_redrive_needs_no_source() {
+    let server = Upstream::start(Options::default()).expect("a server");
+    let host = TestHost::new();
+    host.write(
+        "in/notes.ndjson",
+        "{\"id\": 1, \"note\": \"good\"}\n{\"id\": 2, \"note\": \"bad\"}\n",
+    );
+    host.write(
+        "fill.toml",
+        push("fill", "once", &server.address()).replace("/v1/rows", "/v1/notes"),
+    );
+    host.grant_local("fill.toml");
+    assert_eq!(host.run("fill.toml")["written"], 2);
+    let address = server.address();
+    let pipeline = |steps: &str| {
+        format!(
+            "[pipeline]\nname = \"notes\"\n\
+             [source]\nplugin = \"sluice/rest@0.1\"\n[source.config]\nbase_url = \"{address}\"\n\
+             streams = [{{ name = \"notes\", path = \"/v1/notes\", records = \"/data\" }}]\n\
+             [[transform]]\nplugin = \"sluice/map@0.1\"\n[transform.config]\nsteps = [\n{steps}\n]\n\
+             [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n\
+             [delivery]\nretry = {{ for = \"1s\" }}\n"
+        )
+    };
+    host.write(PIPELINE, pipeline(REJECT));
+    host.grant_local(PIPELINE);
+    assert_eq!(host.run(PIPELINE)["dead_lettered"], 1);
+    drop(server);
+    host.write(PIPELINE, pipeline("{ upper = [\"note\"] }"));
+    let away = host.sluice(&["run", PIPELINE]);
+    assert_eq!(away.code, Some(1), "{away:?}");
+    let job = redrive(&host, &[]);
+    assert_eq!(
+        (&job["done"], &job["totals"]["written"]),
+        (&true.into(), &1.into()),
+        "{job}"
+    );
+    assert!(
+        host.records("out")
+            .iter()
+            .any(|record| record["note"] == "BAD")
+    );
 }
 
 #[test]

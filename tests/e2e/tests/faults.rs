@@ -7,6 +7,7 @@ use sluice_e2e::{Answer, TestHost, numbered};
 use sluice_upstream::{Falter, FaultProxy, Options, Rewrite, Script, Trouble, Upstream};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -425,6 +426,34 @@ fn a_sink_that_hangs_past_the_time_of_a_call_refuses_nothing() {
     };
     breaches.extend(story.judge());
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+/// One request in ten fails, and each try of a unit gets on by nine: no budget is spent by that, however long it takes.
+#[test]
+fn a_sink_that_fails_now_and_then_is_not_given_up() {
+    let requests = AtomicU64::new(0);
+    let falter = move |_: &Value| {
+        let number = requests.fetch_add(1, Ordering::Relaxed);
+        (number % 10 == 9).then_some(503)
+    };
+    let upstream = Upstream::start(Options {
+        falter: Some(Arc::new(falter)),
+        journal: true,
+        ..Options::default()
+    })
+    .expect("a server");
+    let host = sender(&upstream.address(), false, "500ms");
+    let mut breaches = Vec::new();
+    let reports = until_done(&host, "push.toml", None, &mut breaches);
+    let story = Story {
+        sent: sent(&upstream),
+        reports,
+        ..after(&host, "push.toml")
+    };
+    breaches.extend(story.judge());
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+    let failed = story.sent.iter().filter(|sent| sent.status == 503).count();
+    assert!(failed > 50, "{failed}");
 }
 
 const PAGE: u64 = 20;

@@ -1,7 +1,9 @@
 //! Checkpoints as a place to work: moved, begun again, read again beside the pipeline; and what a source repeats.
 
 use serde_json::Value;
+use sluice_e2e::service::{PATIENCE, push};
 use sluice_e2e::{TestHost, numbered};
+use sluice_upstream::{Options, Upstream};
 use std::collections::BTreeMap;
 
 const PIPELINE: &str = "p.toml";
@@ -97,6 +99,103 @@ fn a_place_is_set() {
         .done()
         .out;
     assert!(log.contains("checkpoint.set"), "{log}");
+}
+
+/// As after a loss of the state: where a split is to begin, before any run has read it.
+#[test]
+fn a_split_that_nobody_has_read_is_given_a_place() {
+    let host = host("");
+    let place = split(&host)["place"].to_string();
+    let set = |more: &[&str]| {
+        let id = split(&host)["split"].as_str().expect("a split").to_owned();
+        let mut arguments = vec!["checkpoint", "set", PIPELINE, &id];
+        arguments.extend(["--place", &place, "--yes"]);
+        arguments.extend(more);
+        host.sluice(&arguments)
+    };
+    let there = set(&["--new"]);
+    assert!(
+        there.code == Some(2) && there.err.contains("has a checkpoint of split"),
+        "{there:?}"
+    );
+    drop(set(&[]).done());
+    // The file grows, and the state is lost.
+    host.write("in/rows.ndjson", numbered(0..1_500, 10));
+    let id = split(&host)["split"].as_str().expect("a split").to_owned();
+    for lost in ["state", "audit"] {
+        std::fs::remove_dir_all(host.path(&format!(".sluice/{lost}"))).expect("removed");
+    }
+    std::fs::remove_dir_all(host.path("out")).expect("removed");
+    std::fs::create_dir(host.path(".sluice/state")).expect("a folder");
+    let unknown = host.sluice(&[
+        "checkpoint",
+        "set",
+        PIPELINE,
+        &id,
+        "--place",
+        &place,
+        "--yes",
+    ]);
+    assert!(
+        unknown.code == Some(2) && unknown.err.contains("no checkpoint of split"),
+        "{unknown:?}"
+    );
+    let given = [
+        "checkpoint",
+        "set",
+        PIPELINE,
+        &id,
+        "--new",
+        "--place",
+        &place,
+        "--yes",
+    ];
+    drop(host.sluice(&given).done());
+    assert_eq!(host.run(PIPELINE)["written"], 500);
+    assert!(times(&host).keys().copied().eq(1_000..1_500));
+}
+
+/// What joins while a run goes on is read by that run, beside the rest.
+#[test]
+fn splits_that_appear_are_read_by_the_run_under_way() {
+    let server = Upstream::start(Options::default()).expect("a server");
+    let host = TestHost::new();
+    host.write("in/a.ndjson", numbered(0..100, 10));
+    host.write(
+        PIPELINE,
+        format!(
+            "[pipeline]\nname = \"places\"\n\
+             [source]\nplugin = \"sluice/files@0.1\"\nsplits_every = \"1s\"\n\
+             config = {{ dir = \"in\", format = \"ndjson\", stream = \"rows\" }}\n\
+             [schema.rows]\nfields = {{ id = \"int64\", name = \"text\" }}\n\
+             [[sink]]\nplugin = \"sluice/http@0.1\"\nconfig = {{ url = \"{}\", path = \"/v1/rows\" }}\n",
+            server.address()
+        ),
+    );
+    host.grant_local(PIPELINE);
+    server.hold_next(1);
+    let mut run = host.command(&["run", PIPELINE, "--json"]);
+    let run = run.stdout(std::process::Stdio::piped()).spawn();
+    let mut run = run.expect("the binary runs");
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < PATIENCE, "waited for: {what}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    until("the first request", &|| server.requests() > 0);
+    host.write("in/b.ndjson", numbered(100..150, 10));
+    until("the new file, while the first request is held", &|| {
+        server.collection("rows").len() == 50
+    });
+    assert!(run.try_wait().expect("a child").is_none());
+    server.release();
+    let output = run.wait_with_output().expect("it ends");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["written"], 150, "{report}");
+    assert_eq!(report["ending"], "done");
+    assert_eq!(report["splits"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
@@ -234,6 +333,56 @@ fn a_snapshot_is_followed_by_what_changed_meanwhile() {
         opened(&host),
         places(&[("log", "5"), ("log", "9"), ("table", ""), ("table", "9")])
     );
+}
+
+/// The other would go on for ever, and nobody would hear of this one.
+#[test]
+fn one_split_that_stops_stops_the_run() {
+    let host = snapshot("start = \"5\", order = \"free\", tails = \"log\", fails = \"table\"");
+    let stopped = host.sluice(&["run", PIPELINE]);
+    assert_eq!(stopped.code, Some(1), "{stopped:?}");
+    assert!(
+        stopped.out.contains("`table` is told to fail"),
+        "{stopped:?}"
+    );
+    // It may have been told to stop before its first page.
+    assert!(opened(&host).iter().all(|(split, _)| split == "log"));
+}
+
+/// A source that waits between its pages has more: a backfill reads on, and ends at a page without records.
+#[test]
+fn a_backfill_reads_to_where_nothing_more_is() {
+    let server = Upstream::start(Options::default()).expect("a server");
+    let host = TestHost::new();
+    host.write("in/a.ndjson", numbered(0..30, 10));
+    host.write("fill.toml", push("fill", "once", &server.address()));
+    host.grant_local("fill.toml");
+    host.run("fill.toml");
+    host.write(
+        PIPELINE,
+        format!(
+            "[pipeline]\nname = \"places\"\n\
+             [source]\nplugin = \"sluice/rest@0.1\"\n[source.config]\nbase_url = \"{}\"\nrequests_per_second = 20\n\
+             streams = [{{ name = \"rows\", path = \"/v1/rows\", records = \"/data\", pagination = {{ style = \"cursor\", \
+             cursor_pointer = \"/next_cursor\", size_param = \"limit\", size = 10 }} }}]\n\
+             [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n",
+            server.address()
+        ),
+    );
+    host.grant_local(PIPELINE);
+    assert_eq!(host.run(PIPELINE)["written"], 30);
+    let id = split(&host)["split"].as_str().expect("a split").to_owned();
+    let backfill = [
+        "checkpoint",
+        "backfill",
+        PIPELINE,
+        &id,
+        "--from-start",
+        "--json",
+    ];
+    let job = host.sluice(&backfill).done().json();
+    assert_eq!(job["job"]["totals"]["written"], 30, "{job}");
+    assert!(times(&host).values().all(|times| *times == 2));
 }
 
 /// What is read again was told to the source once, which may have forgotten what lies before.

@@ -95,7 +95,11 @@ fn run(host: &TestHost) -> Value {
     // The plugin's own panic is told; that of the host is not to be.
     let of_host: Vec<String> = readable(&said.replace("panicked in `", ""))
         .into_iter()
-        .filter(|breach| breach.contains("panicked at host/") || breach.contains("control"))
+        .filter(|breach| {
+            ["panicked at host/", "control", "a defect of sluice"]
+                .iter()
+                .any(|word| breach.contains(word))
+        })
         .collect();
     assert!(of_host.is_empty(), "{of_host:?}");
     answer.json()
@@ -186,16 +190,7 @@ fn stops_and_goes_on(role: As, settings: &str) -> Value {
 }
 
 #[test]
-fn a_plugin_that_traps_from_some_record_on_stops_and_nothing_is_lost() {
-    for role in [As::Transform, As::Sink] {
-        for from in [0, 900] {
-            stops_and_goes_on(role, &format!("from = \"{from}\""));
-        }
-    }
-}
-
-#[test]
-fn a_plugin_that_traps_from_some_record_on_is_quarantined() {
+fn a_plugin_that_traps_from_some_record_on_is_quarantined_and_loses_nothing() {
     for role in [As::Transform, As::Sink] {
         for from in [0, 900] {
             let fault = stops_and_goes_on(role, &format!("from = \"{from}\""));
@@ -234,23 +229,6 @@ fn a_plugin_that_fails_once_refuses_nothing() {
             let report = run(&host);
             assert_eq!(report["ending"], "done", "{role:?} {how}: {report}");
             hold(&host, role, Some(&[]), vec![report]);
-        }
-    }
-}
-
-/// Whatever the host makes of it today: once the plugin is mended, all is there.
-#[test]
-fn a_plugin_that_fails_in_the_middle_loses_nothing() {
-    for role in [As::Transform, As::Sink] {
-        for how in ["panic", "loop"] {
-            let settings = format!("{}, how = \"{how}\"", ids(&[1_234]));
-            let host = deployment(role, &settings);
-            let first = run(&host);
-            host.write("bad.toml", pipeline(role, "ids = \"-1\""));
-            let second = run(&host);
-            assert_eq!(second["ending"], "done", "{role:?} {how}: {second}");
-            let letters = hold(&host, role, None, vec![first, second]);
-            assert!(letters.len() <= 1, "{letters:?}");
         }
     }
 }

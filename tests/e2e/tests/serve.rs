@@ -1,227 +1,16 @@
-//! `sluice serve`, as an operator lives with it: many pipelines of which some are bad, schedules, stops and kills,
-//! commands beside it, and what it answers to machines.
+//! `sluice serve`, as an operator lives with it: many pipelines of which some are bad, schedules, commands
+//! beside it, and what it answers to machines. How it ends is in `serve_ends`.
 
 use serde_json::{Value, json};
-use sluice_e2e::{TestHost, lines, parts};
+use sluice_e2e::service::{Service, add, copy, deployment, ids, push, rows, status, view};
+use sluice_e2e::{HOSTILE, lines};
 use sluice_upstream::{Options, Upstream};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A service at work. Killed when it is dropped.
-struct Service<'a> {
-    host: &'a TestHost,
-    child: Child,
-}
-
-impl Drop for Service<'_> {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl<'a> Service<'a> {
-    /// Starts it, and waits until it answers.
-    fn start(host: &'a TestHost) -> Self {
-        let log = std::fs::File::create(host.path("serve.log")).expect("a file");
-        let child = host
-            .command(&["serve"])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the binary runs");
-        let mut service = Self { host, child };
-        service.until("it answers", |service| {
-            service.host.path(".sluice/state/control.sock").exists()
-                && status(service.host).is_some_and(|status| status["service"]["pid"].is_u64())
-        });
-        service
-    }
-
-    /// Waits until this is so.
-    fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let began = Instant::now();
-        while !is_so(self) {
-            let ended = self.child.try_wait().expect("a child");
-            let late = began.elapsed() > PATIENCE;
-            assert!(
-                ended.is_none() && !late,
-                "waited for: {what}\n{ended:?}\n{}\n{:#?}",
-                self.host.read("serve.log"),
-                status(self.host)
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn until_in(&mut self, pipeline: &str, state: &str) {
-        self.until(&format!("{pipeline} is {state}"), |service| {
-            view(service.host, pipeline)["state"] == state
-        });
-    }
-
-    fn signal(&self, signal: &str) {
-        let told = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(told.expect("kill runs").success());
-    }
-
-    /// Its exit code, once it has ended by itself.
-    fn ends(&mut self) -> Option<i32> {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{}",
-                self.host.read("serve.log")
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn stops(&mut self) {
-        self.signal("-TERM");
-        assert_eq!(self.ends(), Some(0), "{}", self.host.read("serve.log"));
-    }
-
-    /// What it answers to a machine: the status and the body.
-    fn get(&self, path: &str) -> (u16, String) {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
-        self.visit(&request)
-    }
-
-    fn visit(&self, request: &str) -> (u16, String) {
-        let status = status(self.host).expect("a status");
-        let address = status["service"]["listen"].as_str().expect("an address");
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        (code.expect("a status"), body.to_owned())
-    }
-}
-
-fn status(host: &TestHost) -> Option<Value> {
-    let answer = host.sluice(&["status", "--json"]);
-    (answer.code == Some(0)).then(|| answer.json())
-}
-
-fn view(host: &TestHost, pipeline: &str) -> Value {
-    let status = status(host).unwrap_or_default();
-    let all = status["pipelines"].as_array().cloned().unwrap_or_default();
-    let found = all.into_iter().find(|view| view["pipeline"] == pipeline);
-    found.unwrap_or_default()
-}
-
-/// From files into files.
-fn copy(name: &str, schedule: &str, from: &str, to: &str) -> String {
-    format!(
-        "[pipeline]\nname = \"{name}\"\nschedule = \"{schedule}\"\n\n\
-         [source]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"{from}\", format = \"ndjson\", stream = \"rows\" }}\n\n\
-         [schema.rows]\nkey = [\"id\"]\nfields = {{ id = \"int64\", note = \"text\" }}\n\n\
-         [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"{to}\", format = \"ndjson\" }}\n"
-    )
-}
-
-/// To a server.
-fn push(name: &str, schedule: &str, server: &Upstream) -> String {
-    format!(
-        "[pipeline]\nname = \"{name}\"\nschedule = \"{schedule}\"\n\n\
-         [source]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"in\", format = \"ndjson\", stream = \"rows\" }}\n\n\
-         [[sink]]\nplugin = \"sluice/http@0.1\"\n\
-         config = {{ url = \"{}\", path = \"/v1/rows\", mode = \"batch\", batch_size = 200, results = \"\" }}\n",
-        server.address()
-    )
-}
-
-fn rows(first: usize, count: usize) -> String {
-    let mut text = String::new();
-    for id in first..first + count {
-        writeln!(text, "{{\"id\": {id}, \"note\": \"{}\"}}", "x".repeat(100)).expect("memory");
-    }
-    text
-}
-
-fn ids(host: &TestHost, folder: &str) -> Vec<u64> {
-    let records = host.records(folder);
-    let ids = records.iter().map(|record| record["id"].as_u64());
-    ids.map(|id| id.expect("an id")).collect()
-}
-
-/// A deployment that listens.
-fn deployment() -> TestHost {
-    let host = TestHost::new();
-    let mut text = host.read("sluice.toml");
-    text.push_str("\n[service]\nlisten = \"127.0.0.1:0\"\ndrain = \"20s\"\n");
-    host.write("sluice.toml", text);
-    std::fs::create_dir(host.path("pipelines")).expect("a folder");
-    host
-}
-
-fn add(host: &TestHost, name: &str, text: String) {
-    let file = format!("pipelines/{name}.toml");
-    // Written whole in one step, as an editor does, and granted before a service can see it.
-    host.write(&format!("pipelines/.{name}.toml"), text);
-    drop(
-        host.sluice(&[
-            "grant",
-            "new",
-            &format!("pipelines/.{name}.toml"),
-            "--network",
-            "127.0.0.1/32",
-        ])
-        .done(),
-    );
-    std::fs::rename(
-        host.path(&format!("pipelines/.{name}.toml")),
-        host.path(&file),
-    )
-    .expect("renamed");
-}
-
-const HOSTILE: &str = r#"[plugin]
-name = "acme/hostile"
-version = "0.1.0"
-interface = "sluice:plugin@0.1"
-description = "Misbehaves."
-
-[[http]]
-host = "api.acme.example"
-methods = ["GET"]
-paths = ["/v1/**"]
-reason = "To have something to go beyond."
-
-[[dir]]
-path = "{config.dir}"
-mode = "read"
-reason = "To have something to break out of."
-
-[data]
-reads = ["id"]
-writes = ["id", "made"]
-
-[limits]
-memory = "64MiB"
-call_time = "3s"
-
-[config]
-schema = "config.schema.json"
-"#;
 
 fn hostile(name: &str, behaviour: &str) -> String {
     format!(
@@ -426,131 +215,6 @@ fn the_control_socket_is_its_owners() {
 }
 
 #[test]
-fn told_to_stop_it_drains_and_the_next_goes_on() {
-    const MANY: usize = 60_000;
-    let server = Upstream::start(Options::default()).expect("a server");
-    let host = deployment();
-    host.write("in/rows.ndjson", rows(1, MANY));
-    add(&host, "push", push("push", "once", &server));
-    add(&host, "copy", copy("copy", "once", "in", "out"));
-    server.hold_next(1);
-    let mut service = Service::start(&host);
-    service.until("a request", |_| server.requests() > 0);
-    service.until_in("copy", "done");
-    service.signal("-TERM");
-    service.until("it drains", |service| {
-        let (code, body) = service.get("/readyz");
-        code == 503 && body.contains("draining")
-    });
-    server.release();
-    assert_eq!(service.ends(), Some(0), "{}", host.read("serve.log"));
-    let view = view(&host, "push");
-    let count = |name: &str| view[name].as_u64().expect("a count");
-    let first = count("read");
-    assert!(first > 0 && first < MANY as u64, "{view}");
-    assert_eq!(
-        first,
-        count("written") + count("filtered") + count("dead_lettered")
-    );
-    assert_eq!(server.collection("rows").len() as u64, first);
-    drop(service);
-
-    let mut service = Service::start(&host);
-    service.until_in("push", "done");
-    service.stops();
-    assert_eq!(server.collection("rows").len(), MANY);
-    assert_eq!(server.counts().repeated, 0);
-}
-
-#[test]
-fn what_cannot_drain_in_time_is_cut_off_and_goes_on_later() {
-    const MANY: usize = 5_000;
-    let server = Upstream::start(Options::default()).expect("a server");
-    let host = deployment();
-    host.edit("sluice.toml", "drain = \"20s\"", "drain = \"1s\"");
-    host.write("in/rows.ndjson", rows(1, MANY));
-    add(&host, "push", push("push", "once", &server));
-    server.hold_next(1);
-    let mut service = Service::start(&host);
-    service.until("a request", |_| server.requests() > 0);
-    service.signal("-TERM");
-    assert_eq!(service.ends(), Some(1), "{}", host.read("serve.log"));
-    server.release();
-    drop(service);
-    let mut service = Service::start(&host);
-    service.until_in("push", "done");
-    service.stops();
-    let rows = server.collection("rows");
-    let once: BTreeSet<u64> = rows.iter().filter_map(|row| row["id"].as_u64()).collect();
-    assert_eq!(once, (1..=MANY as u64).collect());
-    let ended = lines(
-        &host
-            .sluice(&["audit", "export", "--action", "run.ended"])
-            .done()
-            .out,
-    );
-    assert_eq!(ended[0]["fields"]["ending"], "failed", "{ended:?}");
-}
-
-#[test]
-fn killed_it_resumes_and_nothing_is_lost_or_doubled() {
-    const MANY: usize = 100_000;
-    const KILLS: usize = 3;
-    let host = deployment();
-    host.write("in/rows.ndjson", rows(1, MANY));
-    for name in ["one", "two"] {
-        add(
-            &host,
-            name,
-            copy(name, "once", "in", &format!("out-{name}")),
-        );
-    }
-    for kill in 0..KILLS {
-        let mut service = Service::start(&host);
-        let before = parts(&host.path("out-one")).len();
-        service.until("it gets on", |_| {
-            parts(&host.path("out-one")).len() > before || ids(&host, "out-one").len() == MANY
-        });
-        service.signal("-KILL");
-        assert_eq!(service.ends(), None, "kill {kill}");
-    }
-    let mut service = Service::start(&host);
-    for name in ["one", "two"] {
-        service.until_in(name, "done");
-        let mut ids = ids(&host, &format!("out-{name}"));
-        ids.sort_unstable();
-        assert!(
-            ids.iter().copied().eq(1..=MANY as u64),
-            "{name}: {} records",
-            ids.len()
-        );
-    }
-    service.stops();
-    drop(host.sluice(&["audit", "verify"]).done());
-}
-
-#[test]
-fn one_state_directory_has_one_host() {
-    let host = deployment();
-    host.write("in/a.ndjson", rows(1, 10));
-    add(&host, "orders", copy("orders", "once", "in", "out"));
-    let mut service = Service::start(&host);
-    let pid = service.child.id();
-    for command in [
-        &["serve"][..],
-        &["run", "pipelines/orders.toml"],
-        &["check", "pipelines/orders.toml"],
-    ] {
-        let second = host.sluice(command);
-        assert_eq!(second.code, Some(3), "{second:#?}");
-        let told = format!("is in use by `sluice serve` (pid {pid}) since 2");
-        assert!(second.err.contains(&told), "{second:#?}");
-    }
-    service.stops();
-    assert_eq!(host.run("pipelines/orders.toml")["ending"], "done");
-}
-
-#[test]
 fn commands_work_beside_it() {
     let host = deployment();
     host.write(
@@ -625,7 +289,7 @@ fn a_place_is_not_taken_from_under_a_run() {
     let server = Upstream::start(Options::default()).expect("a server");
     let host = deployment();
     host.write("in/rows.ndjson", rows(1, 100));
-    add(&host, "push", push("push", "once", &server));
+    add(&host, "push", push("push", "once", &server.address()));
     server.hold_next(1);
     let mut service = Service::start(&host);
     service.until("a request", |_| server.requests() > 0);
@@ -649,53 +313,6 @@ fn a_place_is_not_taken_from_under_a_run() {
     assert_eq!(view(&host, "push")["written"], 200);
     assert!(server.counts().repeated > 0, "it began anew");
     service.stops();
-}
-
-#[test]
-fn a_pause_outlives_the_service_and_is_its_owners_to_end() {
-    let host = deployment();
-    host.write("in/a.ndjson", rows(1, 10));
-    add(&host, "orders", copy("orders", "every 1s", "in", "out"));
-    let mut service = Service::start(&host);
-    service.until("it delivers", |_| ids(&host, "out").len() == 10);
-    drop(
-        host.sluice(&["pause", "orders", "--reason", "the warehouse moves"])
-            .done(),
-    );
-    service.until_in("orders", "paused");
-    service.signal("-KILL");
-    let _ = service.ends();
-    let told = view(&host, "orders");
-    assert_eq!(
-        (&told["state"], &told["kind"]),
-        (&json!("paused"), &json!("told"))
-    );
-    host.write("in/b.ndjson", rows(11, 10));
-    let mut service = Service::start(&host);
-    service.until_in("orders", "paused");
-    let told = view(&host, "orders");
-    let reason = told["reason"].as_str().expect("a reason");
-    assert!(reason.ends_with("the warehouse moves"), "{told}");
-    // No change of a file ends it.
-    let text = host.read("pipelines/orders.toml");
-    host.write("pipelines/orders.toml", text + "\n# a comment\n");
-    std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(view(&host, "orders")["state"], "paused");
-    assert_eq!(ids(&host, "out").len(), 10);
-    drop(host.sluice(&["resume", "orders"]).done());
-    service.until("it goes on", |_| ids(&host, "out").len() == 20);
-    service.stops();
-    for action in ["pipeline.paused", "pipeline.resumed"] {
-        let entries = lines(
-            &host
-                .sluice(&["audit", "export", "--action", action])
-                .done()
-                .out,
-        );
-        assert_eq!(entries.len(), 1, "{action}");
-        assert_eq!(entries[0]["fields"]["pipeline"], "orders");
-        assert_ne!(entries[0]["actor"], "host");
-    }
 }
 
 #[test]
@@ -805,7 +422,7 @@ fn one_redrive_at_a_time() {
     let server = Upstream::start(Options::default()).expect("a server");
     let host = deployment();
     host.write("in/rows.ndjson", rows(1, 10));
-    let mended = push("push", "once", &server);
+    let mended = push("push", "once", &server.address());
     let refusing = "[delivery]\nstop_when = { dead_letters = \"100% of 1\" }\n\n\
          [[transform]]\nplugin = \"sluice/map@0.1\"\n[transform.config]\n\
          steps = [{ reject = { when = { column = \"id\", less = 100 }, code = \"no\", message = \"no\" } }]\n\n[[sink]]";

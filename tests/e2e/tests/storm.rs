@@ -1,6 +1,6 @@
-//! A sink that refuses one record in a hundred, answers 500 for a while, hangs for a while, and recovers. Every record
-//! is delivered or a dead letter, the equation holds at each sample, one bad state is entered and left, and the server
-//! is not stormed meanwhile: its requests are counted.
+//! A sink that refuses one record in a hundred, answers 500 for a while, hangs for a while, and recovers, under a
+//! service that is scraped all the while. Every record is delivered or a dead letter, the equation holds at each sample,
+//! one bad state is entered and left, and the server is not stormed meanwhile: its requests are counted.
 //!
 //! Short in every test run; at its full length by `cargo x storm`.
 
@@ -11,21 +11,24 @@
 
 use serde_json::Value;
 use sluice_e2e::checker::{Sent, Story, readable};
-use sluice_e2e::progress::{Sample, entered};
+use sluice_e2e::progress::{Page, Sample, entered};
+use sluice_e2e::service::{Service, add, deployment, view};
 use sluice_e2e::{TestHost, numbered};
 use sluice_upstream::{FaultProxy, Options, Script, Trouble, Upstream};
-use std::fs::File;
 use std::ops::Range;
-use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Set by `cargo x storm`.
 const FULL: &str = "SLUICE_STORM";
+const PIPELINE: &str = "pipelines/storm.toml";
 const BATCH: u64 = 20;
 const REFUSED_PER_MILLE: u64 = 10;
 /// Longer than the host waits for an answer: it gives up first, or the proxy lets go.
 const HANG: Duration = Duration::from_mins(10);
+/// How often the service is scraped.
+const SCRAPE_EVERY: Duration = Duration::from_millis(100);
 
 /// A storm's size.
 struct Size {
@@ -88,24 +91,21 @@ fn is_refused(id: u64) -> bool {
         < 65_536 * REFUSED_PER_MILLE / 1_000
 }
 
-fn deployment(size: &Size, address: &str) -> TestHost {
-    let host = TestHost::new();
+fn prepared(size: &Size, address: &str) -> TestHost {
+    let host = deployment();
     for (number, ids) in size.ranges().into_iter().enumerate() {
         host.write(&format!("in/{number}.ndjson"), numbered(ids, 220));
     }
     let max_delay = size.max_delay.as_millis();
-    host.write(
-        "storm.toml",
-        format!(
-            "[pipeline]\nname = \"storm\"\n\n\
-             [source]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"in\", format = \"ndjson\", stream = \"rows\" }}\n\n\
-             [schema.rows]\nkey = [\"id\"]\nfields = {{ id = \"int64\", name = \"text\" }}\n\n\
-             [[sink]]\nplugin = \"sluice/http@0.1\"\n\
-             config = {{ url = \"{address}\", path = \"/v1/rows\", mode = \"batch\", batch_size = {BATCH}, results = \"\" }}\n\n\
-             [delivery]\nretry = {{ for = \"10m\", max_delay = \"{max_delay}ms\" }}\n"
-        ),
+    let pipeline = format!(
+        "[pipeline]\nname = \"storm\"\n\n\
+         [source]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"in\", format = \"ndjson\", stream = \"rows\" }}\n\n\
+         [schema.rows]\nkey = [\"id\"]\nfields = {{ id = \"int64\", name = \"text\" }}\n\n\
+         [[sink]]\nplugin = \"sluice/http@0.1\"\n\
+         config = {{ url = \"{address}\", path = \"/v1/rows\", mode = \"batch\", batch_size = {BATCH}, results = \"\" }}\n\n\
+         [delivery]\nretry = {{ for = \"10m\", max_delay = \"{max_delay}ms\" }}\n"
     );
-    host.grant_local("storm.toml");
+    add(&host, "storm", pipeline);
     host
 }
 
@@ -113,9 +113,32 @@ fn deployment(size: &Size, address: &str) -> TestHost {
 struct Told {
     story: Story,
     samples: Vec<Sample>,
+    /// Times that each bad state was entered, as the service counts them.
+    alerts: Vec<(&'static str, u64)>,
     /// Requests while the server answered 500, and while it hung.
     outage: u64,
     hang: u64,
+}
+
+/// What a machine that scrapes the service sees, until it is told to stop.
+fn scrape(listen: &str, stop: &AtomicBool) -> Vec<Page> {
+    let url = format!("http://{listen}/metrics");
+    let mut pages = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        pages.push(Page::fetch(&url).expect("a page"));
+        std::thread::sleep(SCRAPE_EVERY);
+    }
+    pages.push(Page::fetch(&url).expect("a page"));
+    pages
+}
+
+/// Has the scraping end when it is dropped.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn storm(size: &Size) -> Told {
@@ -130,49 +153,65 @@ fn storm(size: &Size) -> Told {
     })
     .expect("a server");
     let proxy = FaultProxy::start(upstream.port(), Script::default()).expect("a proxy");
-    let host = deployment(size, &proxy.address());
-    let (out, err) = (host.path("out.txt"), host.path("err.txt"));
+    let host = prepared(size, &proxy.address());
     let began = Instant::now();
-    let mut child = host
-        .command(&["run", "storm.toml"])
-        .stdout(Stdio::from(File::create(&out).expect("a file")))
-        .stderr(Stdio::from(File::create(&err).expect("a file")))
-        .spawn()
-        .expect("the binary runs");
-
-    // In the middle of the run, wherever that is in time.
-    let requests = size.records / BATCH;
-    while proxy.requests() < requests / 4 {
-        assert!(child.try_wait().expect("our own child").is_none());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let during = |trouble: Trouble, time: Duration| {
-        proxy.impose(trouble);
-        let before = proxy.requests();
-        std::thread::sleep(time);
-        proxy.requests() - before
-    };
-    let outage = during(Trouble::status(500), size.outage);
-    let hang = during(Trouble::Hang(HANG), size.hang);
-    proxy.relent();
-    let status = child.wait().expect("it ends");
+    let mut service = Service::start(&host);
+    let (listen, stop) = (service.listen(), AtomicBool::new(false));
+    let (outage, hang, pages) = std::thread::scope(|scope| {
+        // Also where something here fails: the scope waits for whoever scrapes.
+        let stops = Stops(&stop);
+        let scraped = scope.spawn(|| scrape(&listen, &stop));
+        // In the middle of the run, wherever that is in time.
+        let requests = size.records / BATCH;
+        while proxy.requests() < requests / 4 {
+            assert_ne!(
+                view(&host, "storm")["state"],
+                "done",
+                "too fast for its storm"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let during = |trouble: Trouble, time: Duration| {
+            proxy.impose(trouble);
+            let before = proxy.requests();
+            std::thread::sleep(time);
+            proxy.requests() - before
+        };
+        let outage = during(Trouble::status(500), size.outage);
+        let hang = during(Trouble::Hang(HANG), size.hang);
+        proxy.relent();
+        service.until_in("storm", "done");
+        drop(stops);
+        (outage, hang, scraped.join().expect("it scrapes"))
+    });
     let seconds = began.elapsed().as_secs_f64();
-    let (out, err) = (host.read("out.txt"), host.read("err.txt"));
-    assert!(status.success(), "{out}\n{err}");
-    assert_eq!(readable(&format!("{out}{err}")), Vec::<String>::new());
-    let end = out.lines().find_map(Sample::of_end).expect("the equation");
-    assert!(end.balances() && end.in_flight == 0, "{end:?}");
+    let samples: Vec<Sample> = pages
+        .iter()
+        .filter_map(|page| page.sample("storm"))
+        .collect();
+    let end = samples.last().expect("a sample").clone();
+    assert_eq!((end.read, end.in_flight), (size.records, 0), "{end:?}");
     println!(
-        "{} records in {} splits, {seconds:.1} s: {} requests, {outage} of them in {:?} of 500, {hang} in {:?} of hanging; {} dead letters",
+        "{} records in {} splits, {seconds:.1} s: {} requests, {outage} of them in {:?} of 500, {hang} in {:?} of hanging; {} dead letters; {} samples",
         size.records,
         size.splits,
         proxy.requests(),
         size.outage,
         size.hang,
         end.dead_lettered,
+        samples.len(),
     );
+    let entered = |state: &'static str| {
+        let labels = [("pipeline", "storm"), ("state", state)];
+        let last = pages.last().expect("a page");
+        let times = last.count("sluice_pipeline_alerts_total", &labels);
+        (state, times.unwrap_or_default())
+    };
+    let alerts = ["degraded", "stalled", "paused"].map(entered).to_vec();
+    service.stops();
+    assert_eq!(readable(&host.read("serve.log")), Vec::<String>::new());
     let checkpoints = host
-        .sluice(&["checkpoint", "list", "storm.toml", "--json"])
+        .sluice(&["checkpoint", "list", PIPELINE, "--json"])
         .done()
         .json();
     let sent = upstream.journal().into_iter().map(|sent| Sent {
@@ -184,7 +223,7 @@ fn storm(size: &Size) -> Told {
         splits: size.ranges(),
         refused: (0..size.records).filter(|id| is_refused(*id)).collect(),
         sent: sent.collect(),
-        letters: host.dead_letters("storm.toml"),
+        letters: host.dead_letters(PIPELINE),
         reports: Vec::new(),
         checkpoints,
     };
@@ -195,11 +234,8 @@ fn storm(size: &Size) -> Told {
     );
     Told {
         story,
-        samples: err
-            .lines()
-            .filter_map(Sample::of_line)
-            .chain([end])
-            .collect(),
+        samples,
+        alerts,
         outage,
         hang,
     }
@@ -220,13 +256,22 @@ fn a_storm_loses_nothing_and_the_equation_holds_all_the_while() {
         (5..=15).contains(&share),
         "{share} of a thousand are refused"
     );
-    assert!(told.samples.len() > 1, "no sample but the last was taken");
+    let least = (size.outage + size.hang).as_millis() / SCRAPE_EVERY.as_millis() / 2;
+    assert!(
+        told.samples.len() as u128 > least,
+        "{} samples",
+        told.samples.len()
+    );
     for sample in &told.samples {
         assert!(sample.balances(), "{sample:?}");
     }
     // The bad state: entered with the first trouble, and not left before the end of the last.
     let waits = told.samples.iter().map(|sample| sample.waiting.is_some());
     assert_eq!(entered(waits), (1, true), "{:#?}", told.samples);
+    assert_eq!(
+        told.alerts,
+        [("degraded", 1), ("stalled", 0), ("paused", 0)]
+    );
     assert!(told.outage > 0 && told.hang <= told.outage);
 }
 

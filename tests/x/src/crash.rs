@@ -21,6 +21,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("crash", plugins::STEPS + 2);
     steps.act("look for strace", || servers::strace(project))?;
     plugins::prepare(project, &mut steps, &plugins::HOST_BUILD, &[])?;
+    let guests = project.target.join(crate::project::GUEST_TARGET);
     let mut tests = project.cargo(&["test", "-p", "sluice-crash", "--no-fail-fast"]);
     for test in &wanted.tests {
         tests.args(["--test", test]);
@@ -29,6 +30,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     tests.args(["--", "--nocapture", "--test-threads", "1"]);
     tests.env("SLUICE_BIN", project.program("debug", "sluice"));
     tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
+    tests.env("SLUICE_GUESTS", guests.join("plugin"));
     tests.env("SLUICE_CRASH_TIMES", wanted.times.to_string());
     let next = "what broke lies in the folders that the violations name; `SLUICE_CRASH_SEED` tries the same again";
     steps.run("break it", tests, next)?;

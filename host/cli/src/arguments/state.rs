@@ -27,6 +27,9 @@ pub enum Checkpoint {
         /// The source's own place, as `checkpoint show` prints it.
         #[arg(long, value_name = "JSON")]
         place: String,
+        /// A split that no run has read yet: it begins there. Its name is not held against anything.
+        #[arg(long)]
+        new: bool,
         /// Do it without asking.
         #[arg(long)]
         yes: bool,

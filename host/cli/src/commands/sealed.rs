@@ -1,7 +1,7 @@
 //! `sluice secret`, `sluice key`, `sluice state`.
 
 use super::named;
-use super::state::{confirmed, wrong_name};
+use super::state::{must_be_confirmed, wrong_name};
 use crate::arguments::{Key, Secret, State, Value};
 use crate::show;
 use sluice_model::ids::{PipelineName, SecretName};
@@ -78,14 +78,6 @@ fn none(name: &SecretName) -> Error {
 
 fn parsed(name: &str) -> Result<SecretName, Error> {
     name.parse().map_err(|error| wrong_name(&error))
-}
-
-fn must_be_confirmed(yes: bool, question: &str, name: &str) -> Result<(), Error> {
-    if yes || confirmed(question, name)? {
-        return Ok(());
-    }
-    let problem = FileError::new("arguments", "not confirmed; nothing is changed");
-    Err(problem.hint("`--yes`").into())
 }
 
 fn expires_ms(value: &Value) -> Option<u64> {

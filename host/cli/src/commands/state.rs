@@ -68,8 +68,9 @@ pub fn checkpoint(command: &Checkpoint, json: bool) -> Result<ExitCode, Error> {
             pipeline,
             split,
             place,
+            new,
             yes,
-        } => return set(pipeline, split, place, *yes, json),
+        } => return set(pipeline, split, place, (*new, *yes), json),
         Checkpoint::Reset {
             pipeline,
             split,
@@ -111,7 +112,7 @@ fn set(
     pipeline: &Path,
     split: &str,
     place: &str,
-    yes: bool,
+    (new, yes): (bool, bool),
     json: bool,
 ) -> Result<ExitCode, Error> {
     let (deployment, pipeline_name) = named(pipeline)?;
@@ -129,6 +130,7 @@ fn set(
         split,
         place: Some(place),
         version,
+        new,
     };
     let moved = control::ask(&deployment, asked)?;
     show::moved(&pipeline_name, moved, json);
@@ -142,7 +144,7 @@ fn source_place(text: &str) -> Result<String, Error> {
     Ok(value.to_string())
 }
 
-fn must_be_confirmed(yes: bool, question: &str, name: &str) -> Result<(), Error> {
+pub(super) fn must_be_confirmed(yes: bool, question: &str, name: &str) -> Result<(), Error> {
     if yes || confirmed(question, name)? {
         return Ok(());
     }
@@ -152,7 +154,7 @@ fn must_be_confirmed(yes: bool, question: &str, name: &str) -> Result<(), Error>
 }
 
 /// Whether somebody at a terminal types the name.
-pub(super) fn confirmed(question: &str, name: &str) -> Result<bool, Error> {
+fn confirmed(question: &str, name: &str) -> Result<bool, Error> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
@@ -329,7 +331,7 @@ fn again(pipeline: &Path, task: Task, json: bool) -> Result<ExitCode, Error> {
         None => followed(&asking, &name)?,
     };
     show::again(&name, &view, json);
-    Ok(ExitCode::from(u8::from(!view.done)))
+    Ok(ExitCode::from(view.code))
 }
 
 /// Waits until the service is done with it.

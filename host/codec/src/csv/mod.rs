@@ -17,8 +17,12 @@ use records::Row;
 use sluice_model::batch::PlaceUnit;
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::guards::Guard;
+use sluice_model::limits;
+use sluice_model::rejection::Csv;
 use sluice_model::schema::{Field, Schema};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How a file's columns meet the schema's fields.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub fn decode(
     let mut mapping = Mapping::new(records.header(), target.schema, target.drift);
     let mut assembly = Assembly::new(document, target, PlaceUnit::Line);
     let width = records.header().len();
+    assembly.csv = kept(delimiter, records.header());
     while let Some(record) = records.advance() {
         let read = match record.problem(width) {
             Some(problem) => Err(problem),
@@ -66,6 +71,19 @@ pub fn decode(
             .finish(line_ends(document.bytes), mapping.discarded_values)
             .map(Outcome::Decoded),
     }
+}
+
+/// What a dead letter keeps of the header, so that its row can be read again; none of one that is longer than a record
+/// may be.
+fn kept(delimiter: u8, header: &[String]) -> Option<Arc<Csv>> {
+    let quoted = header
+        .iter()
+        .map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
+    let header = quoted
+        .collect::<Vec<_>>()
+        .join(&char::from(delimiter).to_string());
+    let is_short = header.len() <= Guard::LetterHeader.limit(limits::DEAD_LETTER_HEADER_BYTES_MAX);
+    is_short.then(|| Arc::new(Csv { delimiter, header }))
 }
 
 impl<'s> Mapping<'s> {

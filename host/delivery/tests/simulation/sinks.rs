@@ -193,7 +193,12 @@ impl Driver<'_> {
                     rejected: self.refused_of(unit).len() as u64,
                 }
             }
-            Err(fault) => Event::WriteFailed { sink, unit, fault },
+            Err(fault) => Event::WriteFailed {
+                sink,
+                unit,
+                fault,
+                progressed: false,
+            },
         }
     }
 

@@ -94,6 +94,7 @@ fn letter(number: u64, mark: Mark, record: u64) -> DeadLetter {
             item: None,
         },
         record: Record::Raw(Vec::new()),
+        csv: None,
         truncated: false,
         removal: false,
         given: None,

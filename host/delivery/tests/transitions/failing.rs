@@ -51,6 +51,7 @@ fn transforms_writes_and_acknowledgements_are_tried_again() {
         sink,
         unit: UnitNo(1),
         fault: transient(),
+        progressed: false,
     };
     check(
         &mut fresh(&[Plain, Plain]),
@@ -250,6 +251,7 @@ fn a_drain_in_the_middle_of_retries() {
         sink: 1,
         unit: UnitNo(1),
         fault: transient(),
+        progressed: false,
     };
     let mut split = after(
         fresh(&[Plain, Plain]),
@@ -356,6 +358,7 @@ fn what_is_not_transient_stops_the_split_at_once() {
                 sink: 0,
                 unit,
                 fault: fault(),
+                progressed: false,
             },
         ),
         (
@@ -393,6 +396,7 @@ fn a_spent_budget_stops_the_split_and_a_commit_renews_it() {
                 sink: 0,
                 unit: UnitNo(1),
                 fault: transient(),
+                progressed: false,
             },
         );
         split.on(
@@ -481,6 +485,7 @@ fn an_answer_to_nothing_stops_the_split() {
                 sink: 0,
                 unit,
                 fault: transient(),
+                progressed: false,
             },
         ),
         (

@@ -10,6 +10,7 @@ use sluice_model::limits;
 use sluice_model::ports::{Body, HttpDoor, HttpError, HttpTimeouts, Observer, Refusal};
 use sluice_policy::Effective;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(crate) struct Sender {
     effective: Arc<Effective>,
     observer: Arc<dyn Observer>,
     open: Arc<Semaphore>,
+    /// Requests that change something at the other end, answered with success.
+    taken: Arc<AtomicU64>,
 }
 
 impl Sender {
@@ -43,7 +46,13 @@ impl Sender {
                     .limit(limits::HTTP_REQUESTS_IN_FLIGHT_MAX)
                     .min(Semaphore::MAX_PERMITS),
             )),
+            taken: Arc::default(),
         }
+    }
+
+    /// Requests that change something at the other end and were answered with success.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn no_door(&self, request: &http::Request<GuestBody>) -> Error {
@@ -92,9 +101,14 @@ impl WasiHttpHooks for Sender {
             return Box::new(async move { Err(refusal) });
         };
         let permit = Arc::clone(&self.open).try_acquire_owned();
+        let (taken, changes) = (Arc::clone(&self.taken), !request.method().is_safe());
         Box::new(async move {
             let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
-            send(&*door, request, timeouts(options), permit).await
+            let answer = send(&*door, request, timeouts(options), permit).await?;
+            if changes && answer.0.status().is_success() {
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(answer)
         })
     }
 }

@@ -17,9 +17,26 @@ const ANSWER_TIME: Duration = Duration::from_mins(1);
 const LINE_BYTES_MAX: u64 = 8 << 10;
 const LINES_MAX: usize = 64;
 
-/// Sends a request to the service of this deployment. The outer error: nobody is there to answer.
-pub(super) fn send(deployment: &Deployment, request: &Request) -> io::Result<Result<Value, Error>> {
-    let mut stream = UnixStream::connect(deployment.state_dir().join(SOCKET))?;
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// Nobody is there.
+    Nobody(io::Error),
+    /// Somebody is, and did not answer in time, or not in words that are known.
+    NoAnswer(io::Error),
+}
+
+/// Sends a request to the service of this deployment.
+pub(super) fn send(
+    deployment: &Deployment,
+    request: &Request,
+) -> Result<Result<Value, Error>, Unanswered> {
+    let stream = UnixStream::connect(deployment.state_dir().join(SOCKET));
+    let stream = stream.map_err(Unanswered::Nobody)?;
+    asked(stream, request).map_err(Unanswered::NoAnswer)
+}
+
+fn asked(mut stream: UnixStream, request: &Request) -> io::Result<Result<Value, Error>> {
     stream.set_read_timeout(Some(ANSWER_TIME))?;
     stream.set_write_timeout(Some(ANSWER_TIME))?;
     let body = serde_json::to_vec(request)?;

@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::audit::Actor;
 use crate::deployment::{Deployment, plain, shown};
+use crate::keeping::now_ms;
 use serde::{Deserialize, Serialize};
 use sluice_model::ids::PipelineName;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
 
 /// Somebody has a pipeline wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +23,10 @@ pub struct Pause {
 
 impl Pause {
     pub(super) fn now(who: &Actor, reason: Option<String>) -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             by: who.to_string(),
             reason,
-            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            at_ms: now_ms(),
         }
     }
 
@@ -62,6 +60,9 @@ pub(super) fn write(
     pipeline: &PipelineName,
     pause: Option<&Pause>,
 ) -> Result<(), Error> {
+    // Commands come side by side, each from a connection of its own.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pauses = read(deployment)?;
     match pause {
         Some(pause) => pauses.insert(pipeline.clone(), pause.clone()),

@@ -6,18 +6,20 @@ use super::reading::{self, Reading};
 use super::redriving::Redriving;
 use super::transforming::Transforming;
 use super::trying::Trying;
-use super::work::{Input, Shared, Work, blocking, modes, settings, too_many};
+use super::work::{Input, Shared, Work, blocking, modes, rest_after, settings, too_many};
 use super::writing::{self, AtSinks, Writing};
 use crate::ledger::{Seen, Unit};
 use crate::report::SplitReport;
 use sluice_delivery::{
-    Action, Counters, Event, PageNo, SinkMode, Split as Machine, Standing, Start, Step, UnitNo,
+    Action, Counters, Event, HalvingSettings, PageNo, SinkMode, Split as Machine, Standing, Start,
+    Step, UnitNo,
 };
 use sluice_engine::Sink;
 use sluice_model::checkpoint::{Checkpoint, Mark};
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::SplitId;
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -47,6 +49,8 @@ struct Driver {
     refused: AtSinks,
     /// It was told to stop gracefully.
     draining: bool,
+    /// A checkpoint is on its way to the disk.
+    storing: bool,
     /// Why it stops once what is in flight is delivered.
     stopping: Option<Fault>,
     events: UnboundedReceiver<Event>,
@@ -65,6 +69,13 @@ impl Driver {
         let refused = AtSinks::default();
         let modes = modes(&shared.stages);
         let modes: Vec<SinkMode> = work.sinks.iter().map(|sink| modes[*sink]).collect();
+        // Dead letters are what plugins failed on: that they fail on one after the other says nothing of the plugin.
+        let redrives = matches!(work.input, Input::Letters(..));
+        let halving = if redrives {
+            HalvingSettings::UNBOUNDED
+        } else {
+            HalvingSettings::default()
+        };
         let mut opened = Vec::new();
         for (at, sink) in work.sinks.iter().enumerate() {
             let writing = Writing {
@@ -77,10 +88,12 @@ impl Driver {
                 schemas: Arc::clone(&shared.schemas),
                 refused: refused.clone(),
                 gate: Arc::clone(&shared.gates.sinks[*sink]),
+                halving,
                 events: answers.clone(),
             };
             let retry = shared.stages.plan.pipeline.delivery.retry;
-            let mut trying = Trying::new(&retry, &shared.watch, shared.drain.subscribe());
+            let drain = shared.drain.subscribe();
+            let mut trying = Trying::new(&retry, &shared.watch, drain, work.id.as_str());
             let (instance, committed) = loop {
                 match writing.open().await {
                     Ok(opened) => break opened,
@@ -112,9 +125,8 @@ impl Driver {
             .map(|(writing, instance, _)| spawn_writer(&mut tasks, writing, instance))
             .collect();
         let pages = Pages::default();
-        let redrives = matches!(work.input, Input::Letters(..));
         let reader = spawn_reader(&mut tasks, shared, work.input, &pages, &answers);
-        let transformer = spawn_transformer(&mut tasks, shared, &pages, &answers);
+        let transformer = spawn_transformer(&mut tasks, shared, halving, &pages, &answers);
         let machine = Machine::new(settings(&shared.stages, modes), resume.checkpoint);
         let before = machine.counters();
         Ok(Self {
@@ -128,6 +140,7 @@ impl Driver {
             pages,
             refused,
             draining: false,
+            storing: false,
             stopping: None,
             events,
             answers,
@@ -182,13 +195,17 @@ impl Driver {
     }
 
     /// Sinks write side by side: what they refused is counted when the machine is told, so that the last has all of it.
-    fn counted(&self, event: Event) -> Event {
+    fn counted(&mut self, event: Event) -> Event {
         match event {
             Event::Wrote { sink, unit, .. } => Event::Wrote {
                 sink,
                 unit,
                 rejected: self.refused.count(unit),
             },
+            Event::Stored | Event::StoreFailed { .. } => {
+                self.storing = false;
+                event
+            }
             event => event,
         }
     }
@@ -228,7 +245,22 @@ impl Driver {
 
     /// Waits until the tasks are gone, and their instances with them: what those did is told when they go.
     async fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
+        // What is on its way to the disk gets there all the same: it counts as what it is by then.
+        while self.storing {
+            match self.events.recv().await {
+                Some(Event::Stored) => {
+                    self.storing = false;
+                    self.machine.on(self.began.elapsed(), Event::Stored);
+                    self.count();
+                }
+                Some(Event::StoreFailed { .. }) | None => self.storing = false,
+                Some(_) => {}
+            }
+        }
         self.tasks.shutdown().await;
+        if let Some(window) = self.shared.ledger.window() {
+            window.over(&self.id);
+        }
         self.shared.watch.now_waiting(self.id.as_str(), None);
         self.shared.watch.abandoned(self.before.in_flight);
         SplitReport::over(
@@ -294,6 +326,7 @@ impl Driver {
 
     /// Warns of the first try again, and notes the others: a bad state is entered once.
     fn tell_retry(&self, step: Step, attempt: u32, wait: Duration) {
+        self.shared.watch.tried_again();
         let (split, wait_ms) = (&self.id, wait.as_millis() as u64);
         let retries = self.machine.retries();
         let reason = retries
@@ -325,6 +358,7 @@ impl Driver {
             grown: self.shared.schemas.take_grown(),
             ..Unit::default()
         };
+        let read = self.pages.read(&pages);
         if let Some(unit) = unit {
             about.refused = self.pages.refused(&pages);
             about.refused.extend(self.refused.of(unit));
@@ -339,9 +373,19 @@ impl Driver {
         }
         let (ledger, answers) = (Arc::clone(&self.shared.ledger), self.answers.clone());
         let id = self.id.clone();
+        let letters = about.refused.len() as u64;
+        let may_rest = self.shared.has_neighbours && !self.redrives;
+        let mut drain = self.shared.drain.subscribe();
+        self.storing = true;
         self.tasks.spawn(async move {
+            let began = Instant::now();
             let stored =
                 blocking(&ledger, move |ledger| ledger.store(&id, checkpoint, about)).await;
+            if may_rest {
+                let rest = rest_after(letters, read, began.elapsed());
+                // Told to stop, it need not rest.
+                let _ = tokio::time::timeout(rest, drain.wait_for(|drain| *drain)).await;
+            }
             drop(answers.send(match stored {
                 Ok(()) => Event::Stored,
                 Err(fault) => Event::StoreFailed { fault },
@@ -402,6 +446,7 @@ fn spawn_reader(
                 pages,
                 gate: Arc::clone(&shared.gates.source),
                 ledger: Arc::clone(&shared.ledger),
+                drain: shared.drain.subscribe(),
                 events,
             };
             tasks.spawn(reading.run(commands));
@@ -425,15 +470,17 @@ fn spawn_reader(
 fn spawn_transformer(
     tasks: &mut JoinSet<()>,
     shared: &Arc<Shared>,
+    halving: HalvingSettings,
     pages: &Pages,
     answers: &UnboundedSender<Event>,
 ) -> UnboundedSender<PageNo> {
     let (send, commands) = mpsc::unbounded_channel();
     let transforming = Transforming {
         stages: Arc::clone(&shared.stages),
+        halving,
         pages: pages.clone(),
         events: answers.clone(),
-        alone: 0,
+        alone: HashMap::new(),
     };
     tasks.spawn(transforming.run(commands));
     send

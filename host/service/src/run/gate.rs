@@ -5,7 +5,7 @@ use sluice_delivery::{Breaker, BreakerSettings, BreakerState, Permit};
 use sluice_model::fault::{Fault, FaultKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// One stage's other system.
 pub struct Gate {
@@ -54,6 +54,27 @@ impl Gate {
     /// Does this once the way is open, and remembers whether the destination answered.
     pub async fn call<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let mut passed = self.pass().await?;
+        let outcome = work.await;
+        passed.is_answered = true;
+        self.tell(passed.permit, outcome.as_ref().err());
+        outcome
+    }
+
+    /// The same, but not once this turns true while the way is closed: nobody waits for it any more.
+    pub async fn call_unless<T>(
+        &self,
+        drain: &watch::Receiver<bool>,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let mut drain = drain.clone();
+        let mut passed = tokio::select! {
+            biased;
+            passed = self.pass() => passed?,
+            Ok(_) = drain.wait_for(|drain| *drain) => {
+                let kind = FaultKind::Transient { retry_after: None };
+                return Err(Fault::new(kind, "told to stop before the other system answered"));
+            }
+        };
         let outcome = work.await;
         passed.is_answered = true;
         self.tell(passed.permit, outcome.as_ref().err());

@@ -23,7 +23,7 @@ use crate::Error;
 use crate::auditing::Auditor;
 use crate::check::{self, Checked, Shape};
 use crate::host::Host;
-use crate::keeping::Keeping;
+use crate::keeping::{Keeping, LetterFilter};
 use crate::ledger::Room;
 use crate::plan::Plan;
 use crate::report::{Ending, Refused, RunReport, SplitReport};
@@ -33,8 +33,11 @@ use crate::watch::Watch;
 use expiring::Expiring;
 use sluice_model::checkpoint::Totals;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::ids::StreamName;
 use sluice_model::limits::AUDIT_WINDOW;
+use sluice_model::schema::Schema;
 use stages::Stages;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -66,14 +69,11 @@ async fn checked(host: &Host, plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Resul
     auditor.begin(plan, host.audit()?, keeping.clone(), Purpose::Check)?;
     let fixed = match &keeping {
         Some(keeping) => keeping.schemas(plan.name())?,
-        None => std::collections::BTreeMap::new(),
+        None => BTreeMap::new(),
     };
     let shape = check::shape(&stages, &fixed).await?;
     check::sinks(&stages, &shape).await?;
-    let all = [&plan.source]
-        .into_iter()
-        .chain(&plan.transforms)
-        .chain(&plan.sinks);
+    let all = plan.stages();
     Ok(Checked {
         pipeline: plan.name().to_string(),
         stages: all
@@ -120,7 +120,7 @@ impl How {
     }
 }
 
-/// Runs a pipeline once, to the end of its source, or until `drain` turns true. Ends at once, its places held, when
+/// Runs a pipeline once, to the end of what it is for, or until `drain` turns true. Ends at once, its places held, when
 /// what its plugins do can no longer be audited. With `record`, what they did of what they are granted is written
 /// there.
 pub async fn run(
@@ -145,11 +145,12 @@ pub async fn run(
     })
     .await
     .map_err(|_| Error::Host("the audit panicked".to_owned()))?;
-    if let (Some(recorder), Some(file)) = (recorder, record) {
-        trial::write(&recorder.record(&plan), file)?;
-    }
+    let recorded = match (recorder, record) {
+        (Some(recorder), Some(file)) => trial::write(&recorder.record(&plan), file),
+        _ => Ok(()),
+    };
     // What the run itself met comes first.
-    outcome.and_then(|report| ended.map(|()| report))
+    outcome.and_then(|report| ended.and(recorded).map(|()| report))
 }
 
 /// What is told of a run that was not over when the time to drain was.
@@ -200,10 +201,14 @@ async fn go(
     quarantine::check(&keeping, plan)?;
     let stages = Arc::new(loaded?.identify(keeping.row_key(plan.name())?));
     let fixed = keeping.schemas(plan.name())?;
+    let chosen = match &how.task {
+        Task::Redrive { filter, .. } => Some(choose(&keeping, plan, filter.clone()).await?),
+        _ => None,
+    };
     let retry = plan.pipeline.delivery.retry;
-    let mut trying = Trying::new(&retry, &how.watch, how.drain.clone());
+    let mut trying = Trying::new(&retry, &how.watch, how.drain.clone(), "");
     let shape = loop {
-        match check::shape(&stages, &fixed).await {
+        match shape(&stages, &fixed, chosen.as_ref()).await {
             Ok(shape) => break shape,
             Err(error) => trying.again(error).await?,
         }
@@ -213,14 +218,13 @@ async fn go(
     let ledger = keeping
         .ledger(plan, Room::of(&keeping, &audit, plan))
         .remembering(plan)?;
-    if matches!(how.task, Task::Source) {
-        ledger.has_room()?;
-    }
-    ledger.fix(&shape.streams)?;
     let (inside, _) = watch::channel(false);
     let mut relaying = JoinSet::new(); // Ends with this function.
     relaying.spawn(relay(how.drain.clone(), inside.clone()));
-    if let Some(keep) = plan.pipeline.dlq.keep {
+    // Not from under a redrive: it has chosen its letters.
+    if let Some(keep) = plan.pipeline.dlq.keep
+        && chosen.is_none()
+    {
         let (keeping, plan) = (Arc::clone(&keeping), Arc::clone(plan));
         let expiring = Expiring {
             keeping,
@@ -231,6 +235,10 @@ async fn go(
         expiring.once().await;
         relaying.spawn(expiring.on_and_on());
     }
+    if matches!(how.task, Task::Source) {
+        ledger.has_room()?;
+    }
+    ledger.fix(&shape.streams, &fixed)?;
     let shared = Arc::new(Shared {
         schemas: Arc::new(Schemas::new(plan.pipeline.contract.drift, shape.ends())),
         gates: Gates::of(&stages),
@@ -239,9 +247,10 @@ async fn go(
         ledger: Arc::new(ledger),
         watch: Arc::clone(&how.watch),
         drain: inside,
+        has_neighbours: how.purpose == Purpose::Served,
     });
     let reading = Instant::now();
-    let (splits, wanted) = done(&shared, &keeping, &shape, &how.task).await?;
+    let (splits, wanted) = done(&shared, &shape, &how.task, chosen).await?;
     let report = report(
         &shared,
         shape,
@@ -249,31 +258,57 @@ async fn go(
         wanted,
         reading.elapsed().as_secs_f64(),
     );
-    quarantine::keep(&keeping, plan, &report)?;
+    // What was sent again was what plugins fail on.
+    if !matches!(how.task, Task::Redrive { .. }) {
+        quarantine::keep(&keeping, plan, &report)?;
+    }
     tracing::info!(pipeline = %plan.name(), seconds = began.elapsed().as_secs_f64(), "run over");
     Ok(report)
+}
+
+/// The dead letters that a redrive sends.
+async fn choose(
+    keeping: &Arc<Keeping>,
+    plan: &Arc<Plan>,
+    filter: LetterFilter,
+) -> Result<Chosen, Error> {
+    let (keeping, plan) = (Arc::clone(keeping), Arc::clone(plan));
+    let choosing = move || {
+        let sinks = plan.sinks.iter();
+        let sinks: Vec<_> = sinks
+            .map(|sink| sink.artifact.manifest.plugin.name.clone())
+            .collect();
+        keeping.choose(plan.name(), &filter, &sinks)
+    };
+    let chosen = tokio::task::spawn_blocking(choosing).await;
+    chosen.map_err(|_| Error::Host("the state store panicked".to_owned()))?
+}
+
+/// What is known before the first record. Of dead letters it mostly is known already: their source may be away.
+async fn shape(
+    stages: &Stages,
+    fixed: &BTreeMap<StreamName, Arc<Schema>>,
+    chosen: Option<&Chosen>,
+) -> Result<Shape, Error> {
+    if let Some(chosen) = chosen
+        && let Some(kept) = check::kept(stages, &chosen.streams(), fixed).await?
+    {
+        return Ok(kept);
+    }
+    check::shape(stages, fixed).await
 }
 
 /// Does what the run is for. How many splits there would be, were all done.
 async fn done(
     shared: &Arc<Shared>,
-    keeping: &Arc<Keeping>,
     shape: &Shape,
     task: &Task,
+    chosen: Option<Chosen>,
 ) -> Result<(Vec<SplitReport>, usize), Error> {
     match task {
-        Task::Source => {
-            splits::begin(shared, &shape.splits).await?;
-            let splits = splits::read(shared, &shape.splits).await?;
-            Ok((splits, shape.splits.len()))
-        }
-        Task::Redrive { filter, entry } => {
-            let (keeping, filter) = (Arc::clone(keeping), filter.clone());
-            let plan = Arc::clone(&shared.stages.plan);
-            let choosing = move || keeping.choose(plan.name(), &filter, plan.sinks.len());
-            let chosen = tokio::task::spawn_blocking(choosing).await;
-            let chosen =
-                chosen.map_err(|_| Error::Host("the state store panicked".to_owned()))??;
+        Task::Source => Ok(splits::read(shared, shape).await?),
+        Task::Redrive { entry, .. } => {
+            let chosen = chosen.unwrap_or_default();
             let groups = chosen.groups();
             Ok((redrive::send(shared, chosen, *entry).await, groups))
         }

@@ -2,8 +2,10 @@
 //! a split hand each other page numbers and find the records here.
 
 use crate::ledger::Letter;
+use arrow_array::BooleanArray;
 use sluice_delivery::{PageNo, Tally};
-use sluice_model::batch::Batch;
+use sluice_model::batch::{Batch, Provenance};
+use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::rejection::Rejection;
 use sluice_state::journal::Digest;
 use std::collections::BTreeMap;
@@ -44,6 +46,30 @@ pub struct Refused {
 #[derive(Debug, Default, Clone)]
 pub struct Pages(Arc<Mutex<BTreeMap<PageNo, Page>>>);
 
+/// A batch without the rows that do not stay.
+pub fn kept(batch: &Batch, stays: Vec<bool>) -> Result<Batch, Fault> {
+    if !stays.contains(&false) {
+        return Ok(batch.clone());
+    }
+    let stays = BooleanArray::from(stays);
+    let data = arrow_select::filter::filter_record_batch(&batch.data, &stays);
+    let data = data.map_err(|error| Fault::new(FaultKind::Host, error.to_string()))?;
+    let changes = batch.changes.as_ref().map(|changes| {
+        let kept = stays.values().set_indices().map(|row| changes[row]);
+        Arc::new(kept.collect())
+    });
+    Ok(Batch {
+        stream: batch.stream.clone(),
+        schema: Arc::clone(&batch.schema),
+        data,
+        changes,
+        origin: Provenance {
+            entered: Arc::clone(&batch.origin.entered),
+            rows: batch.origin.rows.kept(stays.values()),
+        },
+    })
+}
+
 impl Pages {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PageNo, Page>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,6 +99,12 @@ impl Pages {
         let pages = self.lock();
         let pages = pages.range(range.clone());
         pages.flat_map(|(_, page)| page.refused.clone()).collect()
+    }
+
+    /// Records of these pages.
+    pub fn read(&self, range: &Range<PageNo>) -> u64 {
+        let pages = self.lock();
+        pages.range(range.clone()).map(|(_, page)| page.read).sum()
     }
 
     /// The digests of these pages' records.

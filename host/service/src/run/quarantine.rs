@@ -37,11 +37,11 @@ pub fn sick(fault: &Fault, search: &Halving) -> Fault {
 /// The plugins of a plan and what they are told to do: with another one of them, or told otherwise, it may be another
 /// story.
 fn plugins(plan: &Plan) -> String {
-    let stages = [&plan.source]
-        .into_iter()
-        .chain(&plan.transforms)
-        .chain(&plan.sinks);
-    let told = stages.map(|stage| format!("{} {}", stage.artifact.digest, stage.config));
+    let stages = plan.stages();
+    let told = stages.map(|stage| {
+        let (digest, grant) = (stage.artifact.digest, stage.grant_digest);
+        format!("{digest} {grant} {}", stage.config)
+    });
     let told: Vec<String> = told.collect();
     sluice_model::digest::Digest::of(told.join("\n").as_bytes()).to_string()
 }

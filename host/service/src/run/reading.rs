@@ -3,14 +3,13 @@
 
 use super::dedupe::Window;
 use super::gate::Gate;
-use super::pages::{Page, Pages, Refused};
+use super::pages::{Page, Pages, Refused, kept};
 use super::place::{Line, Place};
 use super::stages::Stages;
 use crate::keeping::now_ms;
 use crate::ledger::Ledger;
 use crate::schemas::Schemas;
-use arrow_array::BooleanArray;
-use sluice_codec::{Document, DocumentFormat, Outcome, RowKey, Target};
+use sluice_codec::{Document, DocumentFormat, Outcome, Target};
 use sluice_delivery::{Event, Next, PageNo};
 use sluice_engine::{Content, Limit, PagePart, Source, Split};
 use sluice_model::batch::{Batch, Places};
@@ -24,6 +23,7 @@ use sluice_model::sizes::ByteSize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 
 /// What the reader is told to do.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Reading {
     pub gate: Arc<Gate>,
     /// What was seen of late.
     pub ledger: Arc<Ledger>,
+    /// Turns true when the run is to end: nothing more is waited for then.
+    pub drain: watch::Receiver<bool>,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
 }
@@ -111,7 +113,7 @@ impl Reading {
             source.open(&self.split, at.as_ref()).await.map_err(told)?;
             Ok(Open { source, line })
         };
-        self.gate.call(opening).await
+        self.gate.call_unless(&self.drain, opening).await
     }
 
     /// Of the cursors that this version of the plugin gives.
@@ -144,9 +146,11 @@ impl Reading {
             bytes: PAGE_BYTES,
             wait: READ_WAIT,
         };
-        let page = self.gate.call(open.source.read(limit)).await;
+        let page = self.gate.call_unless(&self.drain, open.source.read(limit));
+        let page = page.await;
         let page = page.map_err(|fault| self.stages.plan.source.told(fault))?;
         let mut decoded = Page::default();
+        let is_empty = page.parts.is_empty();
         for part in page.parts {
             self.part(part, &mut open.line, &mut decoded)?;
             if decoded.bytes > Guard::PageDecoded.limit(PAGE_DECODED_BYTES_MAX) {
@@ -160,7 +164,7 @@ impl Reading {
         }
         // Last, for what is admitted counts as seen: a page that fails before is read again, and is no repetition.
         if let Some(window) = self.ledger.window().filter(|_| !self.again) {
-            decoded = unrepeated(window, &self.stages.row_key(), decoded)?;
+            decoded = self.unrepeated(window, decoded)?;
         }
         let bytes = decoded.bytes;
         let place = Place {
@@ -175,11 +179,23 @@ impl Reading {
             cursor: place.encode(),
             next: match page.next {
                 sluice_engine::Next::More => Next::More,
-                sluice_engine::Next::Wait(_) if self.again => Next::End,
+                // A source that is slow on purpose waits between pages too: only an empty one says that there is no more.
+                sluice_engine::Next::Wait(_) if self.again && is_empty => Next::End,
                 sluice_engine::Next::Wait(time) => Next::Wait(time),
                 sluice_engine::Next::End => Next::End,
             },
         })
+    }
+
+    /// A page without the records that came before. What is left out counts as filtered.
+    fn unrepeated(&self, window: &Window, mut page: Page) -> Result<Page, Fault> {
+        for batch in &mut page.batches {
+            let key = self.stages.row_key();
+            let (stays, digests) = window.admit(&self.split.id, batch, &key, now_ms());
+            page.digests.extend(digests);
+            *batch = kept(batch, stays)?;
+        }
+        Ok(page)
     }
 
     fn part(&self, part: PagePart, line: &mut Option<Line>, page: &mut Page) -> Result<(), Fault> {
@@ -275,26 +291,6 @@ impl Reading {
             }
         }
     }
-}
-
-/// A page without the records that came before. What is left out counts as filtered.
-fn unrepeated(window: &Window, row_key: &RowKey, mut page: Page) -> Result<Page, Fault> {
-    for batch in &mut page.batches {
-        let (stays, digests) = window.admit(batch, row_key, now_ms());
-        page.digests.extend(digests);
-        if stays.contains(&false) {
-            let stays = BooleanArray::from(stays);
-            let data = arrow_select::filter::filter_record_batch(&batch.data, &stays);
-            batch.data = data.map_err(|error| Fault::new(FaultKind::Host, error.to_string()))?;
-            let changes = batch.changes.as_ref();
-            batch.changes = changes.map(|changes| {
-                let kept = stays.values().set_indices().map(|row| changes[row]);
-                Arc::new(kept.collect())
-            });
-            batch.origin.rows = batch.origin.rows.kept(stays.values());
-        }
-    }
-    Ok(page)
 }
 
 fn opened(open: &mut Result<Option<Open>, Fault>) -> Result<&mut Open, Fault> {

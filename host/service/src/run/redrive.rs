@@ -5,7 +5,8 @@ use super::driving::drive;
 use super::redriving::Entry;
 use super::work::{Input, Shared, Work};
 use crate::report::SplitReport;
-use sluice_model::ids::{HOST_OWN, Role, SplitId, StreamName};
+use sluice_model::fault::FaultKind;
+use sluice_model::ids::{HOST_OWN, PluginName, Role, SplitId, StreamName};
 use sluice_state::journal::DeadLetter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,15 +25,19 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Takes a letter in. It goes to the sinks that refused it; where it never came so far, to all of them.
-    pub fn add(&mut self, letter: &DeadLetter, sinks: usize) {
+    /// Takes a letter in. It goes to those of these sinks that refused it; where it never came so far, or another plugin
+    /// stands in the place of the one that refused it, to all of them.
+    pub fn add(&mut self, letter: &DeadLetter, sinks: &[PluginName]) {
         let rejection = &letter.rejection;
         let by = [rejection.stage].into_iter().chain(rejection.also.clone());
         let by = by.filter(|stage| stage.role == Role::Sink);
         let mut to: Vec<usize> = by.map(|stage| usize::from(stage.index)).collect();
-        to.retain(|sink| *sink < sinks);
-        if to.is_empty() {
-            to.extend(0..sinks);
+        to.retain(|sink| *sink < sinks.len());
+        let stage = rejection.stage;
+        let is_moved =
+            stage.role == Role::Sink && sinks.get(usize::from(stage.index)) != Some(&letter.plugin);
+        if to.is_empty() || is_moved {
+            to = (0..sinks.len()).collect();
         }
         to.sort_unstable();
         let group = self.groups.entry(to).or_default();
@@ -45,12 +50,10 @@ impl Chosen {
         self.groups.len()
     }
 
-    /// How many letters.
-    pub fn letters(&self) -> u64 {
-        self.groups
-            .values()
-            .map(|group| group.numbers.len() as u64)
-            .sum()
+    /// Whose records.
+    pub fn streams(&self) -> BTreeSet<StreamName> {
+        let groups = self.groups.values();
+        groups.flat_map(|group| group.streams.clone()).collect()
     }
 
     /// The pieces of work that they make, one after the other.
@@ -76,11 +79,15 @@ fn split_of(to: &[usize], sinks: usize) -> SplitId {
 
 /// Sends them, group after group.
 pub async fn send(shared: &Arc<Shared>, chosen: Chosen, entry: Entry) -> Vec<SplitReport> {
-    let drain = shared.drain.subscribe();
     shared.watch.splits(chosen.groups.len());
     let mut done: Vec<SplitReport> = Vec::new();
     for work in chosen.work(shared.stages.plan.sinks.len(), entry) {
-        if *drain.borrow() || done.iter().any(|split| split.fault.is_some()) {
+        // One sink that is away keeps nothing from the others.
+        let is_over = |split: &SplitReport| {
+            let kind = split.fault.as_ref().map(|fault| &fault.kind);
+            matches!(kind, Some(FaultKind::Host | FaultKind::Quarantined))
+        };
+        if shared.is_draining() || done.iter().any(is_over) {
             break;
         }
         done.push(drive(Arc::clone(shared), work).await);

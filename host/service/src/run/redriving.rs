@@ -79,6 +79,7 @@ struct Entering {
     number: u64,
     edits: u32,
     text: Vec<u8>,
+    format: DocumentFormat,
     from: usize,
     stream: StreamName,
     removal: bool,
@@ -217,6 +218,7 @@ impl Redriving {
             stage,
             stream,
             record,
+            csv,
             given,
             removal,
             identity,
@@ -226,17 +228,38 @@ impl Redriving {
             Role::Transform => usize::from(stage.index).min(transforms),
             Role::Source | Role::Sink => transforms,
         };
-        let stays = self.entry == Entry::Stage && edited.is_none() && stage.role != Role::Source;
-        let (from, text) = match (stays, given) {
-            (true, Some(given)) => (from, given.into_bytes()),
+        // Another plugin in that place is another stage.
+        let plan = &self.stages.plan;
+        let own = match stage.role {
+            Role::Transform => plan.transforms.get(usize::from(stage.index)),
+            Role::Source | Role::Sink => plan.sinks.get(usize::from(stage.index)),
+        };
+        let is_there = own.is_some_and(|own| own.artifact.manifest.plugin.name == letter.plugin);
+        let stays = self.entry == Entry::Stage
+            && edited.is_none()
+            && stage.role != Role::Source
+            && is_there;
+        let is_edited = edited.is_some();
+        let (from, text, is_record) = match (stays, given) {
+            (true, Some(given)) => (from, given.into_bytes(), false),
             // Not kept, for it was too large, or as it had entered: through the transforms, none of which may be left out.
-            (true, None) => (0, bytes(record)),
-            (false, _) => (0, bytes(edited.unwrap_or(record))),
+            (true, None) => (0, bytes(record), true),
+            (false, _) => (0, bytes(edited.unwrap_or(record)), !is_edited),
+        };
+        let format = match csv.filter(|_| is_record) {
+            Some(csv) => DocumentFormat::Csv {
+                delimiter: csv.delimiter,
+                header: Some(csv.header.clone().into_bytes()),
+            },
+            None => DocumentFormat::Json {
+                pointer: String::new(),
+            },
         };
         Entering {
             number,
             edits,
             text,
+            format,
             from,
             stream,
             removal,
@@ -256,9 +279,7 @@ impl Redriving {
     ) -> Result<(), Fault> {
         let name = format!("dead letter {}", entering.number);
         let document = Document {
-            format: &DocumentFormat::Json {
-                pointer: String::new(),
-            },
+            format: &entering.format,
             bytes: &entering.text,
             name: &name,
             first_line: 1,
@@ -393,6 +414,7 @@ fn unreadable(entering: &Entering, fault: &Fault) -> Rejection {
         message: format!("{}; edit the dead letter into a JSON object", fault.message),
         place: RecordPlace::default(),
         record: Record::Raw(entering.text.clone()),
+        csv: None,
         truncated: false,
         removal: entering.removal,
         given: None,

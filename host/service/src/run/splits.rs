@@ -5,15 +5,18 @@ use super::driving::drive;
 use super::place::Place;
 use super::task::{Begin, backfill_of};
 use super::work::{Input, Shared, Work, blocking};
+use crate::check::{self, Shape};
 use crate::report::SplitReport;
 use sluice_engine::Split;
 use sluice_model::checkpoint::Cursor;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
-use sluice_model::ids::{NameError, SplitId};
+use sluice_model::ids::{NameError, SplitId, StreamName};
+use sluice_model::limits::SPLITS_MAX;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use tokio::task::JoinSet;
+use std::time::Instant;
+use tokio::task::{JoinError, JoinSet};
 
 /// Splits read side by side: as many as there are cores, and at most this. Stops a source of many splits from
 /// opening an instance of every plugin for each.
@@ -21,7 +24,7 @@ const SPLITS_AT_ONCE_MAX: usize = 8;
 
 /// Makes durable where splits begin that say so and have no place yet: before any of them is opened, so that what
 /// changes while the others are read is in the log from there on.
-pub async fn begin(shared: &Arc<Shared>, splits: &[Split]) -> Result<(), Fault> {
+async fn begin(shared: &Arc<Shared>, splits: &[Split]) -> Result<(), Fault> {
     let version = shared.stages.plan.source.artifact.manifest.source.cursor;
     let starts = splits.iter().filter_map(|split| {
         let place = Place {
@@ -43,45 +46,117 @@ pub async fn begin(shared: &Arc<Shared>, splits: &[Split]) -> Result<(), Fault> 
     .await
 }
 
-/// Reads every split to its end, or to where it must stop.
-pub async fn read(shared: &Arc<Shared>, splits: &[Split]) -> Result<Vec<SplitReport>, Fault> {
-    let drain = shared.drain.subscribe();
-    let at_once = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(SPLITS_AT_ONCE_MAX);
-    shared.watch.splits(splits.len());
-    let mut ended = ended_before(shared, splits).await?;
-    let mut waiting: VecDeque<Split> = splits.iter().cloned().collect();
-    let mut running = JoinSet::new();
-    let mut done: Vec<SplitReport> = Vec::with_capacity(splits.len());
+/// The splits of a run under way.
+struct Reading<'a> {
+    shared: &'a Arc<Shared>,
+    /// All that were ever named.
+    known: HashSet<SplitId>,
+    /// Those that are not opened yet, in the source's order.
+    waiting: VecDeque<Split>,
+    /// Those that are read to their end.
+    ended: HashSet<SplitId>,
+    running: JoinSet<SplitReport>,
+    done: Vec<SplitReport>,
+}
+
+/// Reads every split to its end, or to where it must stop, and those that the source has besides by and by. How many
+/// there were.
+pub async fn read(shared: &Arc<Shared>, shape: &Shape) -> Result<(Vec<SplitReport>, usize), Fault> {
+    let mut reading = Reading {
+        shared,
+        known: HashSet::new(),
+        waiting: VecDeque::new(),
+        ended: HashSet::new(),
+        running: JoinSet::new(),
+        done: Vec::new(),
+    };
+    reading.take(shape.splits.clone()).await?;
+    let streams = shape.streams.iter();
+    let streams: Arc<[StreamName]> = streams.map(|shape| shape.stream.clone()).collect();
+    let every = shared.stages.plan.pipeline.source.splits_every.0;
+    let mut asked = Instant::now();
+    let mut asking = JoinSet::new(); // Ends with this function.
     loop {
-        while running.len() < at_once && !*drain.borrow() && !must_stop(&done) {
-            let is_ready = |split: &Split| split.after.iter().all(|id| ended.contains(id));
-            let Some(at) = waiting.iter().position(is_ready) else {
+        reading.open();
+        if reading.running.is_empty() {
+            return Ok((reading.done, reading.known.len()));
+        }
+        tokio::select! {
+            Some(joined) = reading.running.join_next() => reading.over(joined),
+            Some(found) = asking.join_next() => {
+                asked = Instant::now();
+                match found {
+                    Ok(Ok(splits)) => reading.take(splits).await?,
+                    // It is asked again, and by the next run first of all.
+                    Ok(Err(fault)) => tracing::warn!(reason = %fault, "the source was asked for new splits, and failed"),
+                    Err(_) => tracing::warn!("a task that asked for new splits panicked"),
+                }
+            }
+            () = tokio::time::sleep_until((asked + every).into()), if asking.is_empty() => {
+                let (stages, streams) = (Arc::clone(&shared.stages), Arc::clone(&streams));
+                asking.spawn(async move { check::splits(&stages, &streams).await });
+            }
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Takes in those that are new.
+    async fn take(&mut self, mut splits: Vec<Split>) -> Result<(), Fault> {
+        splits.retain(|split| !self.known.contains(&split.id));
+        if Guard::Splits.bars(self.known.len() + splits.len() > SPLITS_MAX) {
+            tracing::warn!(
+                "the source names ever new splits: more than {SPLITS_MAX} of one run are left to the next"
+            );
+            return Ok(());
+        }
+        begin(self.shared, &splits).await?;
+        self.ended.extend(ended_before(self.shared, &splits).await?);
+        self.known
+            .extend(splits.iter().map(|split| split.id.clone()));
+        self.waiting.extend(splits);
+        self.shared.watch.splits(self.known.len());
+        Ok(())
+    }
+
+    /// Opens as many as may be read side by side.
+    fn open(&mut self) {
+        let at_once = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(SPLITS_AT_ONCE_MAX);
+        while self.running.len() < at_once && !self.shared.is_draining() {
+            let is_ready = |split: &Split| split.after.iter().all(|id| self.ended.contains(id));
+            let ready = self.waiting.iter().position(is_ready);
+            let Some(split) = ready.and_then(|at| self.waiting.remove(at)) else {
                 break;
             };
-            let split = waiting.remove(at).expect("it was found there just now");
-            let work = Work::split(split, shared.stages.plan.sinks.len());
-            running.spawn(drive(Arc::clone(shared), work));
+            let work = Work::split(split, self.shared.stages.plan.sinks.len());
+            self.running.spawn(drive(Arc::clone(self.shared), work));
         }
-        match running.join_next().await {
-            None => return Ok(done),
-            Some(Ok(report)) => {
-                shared.watch.split_done();
-                if report.ended {
-                    ended.insert(report.split.clone());
-                }
-                done.push(report);
-            }
-            Some(Err(_)) => {
-                let fault = Fault::new(
-                    FaultKind::Host,
-                    "a task of the host panicked; its place is held",
-                );
-                let nameless = "?".parse().expect("a character is a split id");
-                done.push(SplitReport::stopped_at_start(nameless, fault));
-            }
+    }
+
+    fn over(&mut self, joined: Result<SplitReport, JoinError>) {
+        let report = joined.unwrap_or_else(|_| {
+            let fault = Fault::new(
+                FaultKind::Host,
+                "a task of the host panicked; its place is held",
+            );
+            let nameless = "?".parse().expect("a character is a split id");
+            SplitReport::stopped_at_start(nameless, fault)
+        });
+        self.shared.watch.split_done();
+        if report.ended {
+            self.ended.insert(report.split.clone());
         }
+        if let Some(fault) = report.fault.as_ref().filter(|_| Guard::SplitStops.stands()) {
+            // Others may go on for ever: what is wrong with this one would be told to nobody.
+            if !self.running.is_empty() {
+                let reason = fault.message.as_str();
+                tracing::warn!(split = %report.split, reason, "a split stopped: the others deliver what they have read, and stop");
+            }
+            self.shared.drain.send_replace(true);
+        }
+        self.done.push(report);
     }
 }
 
@@ -95,11 +170,6 @@ async fn ended_before(shared: &Arc<Shared>, splits: &[Split]) -> Result<HashSet<
         return Ok(first);
     }
     blocking(&shared.ledger, move |ledger| ledger.ended(first)).await
-}
-
-/// A fault that every other split would meet too is met once.
-fn must_stop(done: &[SplitReport]) -> bool {
-    done.iter().any(|split| split.fault.is_some())
 }
 
 /// Reads a split again, beside what is kept of where it is.

@@ -1,7 +1,7 @@
 //! The transforms' task of one split: each page through the transforms of its streams, in order, one instance for each
 //! transform and stream. What a transform refuses becomes a rejection with the record as it entered.
 
-use super::pages::{Page, Pages, Refused};
+use super::pages::{Page, Pages, Refused, kept};
 use super::quarantine::{sick, too_slow};
 use super::stages::Stages;
 use arrow_array::Array as _;
@@ -16,6 +16,7 @@ use sluice_model::limits::DEAD_LETTER_RECORD_BYTES_MAX;
 use sluice_model::rejection::{Record, Rejection};
 use sluice_model::schema::Schema;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -28,8 +29,10 @@ pub struct Transforming {
     pub pages: Pages,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
-    /// Records that failed alone in a row, whichever transform it was.
-    pub alone: usize,
+    /// How many records a transform may fail on.
+    pub halving: HalvingSettings,
+    /// Records that failed alone in a row, by transform.
+    pub alone: HashMap<usize, usize>,
 }
 
 /// An instance, and the schema it was opened for.
@@ -76,6 +79,7 @@ impl Transforming {
         for batch in page.batches {
             let mut fate = Fate::of(&batch, self.stages.row_key());
             let done = self.batch(instances, batch, page.from, &mut fate).await?;
+            let done = fate.whole(done)?;
             let settled = fate.settle(&done);
             out.tally.filtered += settled.filtered;
             out.tally.rejected += settled.refused.len() as u64;
@@ -130,13 +134,14 @@ impl Transforming {
     ) -> Result<Vec<Batch>, Fault> {
         match self.apply(instances, at, &batch, fate).await {
             Ok(done) => {
-                self.alone = 0;
+                self.alone.remove(&at);
                 return Ok(vec![done]);
             }
             Err(fault) if Guard::Halving.bars(fault.may_be_a_record()) => {}
             Err(fault) => return Err(fault),
         }
-        let mut search = Halving::of(batch.rows(), self.alone, HalvingSettings::default());
+        let alone = self.alone.get(&at).copied().unwrap_or_default();
+        let mut search = Halving::of(batch.rows(), alone, self.halving);
         let mut done = Vec::new();
         let (began, budget) = (
             Instant::now(),
@@ -165,7 +170,7 @@ impl Transforming {
                 Err(fault) => return Err(fault),
             }
         }
-        self.alone = search.alone();
+        self.alone.insert(at, search.alone());
         Ok(done)
     }
 
@@ -251,15 +256,36 @@ impl Fate {
     }
 
     fn reject(&mut self, batch: &Batch, row: usize, stage: StageId, code: String, message: String) {
-        let entered = batch.entered_row(row);
-        let key = &self.row_key;
-        self.refused
-            .entry(entered)
-            .or_insert_with(|| refuse(batch, row, stage, code, message, key));
+        let (entered, key) = (batch.entered_row(row), &self.row_key);
+        match self.refused.entry(entered) {
+            // Two rows of one record: what the stage was given of it is more than one letter holds.
+            Entry::Occupied(mut first) => first.get_mut().rejection.given = None,
+            Entry::Vacant(none) => {
+                none.insert(refuse(batch, row, stage, code, message, key));
+            }
+        }
     }
 
-    /// How many were filtered, and the rejections of those that are wholly gone. A record of which some rows go on
-    /// counts as going on.
+    /// What goes on: a record of which a row is refused goes nowhere, with all that was made of it.
+    fn whole(&mut self, done: Vec<Batch>) -> Result<Vec<Batch>, Fault> {
+        if self.refused.is_empty() || !Guard::RefusedWhole.stands() {
+            return Ok(done);
+        }
+        let whole = done.into_iter().map(|batch| {
+            let rows = 0..batch.rows();
+            let stays = rows.map(|row| !self.refused.contains_key(&batch.entered_row(row)));
+            let stays: Vec<bool> = stays.collect();
+            for row in (0..batch.rows()).filter(|row| !stays[*row]) {
+                if let Some(refused) = self.refused.get_mut(&batch.entered_row(row)) {
+                    refused.rejection.given = None;
+                }
+            }
+            kept(&batch, stays)
+        });
+        whole.collect()
+    }
+
+    /// How many were filtered, and the rejections.
     fn settle(mut self, done: &[Batch]) -> Settled {
         // What most batches come to, without a look at each row.
         if let [Batch { data, origin, .. }] = done
@@ -309,7 +335,7 @@ pub fn refuse(
     row_key: &RowKey,
 ) -> Refused {
     let (entered, at) = (&batch.origin.entered, batch.entered_row(row));
-    let (record, truncated) = kept(sluice_codec::record_json(
+    let (record, truncated) = shortened(sluice_codec::record_json(
         &entered.schema,
         &entered.data,
         at,
@@ -338,6 +364,7 @@ pub fn refuse(
             message,
             place: batch.place(row),
             record: Record::Json(record),
+            csv: None,
             truncated,
             removal,
             given,
@@ -348,7 +375,7 @@ pub fn refuse(
 }
 
 /// No more of a record than a dead letter's limit.
-fn kept(mut record: String) -> (String, bool) {
+fn shortened(mut record: String) -> (String, bool) {
     let truncated = record.len() > Guard::LetterJson.limit(DEAD_LETTER_RECORD_BYTES_MAX);
     if truncated {
         record.truncate(record.floor_char_boundary(DEAD_LETTER_RECORD_BYTES_MAX));
@@ -363,6 +390,56 @@ mod tests {
     use sluice_model::contract::Drift;
     use sluice_model::ids::Role;
     use sluice_model::schema::{Field, FieldType};
+
+    const STAGE: StageId = StageId {
+        role: Role::Transform,
+        index: 0,
+    };
+
+    /// The batch of these numbers, each a record, as a transform gave it that made three of the second.
+    fn threefold() -> Batch {
+        let schema = Schema::new(vec![Field::new("n", FieldType::Int64, false)], vec![]);
+        let schema = Arc::new(schema.unwrap());
+        let data = |numbers: &[i64]| {
+            let column = arrow_array::Int64Array::from(numbers.to_vec());
+            arrow_array::RecordBatch::try_new(Arc::clone(schema.arrow()), vec![Arc::new(column)])
+                .unwrap()
+        };
+        let places = sluice_model::batch::Places::none();
+        let stream = "s".parse().unwrap();
+        let mut batch =
+            Batch::entering(stream, Arc::clone(&schema), data(&[1, 2, 3]), None, places);
+        batch.data = data(&[1, 20, 21, 22, 3]);
+        batch.origin.rows = batch.origin.rows.picked([0, 1, 1, 1, 2]);
+        batch
+    }
+
+    #[test]
+    fn what_is_made_of_a_refused_record_goes_nowhere() {
+        let batch = threefold();
+        let mut fate = Fate::of(&batch, [7; 32]);
+        let no = || "no".to_owned();
+        fate.reject(&batch, 2, STAGE, no(), no());
+        let done = fate
+            .whole(vec![batch.slice(0..2), batch.slice(3..5)])
+            .unwrap();
+        let rows: Vec<usize> = done
+            .iter()
+            .flat_map(|batch| (0..batch.rows()).map(|row| batch.entered_row(row)))
+            .collect();
+        assert_eq!(rows, [0, 2]);
+        let settled = fate.settle(&done);
+        assert_eq!(settled.filtered, 0);
+        let [refused] = &settled.refused[..] else {
+            panic!("{} are refused", settled.refused.len())
+        };
+        let Record::Json(record) = &refused.rejection.record else {
+            panic!("it was decoded")
+        };
+        assert_eq!(record, "{\"n\":2}");
+        // What the stage was given of it is a third of it: it enters at the start.
+        assert_eq!(refused.rejection.given, None);
+    }
 
     #[test]
     fn a_dead_letter_is_cut() {
@@ -384,12 +461,8 @@ mod tests {
         let Outcome::Decoded(decoded) = decode(&document, &target) else {
             panic!("one record")
         };
-        let stage = StageId {
-            role: Role::Transform,
-            index: 0,
-        };
         let batch = &decoded.batches[0];
-        let rejection = refuse(batch, 0, stage, "no".into(), "no".into(), &[7; 32]).rejection;
+        let rejection = refuse(batch, 0, STAGE, "no".into(), "no".into(), &[7; 32]).rejection;
         let Record::Json(record) = rejection.record else {
             panic!("it was decoded")
         };

@@ -38,17 +38,25 @@ pub struct Trying<'a> {
     settings: &'a Retry,
     watch: &'a Watch,
     drain: watch::Receiver<bool>,
+    /// What it is shown under: a split's own name, where it is one that begins.
+    who: String,
     began: Instant,
     ceiling: Duration,
 }
 
 impl<'a> Trying<'a> {
     /// None was made yet.
-    pub fn new(settings: &'a Retry, watch: &'a Watch, drain: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        settings: &'a Retry,
+        watch: &'a Watch,
+        drain: watch::Receiver<bool>,
+        who: &str,
+    ) -> Self {
         Self {
             settings,
             watch,
             drain,
+            who: who.to_owned(),
             began: Instant::now(),
             ceiling: BASE_DELAY,
         }
@@ -67,6 +75,7 @@ impl<'a> Trying<'a> {
         if *self.drain.borrow() || self.began.elapsed() + wait >= self.settings.budget.0 {
             return Err(error);
         }
+        self.watch.tried_again();
         let wait_ms = wait.as_millis() as u64;
         if self.ceiling == BASE_DELAY {
             tracing::warn!(wait_ms, reason = message, "trying to begin again");
@@ -74,7 +83,7 @@ impl<'a> Trying<'a> {
             tracing::info!(wait_ms, reason = message, "trying to begin again");
         }
         self.watch
-            .now_waiting(BEGINNING, Some(format!("to begin: {message}")));
+            .now_waiting(&self.who, Some(format!("to begin: {message}")));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = self.drain.wait_for(|drain| *drain) => {}
@@ -86,9 +95,6 @@ impl<'a> Trying<'a> {
 
 impl Drop for Trying<'_> {
     fn drop(&mut self) {
-        self.watch.now_waiting(BEGINNING, None);
+        self.watch.now_waiting(&self.who, None);
     }
 }
-
-/// Under what it is shown that a run waits to begin.
-const BEGINNING: &str = "";

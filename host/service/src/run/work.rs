@@ -40,6 +40,29 @@ pub struct Shared {
     pub rate: Mutex<RejectionRate>,
     /// Turns true when the run should end gracefully: anybody who has it may say so.
     pub drain: watch::Sender<bool>,
+    /// Whether others run beside it in this process.
+    pub has_neighbours: bool,
+}
+
+impl Shared {
+    /// Whether the run is told to end.
+    pub fn is_draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+}
+
+/// Dead letters a second, at most, of a pipeline of which most records are refused, where others run beside it.
+const FLOOD_LETTERS: u64 = 1_000;
+
+/// How long a pipeline rests after it has stored so many dead letters of so many records, which took so long. One of which
+/// most records are refused has something to be mended, and takes neither the processor nor the store from its
+/// neighbours until that is done.
+pub fn rest_after(letters: u64, read: u64, took: Duration) -> Duration {
+    if letters.saturating_mul(2) > read {
+        Duration::from_millis(letters.saturating_mul(1_000) / FLOOD_LETTERS).saturating_sub(took)
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// The ways to the other systems of a run: one for each stage that has one.
@@ -164,4 +187,28 @@ pub fn too_many(stages: &Stages, share: Share) -> Fault {
     Fault::new(FaultKind::TooManyRejected, message).hint(
         "see why with `sluice dlq list`; once that is mended, run it again and send them again with `sluice dlq redrive`",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_dead_letters_rests_and_a_few_do_not() {
+        let ms = Duration::from_millis;
+        for (letters, read, took, rest) in [
+            (0, 0, 20, 0),
+            (0, 100, 20, 0),
+            (50, 100, 20, 0),
+            (51, 100, 20, 31),
+            (9_000, 9_000, 200, 8_800),
+            (1, 1, 20, 0),
+        ] {
+            assert_eq!(
+                rest_after(letters, read, ms(took)),
+                ms(rest),
+                "{letters} of {read}"
+            );
+        }
+    }
 }

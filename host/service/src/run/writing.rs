@@ -16,9 +16,10 @@ use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::{SplitId, StreamName};
 use sluice_model::schema::Schema;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// What a sink is told to do.
@@ -66,11 +67,11 @@ impl AtSinks {
             by.remove(&sink);
         }
         for (entered, one) in refused {
-            records
-                .entry(entered)
-                .or_default()
-                .entry(sink)
-                .or_insert(one);
+            match records.entry(entered).or_default().entry(sink) {
+                // Two rows of one record: what the sink was given of it is more than one letter holds.
+                Entry::Occupied(mut first) => first.get_mut().rejection.given = None,
+                Entry::Vacant(none) => drop(none.insert(one)),
+            }
         }
         records.retain(|_, by| !by.is_empty());
         records.len() as u64
@@ -94,7 +95,12 @@ impl AtSinks {
         let one = |(_, by): (Entered, BySink)| {
             let mut by = by.into_values();
             let mut first = by.next()?;
-            first.rejection.also = by.map(|other| other.rejection.stage).collect();
+            for other in by {
+                first.rejection.also.push(other.rejection.stage);
+                if other.rejection.given != first.rejection.given {
+                    first.rejection.given = None;
+                }
+            }
             Some(first)
         };
         records.into_iter().filter_map(one).collect()
@@ -121,6 +127,8 @@ pub struct Writing {
     pub refused: AtSinks,
     /// Whether the destination may be called.
     pub gate: Arc<Gate>,
+    /// How many records it may fail on.
+    pub halving: HalvingSettings,
     /// Where answers go.
     pub events: UnboundedSender<Event>,
 }
@@ -128,7 +136,8 @@ pub struct Writing {
 /// What is kept between the tries of one unit: what was found out by writing pieces of it need not be found out again.
 struct Search {
     unit: UnitNo,
-    began: Instant,
+    /// The time that its tries took.
+    spent: Duration,
     halving: Halving,
     refused: Vec<(Entered, Refused)>,
     /// The records that stood alone and failed, each with what was said.
@@ -141,6 +150,32 @@ struct Writer {
     search: Option<Search>,
     /// Records that failed alone in a row.
     alone: usize,
+    taken: Taken,
+}
+
+/// What a destination that settles a unit piece by piece has taken of it, over all tries.
+#[derive(Default)]
+struct Taken {
+    unit: Option<UnitNo>,
+    /// Requests that it answered with success.
+    requests: u64,
+    /// Whether it took some of it in the last try.
+    got_on: bool,
+}
+
+impl Taken {
+    /// A try is over in which it took so many more. A sink that forgets where it was sends all of it again with each
+    /// try: what is more than the unit has records is no progress.
+    fn more(&mut self, unit: UnitNo, requests: u64, rows: usize) {
+        if self.unit != Some(unit) {
+            *self = Self {
+                unit: Some(unit),
+                ..Self::default()
+            };
+        }
+        self.requests += requests;
+        self.got_on |= requests > 0 && self.requests <= rows as u64;
+    }
 }
 
 impl Writing {
@@ -166,6 +201,7 @@ impl Writing {
             instance: Some(first),
             search: None,
             alone: 0,
+            taken: Taken::default(),
         };
         while let Some(command) = commands.recv().await {
             let event = match command {
@@ -192,6 +228,7 @@ impl Writing {
         batches: Vec<Batch>,
         commit: &Commit,
     ) -> Event {
+        writer.taken.got_on = false;
         match self.written(writer, unit, &batches, commit).await {
             Ok(refused) => {
                 writer.search = None;
@@ -211,6 +248,7 @@ impl Writing {
                     sink: self.at,
                     unit,
                     fault,
+                    progressed: writer.taken.got_on,
                 }
             }
         }
@@ -229,7 +267,7 @@ impl Writing {
         let mut search = match writer.search.take().filter(|search| search.unit == unit) {
             Some(search) => search,
             None => match self
-                .handed(&mut writer.instance, &parts, &parts.all(), commit)
+                .handed(writer, unit, &parts, &parts.all(), commit)
                 .await
             {
                 Ok(refused) => {
@@ -238,11 +276,10 @@ impl Writing {
                 }
                 Err(fault) if Guard::Halving.bars(fault.may_be_a_record()) => {
                     writer.instance = None;
-                    let settings = HalvingSettings::default();
                     Search {
                         unit,
-                        began: Instant::now(),
-                        halving: Halving::of(parts.rows, writer.alone, settings),
+                        spent: Duration::ZERO,
+                        halving: Halving::of(parts.rows, writer.alone, self.halving),
                         refused: Vec::new(),
                         culprits: Vec::new(),
                     }
@@ -263,9 +300,7 @@ impl Writing {
             writer.instance = None;
             let culprits: Vec<usize> = search.culprits.iter().map(|(row, _)| *row).collect();
             let rest = parts.without(&culprits);
-            let whole = self
-                .handed(&mut writer.instance, &parts, &rest, commit)
-                .await;
+            let whole = self.handed(writer, unit, &parts, &rest, commit).await;
             refused = match whole {
                 Ok(refused) => refused,
                 Err(fault) if fault.may_be_a_record() => return Err(sick(&fault, &search.halving)),
@@ -299,22 +334,26 @@ impl Writing {
                 writer.instance = None; // What it staged of another piece is forgotten.
             }
             let pieces = parts.slice(rows.clone());
+            let began = Instant::now();
             match self
-                .handed(&mut writer.instance, parts, &pieces, commit)
+                .handed(writer, search.unit, parts, &pieces, commit)
                 .await
             {
                 Ok(refused) => {
                     search.halving.passed();
                     search.refused.extend(refused);
+                    search.spent += began.elapsed();
+                    writer.taken.got_on |= self.mode == SinkMode::Plain;
                 }
                 Err(fault) if fault.may_be_a_record() => {
                     writer.instance = None;
                     search.halving.failed();
+                    search.spent += began.elapsed();
                     if search.halving.verdict() == Verdict::Sick {
                         return Err(sick(&fault, &search.halving));
                     }
                     let budget = self.stages.plan.pipeline.delivery.retry.budget.0;
-                    if search.began.elapsed() > budget {
+                    if search.spent > budget {
                         return Err(too_slow(&fault, budget));
                     }
                     if rows.len() == 1 {
@@ -330,7 +369,8 @@ impl Writing {
     /// Hands the sink these pieces of a unit, and says what it refused of them.
     async fn handed(
         &self,
-        instance: &mut Option<Sink>,
+        writer: &mut Writer,
+        unit: UnitNo,
         parts: &Parts<'_>,
         pieces: &[Piece],
         commit: &Commit,
@@ -340,6 +380,9 @@ impl Writing {
             .map(|piece| parts.batches[piece.part].slice(piece.rows.clone()))
             .collect();
         let stage = &self.stages.plan.sinks[self.sink];
+        let Writer {
+            instance, taken, ..
+        } = writer;
         let work = async {
             if instance.is_none() {
                 *instance = Some(self.open().await?.0);
@@ -347,10 +390,16 @@ impl Writing {
             let sink = instance
                 .as_mut()
                 .expect("it was opened just now where there was none");
+            let before = sink.taken();
             let rejected = sink.write(&batches, commit).await;
-            rejected.map_err(|fault| stage.told(fault))
+            taken.more(unit, sink.taken() - before, parts.rows);
+            match rejected.map_err(|fault| stage.told(fault)) {
+                // It works, if not all the time.
+                Err(fault) if taken.got_on && fault.is_transient() => Ok(Err(fault)),
+                rejected => rejected.map(Ok),
+            }
         };
-        let rejected = self.gate.call(work).await?;
+        let rejected = self.gate.call(work).await??;
         let key = self.stages.row_key();
         let refused = |refused: SinkRejection| {
             let part = pieces.get(refused.part).zip(batches.get(refused.part));
@@ -429,6 +478,7 @@ mod tests {
             message: String::new(),
             place: Place::default(),
             record: Record::Raw(Vec::new()),
+            csv: None,
             truncated: false,
             removal: false,
             given: None,

@@ -42,7 +42,8 @@ pub struct Board {
     beat_ms: AtomicU64,
     cut_off: AtomicBool,
     listen: OnceLock<SocketAddr>,
-    trouble: Mutex<Option<String>>,
+    /// What the host itself last failed at, in whose run.
+    trouble: Mutex<BTreeMap<PathBuf, String>>,
     jobs: Jobs,
 }
 
@@ -91,6 +92,7 @@ impl Board {
     pub(super) fn part(&self, file: &Path) {
         if let Some(seat) = self.held().remove(file) {
             seat.leave();
+            self.troubled(&seat, None);
         }
     }
 
@@ -211,13 +213,18 @@ impl Board {
         self.listen.get().copied()
     }
 
-    /// What the host itself last failed at; none once a run went well again.
-    pub(super) fn troubled(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    /// What the host itself failed at in a pipeline's last run; none where that went well.
+    pub(super) fn troubled(&self, seat: &Seat, told: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match told {
+            Some(told) => drop(trouble.insert(seat.file.clone(), told)),
+            None => drop(trouble.remove(&seat.file)),
+        }
     }
 
+    /// What the host itself failed at in the last run of any pipeline.
     pub(super) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.values().next().cloned()
     }
 }

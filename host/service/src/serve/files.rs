@@ -3,7 +3,7 @@
 
 use super::board::Board;
 use super::seat::Seat;
-use super::standing::{Event, Reason};
+use super::standing::{Event, MISCONFIGURED, Reason};
 use crate::Error;
 use crate::deployment::{Deployment, read, shown};
 use crate::host::Host;
@@ -15,6 +15,7 @@ use sluice_model::pipeline::Pipeline;
 use sluice_model::tomlfile::FileError;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -24,7 +25,11 @@ const PIPELINES_MAX: usize = 1_000;
 
 /// What the files were when they were last looked at.
 #[derive(Debug, Default)]
-pub struct Files(BTreeMap<PathBuf, Known>);
+pub struct Files {
+    files: BTreeMap<PathBuf, Known>,
+    /// Files that are too many.
+    left_out: usize,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -36,18 +41,28 @@ struct Known {
 impl Files {
     /// Looks, and tells each pipeline what concerns it. Those that are new. Blocking.
     pub fn look(&mut self, deployment: &Deployment, board: &Board) -> Vec<Arc<Seat>> {
-        let shared = shared(deployment);
-        let there = pipeline_files(deployment);
+        // A folder that cannot be listed for a moment is not an empty one: what was there stays.
+        let (shared, there) = match (shared(deployment), self.listed(deployment)) {
+            (Ok(shared), Ok(there)) => (shared, there),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "a folder of the deployment cannot be listed: its pipelines stay as they are");
+                return Vec::new();
+            }
+        };
         let gone: Vec<PathBuf> = self
-            .0
+            .files
             .keys()
             .filter(|file| !there.contains(file))
             .cloned()
             .collect();
         for file in gone {
             tracing::info!(file = %shown(&file), "a pipeline's file is gone");
-            self.0.remove(&file);
+            self.files.remove(&file);
             board.part(&file);
+            // It may have stood before another of its name.
+            self.files
+                .values_mut()
+                .for_each(|known| known.stamp.clear());
         }
         let mut new = Vec::new();
         for file in there {
@@ -59,23 +74,44 @@ impl Files {
                 }
                 text
             };
-            let known = self.0.get(&file);
+            let known = self.files.get(&file);
             let is_same = known.is_some_and(|known| stamp(&known.components) == known.stamp);
             if is_same && board.seat(&file).is_some() {
                 continue;
             }
+            // Before it is read: what changes after that is another change.
+            let before = stamp(&[]);
             let parsed = read(&file).and_then(|text| Pipeline::parse(&shown(&file), &text));
             let components = parsed
                 .as_ref()
                 .map_or(Vec::new(), |pipeline| components(deployment, pipeline));
+            let after = stamp(&[]);
             let known = Known {
-                stamp: stamp(&components),
+                stamp: if before == after {
+                    stamp(&components)
+                } else {
+                    before
+                },
                 components,
             };
-            self.0.insert(file.clone(), known);
+            self.files.insert(file.clone(), known);
             new.extend(changed(&file, parsed, board));
         }
         new
+    }
+
+    /// The pipelines that there are. That there are too many is told once.
+    fn listed(&mut self, deployment: &Deployment) -> io::Result<Vec<PathBuf>> {
+        let (files, left_out) = pipeline_files(deployment)?;
+        if self.left_out != left_out && left_out > 0 {
+            tracing::error!(
+                left_out,
+                most = PIPELINES_MAX,
+                "more pipelines than one service runs: the rest is left out"
+            );
+        }
+        self.left_out = left_out;
+        Ok(files)
     }
 }
 
@@ -146,7 +182,7 @@ pub fn wrong(problems: &[FileError]) -> Reason {
         };
         bare.to_string()
     });
-    let reason = Reason::new("misconfigured", told.collect::<Vec<_>>().join("\n"));
+    let reason = Reason::new(MISCONFIGURED, told.collect::<Vec<_>>().join("\n"));
     match problems.iter().find_map(|problem| problem.hint.clone()) {
         Some(hint) => reason.mend(hint),
         None => reason.mend("`sluice check` tells all that is wrong"),
@@ -156,10 +192,7 @@ pub fn wrong(problems: &[FileError]) -> Reason {
 /// What a plan is made of: another identity is another plan.
 pub fn identity(plan: &Plan) -> Digest {
     let mut text = plan.text.clone();
-    let stages = [&plan.source]
-        .into_iter()
-        .chain(&plan.transforms)
-        .chain(&plan.sinks);
+    let stages = plan.stages();
     for stage in stages {
         let signer = stage.standing.signer().map(ToString::to_string);
         let (digest, grant) = (stage.artifact.digest, stage.grant_digest);
@@ -207,41 +240,37 @@ pub(crate) fn pipelines_of(deployment: &Deployment) -> Vec<String> {
             |pipeline| pipeline.pipeline.name.to_string(),
         )
     };
-    pipeline_files(deployment).iter().map(named).collect()
+    let files = pipeline_files(deployment).map_or(Vec::new(), |(files, _)| files);
+    files.iter().map(named).collect()
 }
 
-/// The pipeline files, sorted. Hidden ones are none: an editor may leave them.
-pub(super) fn pipeline_files(deployment: &Deployment) -> Vec<PathBuf> {
-    let dir = deployment.pipelines_dir();
-    let mut files = listed(&dir, &["toml"]);
+/// The pipeline files, sorted, and how many more there are. Hidden ones are none: an editor may leave them.
+pub(super) fn pipeline_files(deployment: &Deployment) -> io::Result<(Vec<PathBuf>, usize)> {
+    let mut files = listed(&deployment.pipelines_dir(), &["toml"])?;
     let most = Guard::ServedPipelines.limit(PIPELINES_MAX);
-    if files.len() > most {
-        tracing::error!(
-            files = files.len(),
-            most,
-            "more pipelines than one service runs: the rest is left out"
-        );
-        files.truncate(most);
-    }
-    files
+    let left_out = files.len().saturating_sub(most);
+    files.truncate(most);
+    Ok((files, left_out))
 }
 
-fn listed(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
+/// The files of a folder; none of one that is not there. What is no file, as a pipe that nobody writes to, is left out.
+fn listed(dir: &Path, extensions: &[&str]) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
     };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let entries = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| {
         let is_hidden = file
             .file_name()
             .is_none_or(|name| name.to_string_lossy().starts_with('.'));
         let extension = file.extension().and_then(|extension| extension.to_str());
-        !is_hidden && extension.is_some_and(|extension| extensions.contains(&extension))
+        let is_named = extension.is_some_and(|extension| extensions.contains(&extension));
+        !is_hidden && is_named && file.metadata().map_or(true, |seen| seen.is_file())
     });
     files.sort();
-    files
+    Ok(files)
 }
 
 /// The components that a pipeline names by their paths.
@@ -258,18 +287,18 @@ fn components(deployment: &Deployment, pipeline: &Pipeline) -> Vec<PathBuf> {
 }
 
 /// Stamps of the files that every pipeline depends on.
-fn shared(deployment: &Deployment) -> String {
+fn shared(deployment: &Deployment) -> io::Result<String> {
     let mut text = String::new();
     stamp(&mut text, &deployment.base.join(FILE));
     stamp(&mut text, &deployment.policy_file());
     stamp(&mut text, &deployment.trust_file());
-    for file in listed(&deployment.grants_dir(), &["toml"]) {
+    for file in listed(&deployment.grants_dir(), &["toml"])? {
         stamp(&mut text, &file);
     }
-    for file in listed(&deployment.plugins_dir(), &["wasm", "sig"]) {
+    for file in listed(&deployment.plugins_dir(), &["wasm", "sig"])? {
         stamp(&mut text, &file);
     }
-    text
+    Ok(text)
 }
 
 /// A file's path, size and time. One that is not there has a stamp too.
@@ -306,12 +335,13 @@ mod tests {
         for name in [".hidden.toml", "notes.md", "a.toml~"] {
             std::fs::write(dir.join(name), "").unwrap();
         }
-        assert_eq!(pipeline_files(&deployment), [] as [PathBuf; 0]);
+        std::fs::create_dir(dir.join("folder.toml")).unwrap();
+        assert_eq!(pipeline_files(&deployment).unwrap(), (Vec::new(), 0));
         for at in 0..=PIPELINES_MAX {
             std::fs::write(dir.join(format!("{at:04}.toml")), "").unwrap();
         }
-        let files = pipeline_files(&deployment);
-        assert_eq!(files.len(), PIPELINES_MAX);
+        let (files, left_out) = pipeline_files(&deployment).unwrap();
+        assert_eq!((files.len(), left_out), (PIPELINES_MAX, 1));
         assert!(files[0].ends_with("0000.toml"));
     }
 }

@@ -276,8 +276,22 @@ fn checks(host: &Host, board: &Board) -> Vec<Check> {
 
 async fn scraped(State(Shared { host, board }): State<Shared>) -> Response {
     let text = tokio::task::spawn_blocking(move || {
-        let figures: Vec<_> = board.seats().iter().map(|seat| seat.figures()).collect();
-        let stats = host.keeping().ok().map(|keeping| keeping.stats());
+        let keeping = host.keeping().ok();
+        // One pipeline, one set of figures: a second file of its name is told in the status and the log.
+        let seats = board.seats();
+        let seats = seats.iter().filter(|seat| board.elder_of(seat).is_none());
+        let figures = seats.map(|seat| {
+            let mut figures = seat.figures();
+            if let Some(name) = &seat.name {
+                figures.jobs = board.jobs().figures(name);
+                figures.letters = keeping
+                    .as_ref()
+                    .and_then(|keeping| keeping.account(name).ok());
+            }
+            figures
+        });
+        let figures: Vec<_> = figures.collect();
+        let stats = keeping.map(|keeping| keeping.stats());
         metrics::text(&figures, stats.as_ref(), board.began_ms())
     });
     match text.await {

@@ -30,6 +30,21 @@ pub struct JobView {
     pub done: bool,
     /// Why it did not.
     pub fault: Option<String>,
+    /// What the command that asked for it ends with: see [`Error::exit_code`].
+    pub code: u8,
+}
+
+/// What the metrics say of a pipeline's redrives and backfills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobFigures {
+    /// Under way: one or none.
+    pub under_way: u64,
+    /// Those that came to their end.
+    pub done: u64,
+    /// Those that did not.
+    pub failed: u64,
+    /// Records settled by all of them.
+    pub totals: Totals,
 }
 
 struct Job {
@@ -40,6 +55,8 @@ struct Job {
 /// The jobs of a service, the last one of each pipeline.
 pub struct Jobs {
     all: Mutex<BTreeMap<PipelineName, Job>>,
+    /// Those that are over.
+    over: Mutex<BTreeMap<PipelineName, JobFigures>>,
     /// Where they run: whoever asks for one has a thread of its own.
     runtime: Handle,
     under_way: watch::Sender<usize>,
@@ -49,6 +66,7 @@ impl Jobs {
     pub(super) fn new(runtime: Handle) -> Self {
         Self {
             all: Mutex::default(),
+            over: Mutex::default(),
             runtime,
             under_way: watch::Sender::new(0),
         }
@@ -67,7 +85,7 @@ impl Jobs {
         task: Task,
     ) -> Result<(), Error> {
         let jobs = board.jobs();
-        if board.phase() == Phase::Draining {
+        if Guard::JobDraining.bars(board.phase() == Phase::Draining) {
             let problem = FileError::new("arguments", "the service is ending");
             return Err(problem.hint("run the command again once it is over").into());
         }
@@ -91,15 +109,39 @@ impl Jobs {
         jobs.runtime.spawn(async move {
             let outcome = match tokio::spawn(work).await {
                 Ok(outcome) => view(outcome),
-                Err(_) => failed("a task of the host panicked; its place is held".to_owned()),
+                Err(_) => failed(&Error::Host(
+                    "a task of the host panicked; its place is held".to_owned(),
+                )),
             };
             let jobs = board.jobs();
+            jobs.count(&name, &outcome);
             if let Some(job) = jobs.all().get_mut(&name) {
                 job.outcome = Some(outcome);
             }
             jobs.under_way.send_modify(|jobs| *jobs -= 1);
         });
         Ok(())
+    }
+
+    fn count(&self, pipeline: &PipelineName, outcome: &JobView) {
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let figures = over.entry(pipeline.clone()).or_default();
+        figures.done += u64::from(outcome.done);
+        figures.failed += u64::from(!outcome.done);
+        figures.totals = figures.totals.plus(outcome.totals);
+    }
+
+    /// What the metrics say of them.
+    pub(super) fn figures(&self, pipeline: &PipelineName) -> JobFigures {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures = over.get(pipeline).copied().unwrap_or_default();
+        drop(over);
+        let all = self.all();
+        if let Some(job) = all.get(pipeline).filter(|job| job.outcome.is_none()) {
+            figures.under_way = 1;
+            figures.totals = figures.totals.plus(job.watch.glance().totals);
+        }
+        figures
     }
 
     /// How the last job of a pipeline is; none where there was none.
@@ -166,10 +208,11 @@ async fn running(
     }
 }
 
-fn failed(fault: String) -> JobView {
+fn failed(error: &Error) -> JobView {
     JobView {
         over: true,
-        fault: Some(fault),
+        fault: Some(error.to_string()),
+        code: error.exit_code(),
         ..JobView::default()
     }
 }
@@ -177,7 +220,7 @@ fn failed(fault: String) -> JobView {
 fn view(outcome: Result<RunReport, Error>) -> JobView {
     match outcome {
         Ok(report) => JobView::of(&report),
-        Err(error) => failed(error.to_string()),
+        Err(error) => failed(&error),
     }
 }
 
@@ -193,6 +236,10 @@ impl JobView {
             totals: report.totals,
             done: report.ending == Ending::Done,
             fault: faults.map(ToString::to_string).next(),
+            // One that was told to stop has not done what was asked.
+            code: report
+                .exit_code()
+                .max(u8::from(report.ending != Ending::Done)),
         }
     }
 }

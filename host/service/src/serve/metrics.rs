@@ -36,11 +36,19 @@ struct Ended {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Letters {
+    pipeline: String,
+    standing: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
 
 type Whole = Gauge<u64, AtomicU64>;
+/// Seconds since 1970.
+type Moment = Gauge<f64, AtomicU64>;
 
 #[derive(Default)]
 struct Families {
@@ -52,7 +60,14 @@ struct Families {
     state: Family<In, Whole>,
     alerts: Family<In, Counter>,
     runs: Family<Ended, Counter>,
-    success: Family<Of, Gauge<f64, AtomicU64>>,
+    success: Family<Of, Moment>,
+    settled: Family<Of, Moment>,
+    retries: Family<Of, Counter>,
+    letters: Family<Letters, Whole>,
+    letter_bytes: Family<Of, Whole>,
+    jobs_under_way: Family<Of, Whole>,
+    jobs: Family<Ended, Counter>,
+    job_events: Family<Of, Counter>,
 }
 
 impl Families {
@@ -100,11 +115,59 @@ impl Families {
             };
             self.runs.get_or_create(&labels).inc_by(count);
         }
-        if let Some(success_ms) = figures.success_ms {
-            self.success
-                .get_or_create(&of())
-                .set(success_ms as f64 / 1e3);
+        for (moments, at_ms) in [
+            (&self.success, figures.success_ms),
+            (&self.settled, figures.settled_ms),
+        ] {
+            if let Some(at_ms) = at_ms {
+                moments.get_or_create(&of()).set(at_ms as f64 / 1e3);
+            }
         }
+        self.retries.get_or_create(&of()).inc_by(figures.retries);
+        self.add_letters(figures);
+        self.add_jobs(figures);
+    }
+
+    fn add_letters(&self, figures: &Figures) {
+        let Some(account) = figures.letters else {
+            return;
+        };
+        let pipeline = || figures.pipeline.clone();
+        for (standing, letters) in [
+            ("waiting", account.waiting),
+            ("delivered", account.delivered),
+            ("filtered", account.filtered),
+            ("discarded", account.discarded),
+            ("expired", account.expired),
+        ] {
+            let labels = Letters {
+                pipeline: pipeline(),
+                standing,
+            };
+            self.letters.get_or_create(&labels).set(letters);
+        }
+        let of = Of {
+            pipeline: pipeline(),
+        };
+        self.letter_bytes.get_or_create(&of).set(account.bytes);
+    }
+
+    fn add_jobs(&self, figures: &Figures) {
+        let (pipeline, jobs) = (|| figures.pipeline.clone(), figures.jobs);
+        let of = || Of {
+            pipeline: pipeline(),
+        };
+        self.jobs_under_way.get_or_create(&of()).set(jobs.under_way);
+        for (result, count) in [("done", jobs.done), ("failed", jobs.failed)] {
+            let labels = Ended {
+                pipeline: pipeline(),
+                result,
+            };
+            self.jobs.get_or_create(&labels).inc_by(count);
+        }
+        self.job_events
+            .get_or_create(&of())
+            .inc_by(jobs.totals.read);
     }
 
     fn register(self, registry: &mut Registry) {
@@ -150,8 +213,43 @@ impl Families {
         );
         registry.register(
             "sluice_pipeline_last_success_timestamp_seconds",
-            "When a run last came to its source's end",
+            "When a run last came to its source's end, since the service began",
             self.success,
+        );
+        registry.register(
+            "sluice_pipeline_last_settled_timestamp_seconds",
+            "When a record was last written, filtered or dead-lettered, since the service began",
+            self.settled,
+        );
+        registry.register(
+            "sluice_component_retries",
+            "Times that something was tried again since the service began",
+            self.retries,
+        );
+        registry.register(
+            "sluice_dead_letters",
+            "Dead letters that the pipeline ever had, by what became of them",
+            self.letters,
+        );
+        registry.register(
+            "sluice_dead_letters_bytes",
+            "What those that are there take in the store",
+            self.letter_bytes,
+        );
+        registry.register(
+            "sluice_pipeline_jobs_running",
+            "Redrives and backfills under way",
+            self.jobs_under_way,
+        );
+        registry.register(
+            "sluice_pipeline_jobs",
+            "Redrives and backfills that are over since the service began",
+            self.jobs,
+        );
+        registry.register(
+            "sluice_pipeline_job_events",
+            "Records that redrives and backfills settled since the service began",
+            self.job_events,
         );
     }
 }
@@ -203,6 +301,8 @@ pub fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dlq::Account;
+    use crate::serve::jobs::JobFigures;
     use crate::serve::seat::Runs;
     use sluice_model::checkpoint::Totals;
     use sluice_model::ports::CommitNumber;
@@ -227,6 +327,23 @@ mod tests {
             },
             alerts: BTreeMap::from([("stalled", 5)]),
             success_ms: Some(1_700_000_000_500),
+            retries: 7,
+            settled_ms: Some(1_700_000_000_250),
+            jobs: JobFigures {
+                under_way: 1,
+                done: 2,
+                failed: 3,
+                totals: Totals {
+                    read: 40,
+                    ..Totals::default()
+                },
+            },
+            letters: Some(Account {
+                waiting: 8,
+                discarded: 9,
+                bytes: 512,
+                ..Account::default()
+            }),
         };
         let stats = StateStats {
             bytes: 4_096,
@@ -251,6 +368,14 @@ mod tests {
             "sluice_pipeline_alerts_total{pipeline=\"orders\",state=\"stalled\"} 5",
             "sluice_pipeline_runs_total{pipeline=\"orders\",result=\"failed\"} 1",
             "sluice_pipeline_last_success_timestamp_seconds{pipeline=\"orders\"} 1700000000.5",
+            "sluice_pipeline_last_settled_timestamp_seconds{pipeline=\"orders\"} 1700000000.25",
+            "sluice_component_retries_total{pipeline=\"orders\"} 7",
+            "sluice_dead_letters{pipeline=\"orders\",standing=\"waiting\"} 8",
+            "sluice_dead_letters{pipeline=\"orders\",standing=\"discarded\"} 9",
+            "sluice_dead_letters_bytes{pipeline=\"orders\"} 512",
+            "sluice_pipeline_jobs_running{pipeline=\"orders\"} 1",
+            "sluice_pipeline_jobs_total{pipeline=\"orders\",result=\"failed\"} 3",
+            "sluice_pipeline_job_events_total{pipeline=\"orders\"} 40",
             "sluice_state_bytes 4096",
             "sluice_state_last_commit 17",
             "sluice_up 1",

@@ -24,6 +24,7 @@ use crate::Error;
 use crate::control;
 use crate::deployment::{Deployment, shown};
 use crate::host::Host;
+use crate::keeping::now_ms;
 use board::Phase;
 use files::Files;
 use sd_notify::NotifyState;
@@ -32,7 +33,7 @@ use sluice_model::guards::Guard;
 use sluice_model::tomlfile::FileError;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -51,14 +52,6 @@ pub enum Ended {
     Drained,
     /// Runs were cut off when the time to drain was over. Their places are held.
     CutOff,
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Serves a deployment until `stop` turns true, and drains. An error ends it: then every place is held.
@@ -85,7 +78,14 @@ pub async fn serve(deployment: Deployment, stop: watch::Receiver<bool>) -> Resul
         .await?
     };
     let board = Arc::new(Board::new(pauses, Handle::current()));
-    let front = front::open(&host, &board, listen)?;
+    let front = match front::open(&host, &board, listen) {
+        Ok(front) => front,
+        Err(error) => {
+            // It began, and ends: the next need not wonder.
+            let ended = off_the_workers(move || host.end()).await;
+            return Err(ended.err().unwrap_or(error));
+        }
+    };
     tracing::info!(
         pipelines = %shown(&pipelines),
         listen = board.listen().map(|address| address.to_string()),
@@ -142,7 +142,11 @@ impl Service {
         let _beating = Beating::of(&self.board);
         let mut files = Files::default();
         loop {
-            files = self.look(files).await?;
+            files = tokio::select! {
+                files = self.look(files) => files?,
+                // A folder on a mount that hangs holds up no stop.
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
             if self.board.phase() == Phase::Opening {
                 self.board.enter(Phase::Serving);
                 notify(NotifyState::Ready);

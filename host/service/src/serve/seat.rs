@@ -1,10 +1,12 @@
 //! One pipeline of a service: its machine, its counts, and what the machine's alerts become.
 
+use super::jobs::JobFigures;
 use super::now_ms;
-use super::standing::{Event, Outcome, Reason, Standing, State};
+use super::standing::{Event, MISCONFIGURED, Outcome, Reason, Standing, State};
 use super::status::PipelineView;
 use super::timetable::Timetable;
 use crate::control::Pause;
+use crate::dlq::Account;
 use crate::watch::Watch;
 use sluice_model::checkpoint::Totals;
 use sluice_model::digest::Digest;
@@ -36,6 +38,10 @@ struct Inner {
     totals: Totals,
     /// Records that they read and did not settle.
     abandoned: u64,
+    /// Times that they tried something again.
+    retries: u64,
+    /// When they last settled a record.
+    settled_ms: Option<u64>,
     runs: Runs,
     alerts: BTreeMap<&'static str, u64>,
     began_ms: Option<u64>,
@@ -68,6 +74,12 @@ pub struct Figures {
     pub runs: Runs,
     pub alerts: BTreeMap<&'static str, u64>,
     pub success_ms: Option<u64>,
+    pub retries: u64,
+    pub settled_ms: Option<u64>,
+    /// Redrives and backfills.
+    pub jobs: JobFigures,
+    /// Dead letters, where they can be looked up.
+    pub letters: Option<Account>,
 }
 
 impl Seat {
@@ -88,6 +100,8 @@ impl Seat {
                 watch: None,
                 totals: Totals::default(),
                 abandoned: 0,
+                retries: 0,
+                settled_ms: None,
                 runs: Runs::default(),
                 alerts: BTreeMap::new(),
                 began_ms: None,
@@ -137,7 +151,7 @@ impl Seat {
                 inner.schedule = schedule.clone();
                 inner.standing.scheduled(timetable, now_ms());
             }
-            Err(message) => self.on(Event::Wrong(Reason::new("misconfigured", message))),
+            Err(message) => self.on(Event::Wrong(Reason::new(MISCONFIGURED, message))),
         }
         self.nudge.notify_one();
     }
@@ -157,6 +171,11 @@ impl Seat {
     /// What the run under way waits for.
     pub fn waits(&self, what: Option<String>) {
         self.happened(&mut self.inner(), Event::Waits(what));
+    }
+
+    /// The run under way delivers.
+    pub fn gets_on(&self) {
+        self.happened(&mut self.inner(), Event::GetsOn);
     }
 
     /// A run begins, that this watch shows; no, where it is not to run any more.
@@ -182,6 +201,8 @@ impl Seat {
                 let glance = watch.glance();
                 inner.totals = inner.totals.plus(glance.totals);
                 inner.abandoned += glance.abandoned + glance.in_flight;
+                inner.retries += glance.retries;
+                inner.settled_ms = glance.settled_ms.or(inner.settled_ms);
             }
             match outcome {
                 Outcome::Done { .. } => {
@@ -258,6 +279,10 @@ impl Seat {
             runs: inner.runs,
             alerts: inner.alerts.clone(),
             success_ms: inner.success_ms,
+            retries: inner.retries + glance.retries,
+            settled_ms: glance.settled_ms.or(inner.settled_ms),
+            jobs: JobFigures::default(),
+            letters: None,
         }
     }
 

@@ -155,6 +155,8 @@ pub enum Event {
     Began,
     /// What the run under way is waiting for; none where all goes on.
     Waits(Option<String>),
+    /// The run under way has delivered something, and waits for nothing.
+    GetsOn,
     /// The run under way is over.
     Over(Outcome),
     /// Somebody wants it to wait.
@@ -196,6 +198,8 @@ pub struct Standing {
     wanted: Option<Wanted>,
     /// The state that was told last; one that is no bad one, where none was or it was left.
     alerted: State,
+    /// Whether the run under way has delivered something.
+    got_on: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,6 +222,7 @@ impl Standing {
             idle_runs: 0,
             wanted: None,
             alerted: State::Idle,
+            got_on: false,
         }
     }
 
@@ -270,10 +275,12 @@ impl Standing {
                 self.began_ms = now_ms;
                 self.due_ms = None;
                 self.wanted = None;
+                self.got_on = false;
                 // What stalled it has not passed before something is delivered, but it is tried.
                 self.enter(now_ms, State::Running, None);
             }
             Event::Waits(what) => self.waits(now_ms, what),
+            Event::GetsOn => self.got_on = from.is_under_way(),
             Event::Over(outcome) => self.over(now_ms, outcome),
             // What somebody paused stays theirs to resume, whatever is wrong with it besides.
             Event::Wrong(_) if self.is_told() => {}
@@ -298,10 +305,11 @@ impl Standing {
         self.alert()
     }
 
-    /// What there is to tell. A run that is tried again tells nothing before it has come to something.
+    /// What there is to tell. A run that is tried again tells nothing before it has come to something: an end, or a
+    /// record delivered.
     fn alert(&mut self) -> Option<Alert> {
         let (from, to) = (self.alerted, self.state);
-        let tries = from == State::Stalled && to.is_under_way();
+        let tries = from == State::Stalled && to.is_under_way() && !self.got_on;
         if from == to || tries || !(from.is_bad() || to.is_bad()) {
             return None;
         }
@@ -322,6 +330,11 @@ impl Standing {
         let stands = self.reason.as_ref();
         let stands = stands.filter(|_| self.state == State::Paused);
         asked.or(stands).is_some_and(|reason| reason.kind == TOLD)
+    }
+
+    fn is_misconfigured(&self) -> bool {
+        let reason = self.reason.as_ref();
+        reason.is_some_and(|reason| reason.kind == MISCONFIGURED)
     }
 
     fn enter(&mut self, now_ms: u64, state: State, reason: Option<Reason>) {
@@ -393,12 +406,19 @@ impl Standing {
 
     fn changed(&mut self, now_ms: u64, plan: bool) {
         match self.state {
-            State::Running | State::Degraded if plan => {
-                // A pause that somebody asked for stays one.
-                self.wanted.get_or_insert(Wanted::Restart);
-            }
+            State::Running | State::Degraded => match &self.wanted {
+                // What was wrong with it is mended; a pause that somebody asked for stays one.
+                Some(Wanted::Pause(reason)) if reason.kind != TOLD => {
+                    self.wanted = Some(Wanted::Restart);
+                }
+                None if plan => self.wanted = Some(Wanted::Restart),
+                _ => {}
+            },
             State::Stalled | State::Done if plan => self.again(now_ms, Some(now_ms)),
-            State::Paused if !self.is_told() => self.again(now_ms, Some(now_ms)),
+            // Another's file says nothing of what stopped this one's run.
+            State::Paused if !self.is_told() && (plan || self.is_misconfigured()) => {
+                self.again(now_ms, Some(now_ms));
+            }
             _ => {}
         }
     }
@@ -406,6 +426,8 @@ impl Standing {
 
 /// The kind of a pause that a person asked for.
 pub const TOLD: &str = "told";
+/// The kind of a pause for a mistake in a file.
+pub const MISCONFIGURED: &str = "misconfigured";
 
 fn doubled(first_ms: u64, times: u32, most_ms: u64) -> u64 {
     first_ms.saturating_mul(1 << times.min(16)).min(most_ms)
@@ -500,6 +522,42 @@ mod tests {
         assert_eq!((alert.from, alert.to), (State::Stalled, State::Done));
     }
 
+    /// One that never comes to an end is well again once it delivers.
+    #[test]
+    fn what_gets_on_after_a_stall_is_well_again() {
+        let mut standing = standing("continuous");
+        standing.on(0, Event::Began);
+        assert!(standing.on(0, failed(true, false)).is_some());
+        standing.on(30_000, Event::Began);
+        let waits = |what: Option<&str>| Event::Waits(what.map(ToOwned::to_owned));
+        assert!(
+            standing.on(30_001, waits(Some("a"))).is_none(),
+            "it is the same trouble"
+        );
+        assert!(standing.on(30_002, waits(None)).is_none());
+        let well = standing.on(30_003, Event::GetsOn).unwrap();
+        assert_eq!((well.from, well.to), (State::Stalled, State::Running));
+        assert!(standing.on(30_004, Event::GetsOn).is_none());
+        assert!(
+            standing.on(40_000, waits(Some("a"))).is_some(),
+            "another time"
+        );
+    }
+
+    /// … in the file that the run under way is drained for.
+    #[test]
+    fn a_mistake_that_is_mended_in_time_restarts_the_run() {
+        let mut standing = standing("once");
+        standing.on(0, Event::Began);
+        standing.on(
+            1,
+            Event::Wrong(Reason::new(MISCONFIGURED, "no such plugin")),
+        );
+        standing.on(2, Event::Changed { plan: false });
+        standing.on(3, Event::Over(Outcome::Drained));
+        assert!(standing.is_due(3));
+    }
+
     #[test]
     fn what_a_person_must_mend_waits_for_one() {
         let mut standing = standing("every 1m");
@@ -508,7 +566,9 @@ mod tests {
         assert_eq!((alert.to, standing.due_ms()), (State::Paused, None));
         assert_eq!(standing.since_ms(), 9);
         assert!(!standing.is_due(u64::MAX));
-        let back = standing.on(10, Event::Changed { plan: false }).unwrap();
+        assert!(standing.on(10, Event::Changed { plan: false }).is_none());
+        assert_eq!(standing.state(), State::Paused, "another's file");
+        let back = standing.on(10, Event::Changed { plan: true }).unwrap();
         assert_eq!((back.from, back.to), (State::Paused, State::Idle));
         assert!(standing.is_due(10));
     }

@@ -72,7 +72,7 @@ pub struct PipelineView {
     pub runs: u64,
     /// Those that could not go on.
     pub failed_runs: u64,
-    /// Records over all runs.
+    /// Records over all runs, those in flight among those read.
     #[serde(flatten)]
     pub totals: Totals,
     /// Records read and not settled yet.
@@ -95,7 +95,9 @@ pub(crate) fn status(host: &Host, board: Option<&Arc<Board>>) -> Result<StatusVi
         seats.iter().map(|seat| at_work(&keeping, seat)).collect()
     } else {
         let pauses = control::pauses(host.deployment())?;
-        let files = pipeline_files(host.deployment());
+        let folder = shown(&host.deployment().pipelines_dir());
+        let (files, _) = pipeline_files(host.deployment())
+            .map_err(|error| Error::Host(format!("`{folder}`: {error}")))?;
         files
             .iter()
             .map(|file| left(&keeping, &pauses, file))
@@ -111,6 +113,7 @@ fn at_work(keeping: &Keeping, seat: &Seat) -> Result<PipelineView, Error> {
     if let Some(name) = &seat.name {
         let (totals, updated_ms) = kept(keeping, name)?;
         view.totals = totals;
+        view.totals.read += view.in_flight;
         view.last_run_ms = view.last_run_ms.or(updated_ms);
     }
     Ok(view)
@@ -146,7 +149,10 @@ fn left(
     };
     let pause = name.and_then(|name| pauses.get(name));
     let (kind, reason) = match (&parsed, pause) {
-        (Err(problem), _) => (Some("misconfigured"), Some(problem.to_string())),
+        (Err(problem), _) => (
+            Some(super::standing::MISCONFIGURED),
+            Some(problem.to_string()),
+        ),
         (_, Some(pause)) => (Some(super::standing::TOLD), Some(pause.told())),
         _ => (None, None),
     };

@@ -88,7 +88,14 @@ async fn one(host: &Arc<Host>, board: &Arc<Board>, seat: &Arc<Seat>) {
         }
         tokio::select! {
             joined = &mut work => break joined,
-            () = tokio::time::sleep(LOOK_EVERY) => seat.waits(watch.waiting()),
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                let waiting = watch.waiting();
+                let gets_on = waiting.is_none() && watch.glance().settled_ms.is_some();
+                seat.waits(waiting);
+                if gets_on {
+                    seat.gets_on();
+                }
+            }
             () = seat.nudged() => {}
             _ = phases.changed() => {}
         }
@@ -97,8 +104,8 @@ async fn one(host: &Arc<Host>, board: &Arc<Board>, seat: &Arc<Seat>) {
         tokio::time::sleep(CUT_SETTLES).await;
     }
     match &joined {
-        Ok(Ok(_)) => board.troubled(None),
-        Ok(Err(Error::Host(message))) => board.troubled(Some(message.clone())),
+        Ok(Ok(report)) => board.troubled(seat, report.host_fault()),
+        Ok(Err(Error::Host(message))) => board.troubled(seat, Some(message.clone())),
         _ => {}
     }
     seat.over(outcome(joined));

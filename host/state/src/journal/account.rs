@@ -14,7 +14,8 @@ use sluice_model::ports::{Namespace, StateBatch, StateStore, StateWrite};
 
 /// How many dead letters a pipeline ever had, by what became of them, and how much they take.
 ///
-/// Invariant: `waiting + delivered + filtered + discarded + expired` is what all splits' totals say was dead-lettered.
+/// Invariant: `waiting + delivered + filtered + discarded + expired` is what the totals of all splits, but for those of
+/// redrives, say was dead-lettered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account {

@@ -38,6 +38,7 @@ pub fn discard(
         let mut letter = kept.letter.clone().without_attempt();
         letter.rejection.record = Record::Raw(Vec::new());
         letter.rejection.message = String::new();
+        letter.rejection.csv = None;
         letter.rejection.given = None;
         letter.edited = None;
         letter.standing = Standing::Discarded {
@@ -82,7 +83,10 @@ pub fn edit(
 fn check_open(kept: &Kept) -> Result<(), JournalError> {
     let (number, standing) = (kept.letter.number, kept.letter.standing.kind());
     if Guard::AttemptPending.bars(kept.pending || kept.redriving) {
-        return Err(JournalError::Unsettled { number });
+        let attempt = kept.letter.attempt.as_ref().filter(|_| kept.redriving);
+        let split = attempt.map_or(&kept.letter.split, |attempt| &attempt.split);
+        let split = split.clone();
+        return Err(JournalError::Unsettled { number, split });
     }
     if Guard::LetterWaiting.bars(standing != StandingKind::Waiting) {
         return Err(JournalError::NotWaiting { number, standing });
@@ -109,6 +113,9 @@ fn check_record(number: u64, record: &Record) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// What one sweep looks at: some tenths of a second.
+const LOOKED_AT_BYTES_MAX: u64 = 16 << 20;
+
 /// Letters that are removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
@@ -131,47 +138,49 @@ pub fn expire(
     after: u64,
     limit: usize,
 ) -> Result<Sweep, JournalError> {
-    sweep(store, turn, after, (limit, u64::MAX), |letter| {
+    sweep(store, turn, after, limit, |letter| {
         let since = letter.standing.since_ms().unwrap_or(letter.at_ms);
         since < before_ms
     })
 }
 
-/// The batch that removes letters that wait no more until so many bytes are free, at most `limit`, after this number (0:
-/// from the first).
+/// The batch that removes letters that wait no more, at most `limit`, after this number (0: from the first).
 pub fn purge(
     store: &dyn StateStore,
     turn: &Turn,
-    bytes: u64,
     after: u64,
     limit: usize,
 ) -> Result<Sweep, JournalError> {
-    sweep(store, turn, after, (limit, bytes), |letter| {
+    sweep(store, turn, after, limit, |letter| {
         letter.standing.kind() != StandingKind::Waiting
     })
 }
 
-/// Removes settled letters that are over, so many and so many bytes at most; never more bytes than a batch may hold, for
-/// what is removed is guarded by what it was.
+/// Removes settled letters that are over, so many at most; never more bytes than a batch may hold, for what is removed is
+/// guarded by what it was, and never more than some of those there are looked at: others wait for their turn.
 fn sweep(
     store: &dyn StateStore,
     turn: &Turn,
     after: u64,
-    (letters_max, bytes_max): (usize, u64),
+    letters_max: usize,
     is_over: impl Fn(&DeadLetter) -> bool,
 ) -> Result<Sweep, JournalError> {
     let (mut act, mut swept) = (Act::begin(store, turn)?, Sweep::default());
     let mut intents = Intents::new(store, turn.pipeline());
-    let bytes_max = bytes_max.min(FILLED_BYTES_MAX as u64);
     let (first, mut last) = (after.saturating_add(1), after);
+    let (letters_max, mut looked_at) = (letters_max.max(1) as u64, 0);
     for stored in stored(store, turn.pipeline(), Numbers { first, ..ALL }) {
         let (key, bytes) = stored?;
-        if swept.letters >= letters_max as u64 || swept.bytes >= bytes_max {
+        if swept.letters >= letters_max
+            || swept.bytes >= FILLED_BYTES_MAX as u64
+            || looked_at >= LOOKED_AT_BYTES_MAX
+        {
             swept.next = Some(last);
             break;
         }
         let kept = intents.kept(&key, bytes)?;
         last = kept.letter.number;
+        looked_at += kept.bytes;
         let is_pending = Guard::AttemptPending.bars(kept.pending || kept.redriving);
         if is_pending || !is_over(&kept.letter) {
             continue;

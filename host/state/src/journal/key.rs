@@ -34,8 +34,8 @@ pub(crate) fn owner(namespace: Namespace, key: &[u8]) -> Option<Owner> {
     name.first_chunk().copied()
 }
 
-/// Where a pipeline's checkpoints, dead letters, schemas, key of row identities, account and pause stand: the beginnings
-/// of their keys.
+/// Where a pipeline's checkpoints, dead letters, schemas, key of row identities, account, pause and what was seen stand:
+/// the beginnings of their keys.
 pub(crate) fn places_of(owner: Owner) -> [(Namespace, Vec<u8>); 7] {
     let meta = |start: &[u8]| (Namespace::Meta, [start, &owner].concat());
     [

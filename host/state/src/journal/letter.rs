@@ -219,6 +219,7 @@ impl DeadLetter {
                 self.rejection = Rejection {
                     place: entered.place,
                     record: entered.record,
+                    csv: entered.csv,
                     truncated: entered.truncated,
                     identity: entered.identity,
                     ..again

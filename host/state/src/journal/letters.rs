@@ -9,14 +9,17 @@ use super::letter::{DeadLetter, StandingKind};
 use super::record::{JournalError, decode};
 use serde::{Deserialize, Serialize};
 use sluice_model::checkpoint::{Intent, Numbers};
+use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SplitId, StreamName};
 use sluice_model::ports::{Namespace, Pairs, StateStore};
 use sluice_model::rejection::Record;
 use std::collections::HashMap;
 
 pub(super) const WHAT: &str = "a dead letter";
-/// Dead letters read at a time: of the largest, 64 MiB.
+/// Dead letters read at a time: of the largest, 128 MiB.
 const PAGE: usize = 64;
+/// What the letters of one answer may take. Stops whoever looks at large ones from filling memory with them.
+const FOUND_BYTES_MAX: u64 = 8 << 20;
 
 /// A dead letter as it is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,14 @@ pub struct Filter {
     pub standing: Option<StandingKind>,
 }
 
+impl Filter {
+    /// Whether the text that is sought, if any is, stands in this letter.
+    pub fn finds_text(&self, letter: &DeadLetter) -> bool {
+        let text = self.text.as_ref().map(|text| text.to_lowercase());
+        text.is_none_or(|text| says(letter, &text))
+    }
+}
+
 /// The letter of this number.
 pub fn dead_letter(
     store: &dyn StateStore,
@@ -81,7 +92,8 @@ pub fn dead_letter(
     Intents::new(store, pipeline).kept(&key, bytes).map(Some)
 }
 
-/// Letters of a pipeline that pass the filter, at most `limit`, after this number (0: from the first), in order.
+/// Letters of a pipeline that pass the filter, after this number (0: from the first), in order: at most `limit`, and
+/// fewer where they are large, but none only where there are none.
 pub fn dead_letters(
     store: &dyn StateStore,
     pipeline: &PipelineName,
@@ -92,14 +104,15 @@ pub fn dead_letters(
     let numbers = filter.numbers.unwrap_or(ALL);
     let first = numbers.first.max(after.saturating_add(1));
     let (mut intents, filter) = (Intents::new(store, pipeline), Ready::of(filter));
-    let mut found = Vec::new();
+    let (mut found, mut taken) = (Vec::new(), 0);
     for stored in stored(store, pipeline, Numbers { first, ..numbers }) {
-        if found.len() >= limit {
+        if found.len() >= limit || taken >= Guard::LettersFound.limit(FOUND_BYTES_MAX) {
             break;
         }
         let (key, bytes) = stored?;
         let kept = intents.kept(&key, bytes)?;
         if filter.passes(&kept) {
+            taken += kept.bytes;
             found.push(kept);
         }
     }

@@ -1,5 +1,5 @@
 //! What is kept under which key, and how: checkpoints, dead letters and their account, schemas, the key of row identities,
-//! pauses. Builds the batches that make one step of the delivery protocol one commit, and reads them back. Every value
+//! pauses, what `dedupe` has seen. Builds the batches that make one step of the delivery protocol one commit, and reads them back. Every value
 //! begins with the version of its encoding; one that is not known is an error, never a guess.
 
 mod account;

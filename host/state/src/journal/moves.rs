@@ -111,7 +111,8 @@ impl<'a> Moving<'a> {
 
     fn add(&mut self, held: &Held, place: Option<Cursor>) -> Result<(), JournalError> {
         self.forget_seen(&held.split)?;
-        let before = held.stored().cloned().unwrap_or_default();
+        // Letters of an intent that is not whole are deleted with the move: they count nowhere.
+        let before = held.checkpoint().cloned().unwrap_or_default();
         let books = match self.books.take() {
             Some(books) => books,
             None => Books::open(self.store, self.turn.pipeline())?,

@@ -12,16 +12,8 @@ const WHAT: &str = "a pause";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PauseKind {
-    /// A person.
-    Operator,
     /// A plugin of it trapped again and again.
     Quarantined,
-    /// Too many of its records were refused.
-    Rejections,
-    /// Its dead letters take all they may.
-    DlqFull,
-    /// A fault that does not pass by itself.
-    Fault,
 }
 
 /// That a pipeline is not run until somebody says so.

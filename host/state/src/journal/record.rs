@@ -4,6 +4,7 @@ use super::letter::StandingKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sluice_model::fault::{Fault, FaultKind};
+use sluice_model::ids::SplitId;
 use sluice_model::ports::StoreError;
 
 /// The version written now.
@@ -42,10 +43,12 @@ pub enum JournalError {
         limit: u64,
     },
     /// Its unit, or the unit of its redrive, may still turn out either way.
-    #[error("dead letter {number} is in a unit that is not settled yet")]
+    #[error("dead letter {number} is in a unit of split `{split}` that is not settled yet")]
     Unsettled {
         /// The letter.
         number: u64,
+        /// Whose unit.
+        split: SplitId,
     },
     /// It was delivered, filtered or discarded.
     #[error("dead letter {number} waits no more: it is {standing}")]
@@ -69,7 +72,7 @@ impl From<JournalError> for Fault {
     fn from(error: JournalError) -> Fault {
         let told = error.to_string();
         match error {
-            JournalError::Full { .. } => Fault::new(FaultKind::LimitExceeded, told)
+            JournalError::Full { .. } => Fault::new(FaultKind::DlqFull, told)
                 .hint("redrive, discard or export dead letters, or raise what they may take"),
             _ => Fault::new(FaultKind::Host, told),
         }

@@ -28,10 +28,18 @@ pub struct Facts {
     pub checkpoints: String,
 }
 
+/// What is held of a record besides its id: its status, which is put in capitals on the way, and its note.
+type Fields = (Value, Value);
+
+fn fields(record: &Value) -> Fields {
+    (record["status"].clone(), record["note"].clone())
+}
+
 /// What is to become of each record.
 #[derive(Debug, Default)]
 struct Due {
-    delivered: BTreeSet<u64>,
+    /// Each as it is to arrive, by its id.
+    delivered: BTreeMap<u64, Fields>,
     filtered: u64,
     /// By file and line.
     refused: BTreeSet<(String, u64)>,
@@ -40,7 +48,7 @@ struct Due {
 /// What became of them.
 #[derive(Debug, Default)]
 struct Found {
-    delivered: BTreeSet<u64>,
+    delivered: BTreeMap<u64, Fields>,
     twice: Vec<u64>,
     refused: BTreeMap<(String, u64), u64>,
     pending: u64,
@@ -54,7 +62,7 @@ const COUNTS: [&str; 4] = ["read", "written", "filtered", "dead_lettered"];
 pub fn check_complete(facts: &Facts) -> Vec<String> {
     let (due, found) = (Due::of(&facts.source), Found::of(facts));
     let mut wrong = found.wrong.clone();
-    let lost = due.delivered.difference(&found.delivered).count();
+    let lost = lost(&due, &found);
     if lost > 0 {
         wrong.push(format!(
             "{lost} of {} records are lost",
@@ -101,6 +109,7 @@ pub fn check_midway(facts: &Facts) -> Vec<String> {
     let (due, found) = (Due::of(&facts.source), Found::of(facts));
     let mut wrong = found.wrong.clone();
     wrong.extend(both(&due, &found));
+    wrong.extend(behind(facts, &found));
     if found.counts["written"] > found.delivered.len() as u64 {
         wrong.push(format!(
             "the checkpoint is ahead: {} written, and {} at the sink",
@@ -116,6 +125,51 @@ pub fn check_midway(facts: &Facts) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// Records that were to arrive, and did not.
+fn lost(due: &Due, found: &Found) -> usize {
+    let ids = due.delivered.keys();
+    ids.filter(|id| !found.delivered.contains_key(id)).count()
+}
+
+/// Each split's own checkpoint: all that lies before it is somewhere. A split is a file, and is read line by line.
+fn behind(facts: &Facts, found: &Found) -> Vec<String> {
+    let checkpoints: Value = serde_json::from_str(&facts.checkpoints).unwrap_or_default();
+    let mut wrong = Vec::new();
+    for checkpoint in checkpoints.as_array().into_iter().flatten() {
+        let split = checkpoint["split"].as_str().unwrap_or_default();
+        let Some((name, text)) = facts.source.iter().find(|(name, _)| name == split) else {
+            wrong.push(format!("no file `{split}`, and a checkpoint of it"));
+            continue;
+        };
+        let read = checkpoint["read"].as_u64().unwrap_or_default();
+        let lines = text.split_inclusive('\n').take(read as usize);
+        let due = Due::of(&[(name.clone(), lines.collect())]);
+        let unkept = due.refused.iter();
+        let unkept = unkept.filter(|place| !found.refused.contains_key(*place));
+        let nowhere = lost(&due, found) + unkept.count();
+        if nowhere > 0 {
+            wrong.push(format!(
+                "`{split}` is at {read}, and {nowhere} before it are nowhere"
+            ));
+        }
+    }
+    wrong
+}
+
+/// Whether a split was read in part.
+pub fn is_in_the_middle(facts: &Facts) -> bool {
+    let checkpoints: Value = serde_json::from_str(&facts.checkpoints).unwrap_or_default();
+    let mut checkpoints = checkpoints.as_array().into_iter().flatten();
+    checkpoints.any(|checkpoint| {
+        let of = |(name, _): &&(String, String)| checkpoint["split"] == name.as_str();
+        let lines = facts.source.iter().find(of);
+        let lines = lines.map_or(0, |(_, text)| text.lines().count() as u64);
+        checkpoint["read"]
+            .as_u64()
+            .is_some_and(|read| 0 < read && read < lines)
+    })
 }
 
 /// How many records the source has.
@@ -136,10 +190,22 @@ fn both(due: &Due, found: &Found) -> Vec<String> {
             &found.twice[..found.twice.len().min(5)]
         ));
     }
-    let foreign = found.delivered.difference(&due.delivered).count();
+    let (mut foreign, mut other) = (0, 0);
+    for (id, fields) in &found.delivered {
+        match due.delivered.get(id) {
+            None => foreign += 1,
+            Some(due) if due != fields => other += 1,
+            Some(_) => {}
+        }
+    }
     if foreign > 0 {
         wrong.push(format!(
             "{foreign} records are at the sink that nobody sent"
+        ));
+    }
+    if other > 0 {
+        wrong.push(format!(
+            "{other} records arrived, and are not what they were to be"
         ));
     }
     let doubled = found.refused.values().filter(|count| **count > 1).count();
@@ -174,7 +240,11 @@ impl Due {
                 match record["id"].as_u64() {
                     None => drop(due.refused.insert((name.clone(), number))),
                     Some(_) if record["status"] == "cancelled" => due.filtered += 1,
-                    Some(id) => drop(due.delivered.insert(id)),
+                    Some(id) => {
+                        let (status, note) = fields(&record);
+                        let capitals = status.as_str().map(str::to_uppercase);
+                        due.delivered.insert(id, (capitals.into(), note));
+                    }
                 }
             }
         }
@@ -196,11 +266,9 @@ impl Found {
 
     fn parts(&mut self, parts: &[String]) {
         for line in parts.iter().flat_map(|part| part.lines()) {
-            match serde_json::from_str::<Value>(line)
-                .ok()
-                .and_then(|record| record["id"].as_u64())
-            {
-                Some(id) if self.delivered.insert(id) => {}
+            let record: Value = serde_json::from_str(line).unwrap_or_default();
+            match record["id"].as_u64() {
+                Some(id) if self.delivered.insert(id, fields(&record)).is_none() => {}
                 Some(id) => self.twice.push(id),
                 None => self
                     .wrong
@@ -222,7 +290,7 @@ impl Found {
                         .push(format!("a record has no id or no key: {record}"));
                     continue;
                 };
-                self.delivered.insert(id);
+                self.delivered.insert(id, fields(&record));
                 let known = keys.entry(id).or_insert_with(|| key.to_owned());
                 if known != key {
                     self.wrong
@@ -284,9 +352,12 @@ mod tests {
 
     fn facts(sink: Sink) -> Facts {
         let delivered = match sink {
-            Sink::Transactional => vec!["{\"id\":1}\n".to_owned(), "{\"id\":4}\n".to_owned()],
+            Sink::Transactional => vec![
+                "{\"id\":1,\"status\":\"X\"}\n".to_owned(),
+                "{\"id\":4}\n".to_owned(),
+            ],
             Sink::Plain => vec![
-                "[{\"id\":1,\"key\":\"a\"},{\"id\":4,\"key\":\"b\"}]".to_owned(),
+                "[{\"id\":1,\"status\":\"X\",\"key\":\"a\"},{\"id\":4,\"key\":\"b\"}]".to_owned(),
                 "[{\"id\":4,\"key\":\"b\"}]".to_owned(),
             ],
         };
@@ -298,7 +369,7 @@ mod tests {
             )],
             delivered,
             letters: "{\"rejection\":{\"place\":{\"document\":\"a.ndjson\",\"line\":3}},\"pending\":false}\n".to_owned(),
-            checkpoints: "[{\"read\":4,\"written\":2,\"filtered\":1,\"dead_lettered\":1}]".to_owned(),
+            checkpoints: "[{\"split\":\"a.ndjson\",\"read\":4,\"written\":2,\"filtered\":1,\"dead_lettered\":1}]".to_owned(),
         }
     }
 
@@ -322,7 +393,7 @@ mod tests {
         use Sink::{Plain, Transactional};
         let lost = |facts: &mut Facts| drop(facts.delivered.pop());
         assert!(told(Transactional, lost).contains("1 of 2 records are lost"));
-        let twice = |facts: &mut Facts| facts.delivered.push("{\"id\":1}\n".to_owned());
+        let twice = |facts: &mut Facts| facts.delivered.push("{\"id\":4}\n".to_owned());
         assert!(told(Transactional, twice).contains("1 records stand twice"));
         let half = |facts: &mut Facts| facts.delivered.push("{\"id\":".to_owned());
         assert!(told(Transactional, half).contains("is no record"));
@@ -333,10 +404,15 @@ mod tests {
         };
         assert!(told(Plain, other).contains("under another key"));
         let shared = |facts: &mut Facts| {
-            facts.delivered =
-                vec!["[{\"id\":1,\"key\":\"a\"},{\"id\":4,\"key\":\"a\"}]".to_owned()];
+            facts.delivered = vec![
+                "[{\"id\":1,\"status\":\"X\",\"key\":\"a\"},{\"id\":4,\"key\":\"a\"}]".to_owned(),
+            ];
         };
         assert!(told(Plain, shared).contains("share 1 keys"));
+        let garbled = |facts: &mut Facts| {
+            facts.delivered[0] = facts.delivered[0].replace('X', "x");
+        };
+        assert!(told(Transactional, garbled).contains("1 records arrived, and are not"));
         let foreign = |facts: &mut Facts| facts.delivered.push("{\"id\":2}\n".to_owned());
         assert!(told(Transactional, foreign).contains("that nobody sent"));
         let silent = |facts: &mut Facts| facts.letters.clear();
@@ -366,5 +442,20 @@ mod tests {
                 && told.contains("1 dead-lettered, and 0 kept"),
             "{told}"
         );
+    }
+
+    /// … though another split has delivered more than its own says.
+    #[test]
+    fn a_split_ahead_of_its_sink_is_told() {
+        let mut ahead = facts(Sink::Transactional);
+        ahead
+            .source
+            .push(("b.ndjson".to_owned(), "{\"id\":9}\n".to_owned()));
+        ahead.delivered = vec!["{\"id\":4}\n{\"id\":9}\n".to_owned()];
+        let told = check_midway(&ahead).join("; ");
+        assert_eq!(told, "`a.ndjson` is at 4, and 1 before it are nowhere");
+        assert!(!is_in_the_middle(&ahead));
+        ahead.checkpoints = ahead.checkpoints.replace('4', "2");
+        assert!(is_in_the_middle(&ahead));
     }
 }

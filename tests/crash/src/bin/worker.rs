@@ -208,7 +208,7 @@ impl<'a> Writer<'a> {
     fn purge(&self) -> Result<(), String> {
         let store = &*self.subject.store;
         let turn = self.desk.turn(&pipeline());
-        let sweep = journal::purge(store, &turn, u64::MAX, 0, LETTERS_READ_MAX);
+        let sweep = journal::purge(store, &turn, 0, LETTERS_READ_MAX);
         let sweep = sweep.map_err(|error| error.to_string())?;
         if sweep.letters > 0 {
             store
@@ -293,6 +293,7 @@ fn letter(at: u64, writer: u8, number: u64) -> DeadLetter {
             item: None,
         },
         record: Record::Json(text),
+        csv: None,
         truncated: false,
         removal: false,
         given: None,

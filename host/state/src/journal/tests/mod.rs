@@ -33,6 +33,7 @@ fn rejection(code: &str) -> Rejection {
         message: "no such day".to_owned(),
         place: Place::default(),
         record: Record::Json("{}".to_owned()),
+        csv: None,
         truncated: false,
         removal: false,
         given: None,
