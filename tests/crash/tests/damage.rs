@@ -167,7 +167,9 @@ fn no_damage_is_silent() {
         try_case(deployment, &base, &said, case, &scratch, tally);
     });
     let kinds = damage::ALL.map(|damage| format!("{damage:?}"));
-    let kinds = kinds.iter().map(|kind| (kind.as_str(), wanted / 20));
+    // The last kind comes once each file had the others: not in a run that is shorter than CI's.
+    let each = if wanted < FILES { 0 } else { wanted / 20 };
+    let kinds = kinds.iter().map(|kind| (kind.as_str(), each));
     let least: Vec<_> = [("damaged files", wanted), ("told", wanted / 4)]
         .into_iter()
         .chain(kinds)

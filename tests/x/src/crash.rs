@@ -7,6 +7,14 @@ use crate::servers;
 use crate::steps::Steps;
 use anyhow::{Context, Result};
 
+/// The test programs of `tests/crash`.
+const TESTS: [&str; 5] = [
+    "damage",
+    "delivery",
+    "disk_faults",
+    "kill_points",
+    "power_loss",
+];
 /// What `--long` is: a night's run.
 const LONG_TIMES: f64 = 10.0;
 
@@ -22,7 +30,8 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     steps.act("look for strace", || servers::strace(project))?;
     plugins::prepare(project, &mut steps, &plugins::HOST_BUILD, &[])?;
     let guests = project.target.join(crate::project::GUEST_TARGET);
-    let mut tests = project.cargo(&["test", "-p", "sluice-crash", "--no-fail-fast"]);
+    // Of the whole workspace, or other features would be compiled: see `plugins::HOST_BUILD`.
+    let mut tests = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
     for test in &wanted.tests {
         tests.args(["--test", test]);
     }
@@ -55,6 +64,9 @@ fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted> {
             _ => wanted.tests.push(argument),
         }
     }
+    if wanted.tests.is_empty() {
+        wanted.tests = TESTS.map(str::to_owned).to_vec();
+    }
     Ok(wanted)
 }
 
@@ -70,12 +82,15 @@ mod tests {
                 .map(|wanted| (wanted.times, wanted.tests.join(" ")))
                 .ok()
         };
-        assert_eq!(check(&[]), Some((1.0, String::new())));
+        assert_eq!(check(&[]), Some((1.0, TESTS.join(" "))));
         assert_eq!(
             check(&["--long", "damage"]),
             Some((LONG_TIMES, "damage".to_owned()))
         );
-        assert_eq!(check(&["--times", "0.1"]), Some((0.1, String::new())));
+        assert_eq!(
+            check(&["--times", "0.1", "delivery"]),
+            Some((0.1, "delivery".to_owned()))
+        );
         assert!(check(&["--times", "often"]).is_none() && check(&["--times"]).is_none());
     }
 }
