@@ -26,6 +26,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// How long a commit under way is waited for where its split stops.
+const STORE_SETTLES: Duration = Duration::from_secs(10);
+
 /// Does a piece of work to its end, or to where it must stop.
 pub async fn drive(shared: Arc<Shared>, work: Work) -> SplitReport {
     let id = work.id.clone();
@@ -246,8 +249,13 @@ impl Driver {
     /// Waits until the tasks are gone, and their instances with them: what those did is told when they go.
     async fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
         // What is on its way to the disk gets there all the same: it counts as what it is by then.
+        let until = tokio::time::Instant::now() + STORE_SETTLES;
         while self.storing {
-            match self.events.recv().await {
+            // A disk that hangs holds up no end.
+            let Ok(event) = tokio::time::timeout_at(until, self.events.recv()).await else {
+                break;
+            };
+            match event {
                 Some(Event::Stored) => {
                     self.storing = false;
                     self.machine.on(self.began.elapsed(), Event::Stored);
