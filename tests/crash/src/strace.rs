@@ -1,8 +1,10 @@
 //! `strace` around a subject: it ends the subject right before a chosen system call, has a call fail, or records every
 //! call that changes a disk, with its data. It sees the calls themselves, whatever library makes them.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Every call that changes what a disk holds, or says that it must hold it. A call is a point to be killed at.
 pub const CHANGES: [&str; 20] = [
@@ -31,6 +33,9 @@ pub const CHANGES: [&str; 20] = [
 /// What is followed besides, to know which file is written and where.
 const FOLLOWED: [&str; 4] = ["openat", "open", "creat", "lseek"];
 
+/// How long a call takes that fails late.
+const LATE: Duration = Duration::from_millis(500);
+
 /// The most of one write that is recorded: more than is ever written at once.
 const DATA_BYTES_MAX: usize = 32 << 20;
 
@@ -53,6 +58,8 @@ pub enum Act {
         from: u64,
         /// And ever after.
         for_good: bool,
+        /// Only after [`LATE`]: others wait for it by then.
+        late: bool,
     },
 }
 
@@ -93,13 +100,15 @@ pub fn around(program: &Path, arguments: &[&str], act: &Act, log: &Path) -> Comm
             error,
             from,
             for_good,
+            late,
         } => {
             let more = if *for_good { "+" } else { "" };
+            let mut inject = format!("inject={call}:error={error}:when={from}{more}");
+            if *late {
+                let _ = write!(inject, ":delay_enter={}", LATE.as_micros());
+            }
             strace.args(["-s", "0", "-e", &format!("trace={call}")]);
-            strace.args([
-                "-e",
-                &format!("inject={call}:error={error}:when={from}{more}"),
-            ]);
+            strace.args(["-e", &inject]);
         }
     }
     strace.arg("--").arg(program).args(arguments);

@@ -8,10 +8,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// Fixed when a store is created. A page larger than a quarter of it would be put in a file that sled never syncs.
 const SEGMENT_BYTES: usize = 8 << 20;
+/// How often a flush that does not come back is looked after.
+const ROUSE_EVERY: Duration = Duration::from_millis(500);
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 /// There while a store is made for the first time: what stands beside it was never whole.
@@ -51,6 +54,8 @@ impl Place {
 #[derive(Debug, Clone)]
 pub(super) struct Engine {
     pub db: sled::Db,
+    /// What it was opened with: knows whether a write failed.
+    config: sled::Config,
     /// Sled syncs ranges of its log, which does not make the file's growth durable.
     log: std::sync::Arc<File>,
     blobs: PathBuf,
@@ -62,12 +67,34 @@ impl Engine {
     pub fn sync(&self) -> Result<(), StoreError> {
         let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string());
         if Guard::StoreFlush.stands() {
-            self.db.flush().map_err(|error| failed(&error))?;
+            self.flush().map_err(|error| failed(&error))?;
         }
         if Guard::StoreSync.stands() {
             self.log.sync_all().map_err(|error| failed(&error))?;
         }
         self.check_blobs()
+    }
+
+    /// Has sled write what it holds, beside a thread that sees to it that this ends. Where sled has begun a write before it
+    /// was told to, and that fails, it notes the error and tells nobody who waits (sled 0.34.7, `pagecache/logger.rs`).
+    /// Another flush finds the error, ends with it at once, and tells them.
+    fn flush(&self) -> sled::Result<usize> {
+        let (over, is_over) = sync_channel::<()>(0);
+        let (db, config) = (&self.db, &self.config);
+        let rouse = move || {
+            while is_over.recv_timeout(ROUSE_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if config.global_error().is_err() {
+                    let _ = db.flush(); // Whoever waits is told what it says.
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let rousing = std::thread::Builder::new().name("state-rouser".to_owned());
+            let _ = rousing.spawn_scoped(scope, rouse); // Where there is no thread to be had, it is a flush as any.
+            let flushed = db.flush();
+            drop(over);
+            flushed
+        })
     }
 
     /// A file here was never synced by sled.
@@ -237,6 +264,7 @@ pub(super) fn start(store: &Path, cache_bytes: u64) -> Result<Engine, StoreError
         .map_err(|error| unopenable(store, &error))?;
     Ok(Engine {
         db,
+        config,
         log: std::sync::Arc::new(log),
         blobs: store.join("blobs"),
         log_path,
