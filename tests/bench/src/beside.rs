@@ -4,7 +4,7 @@
 
 use crate::deployment::{Deployment, Host};
 use crate::job::tell;
-use crate::neighbour::{deploy, done, sluice};
+use crate::neighbour::{deploy, sluice};
 use crate::orders::make_orders;
 use anyhow::{Result, bail};
 use std::fmt::Write as _;
@@ -122,11 +122,7 @@ fn neighbourhood(host: &Host, hostile: &Path, folder: &Path) -> Result<PathBuf> 
              [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = {{ dir = \"out\", format = \"ndjson\" }}\n"
         );
         std::fs::write(folder.join(format!("{behaviour}.toml")), pipeline)?;
-        done(
-            host,
-            folder,
-            &["grant", "new", &format!("{behaviour}.toml")],
-        )?;
+        host.done(folder, &["grant", "new", &format!("{behaviour}.toml")])?;
     }
     Ok(folder.to_owned())
 }

@@ -41,6 +41,34 @@ pub struct Host {
     pub plugins: PathBuf,
 }
 
+impl Host {
+    /// The binary in a deployment's folder.
+    pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env_remove("SLUICE_LOG");
+        command
+    }
+
+    /// Runs it, and it must have done what was asked.
+    pub fn done(&self, folder: &Path, arguments: &[&str]) -> Result<()> {
+        let output = self
+            .command(folder, arguments)
+            .output()
+            .with_context(|| format!("cannot start `{}`", self.binary.display()))?;
+        if !output.status.success() {
+            bail!(
+                "`sluice {}`: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+}
+
 /// A deployment in a folder of its own.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -72,7 +100,7 @@ impl Deployment {
             host: host.clone(),
             folder: folder.to_owned(),
         };
-        made.done(&["grant", "new", "orders.toml"])?;
+        host.done(folder, &["grant", "new", "orders.toml"])?;
         Ok(made)
     }
 
@@ -90,27 +118,7 @@ impl Deployment {
 
     /// The binary in the deployment's folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.host.binary);
-        command
-            .args(arguments)
-            .current_dir(&self.folder)
-            .env_remove("SLUICE_LOG");
-        command
-    }
-
-    fn done(&self, arguments: &[&str]) -> Result<()> {
-        let output = self
-            .command(arguments)
-            .output()
-            .with_context(|| format!("cannot start `{}`", self.host.binary.display()))?;
-        if !output.status.success() {
-            bail!(
-                "`sluice {}`: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(())
+        self.host.command(&self.folder, arguments)
     }
 
     /// Every byte that the last run published, part after part.

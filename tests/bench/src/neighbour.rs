@@ -1,13 +1,18 @@
 //! A deployment with the plugin that misbehaves, and the binary at work in it.
 
 use crate::deployment::Host;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// It may compute for longer than anything here takes.
-fn manifest() -> String {
-    include_str!("../../hostile/manifest.toml").replace("call_time = \"3s\"", "call_time = \"60s\"")
+fn manifest() -> Result<String> {
+    let (manifest, short) = (
+        include_str!("../../hostile/manifest.toml"),
+        "call_time = \"3s\"",
+    );
+    ensure!(manifest.contains(short), "its manifest has no `{short}`");
+    Ok(manifest.replace(short, "call_time = \"60s\""))
 }
 
 /// A deployment with the hostile plugin packed in it, made anew.
@@ -21,7 +26,7 @@ pub(crate) fn deploy(host: &Host, hostile: &Path, folder: &Path) -> Result<()> {
         folder.join("sluice.toml"),
         format!("[plugins]\ndir = '{plugins}'\n"),
     )?;
-    std::fs::write(folder.join("manifest.toml"), manifest())?;
+    std::fs::write(folder.join("manifest.toml"), manifest()?)?;
     std::fs::write(folder.join("config.schema.json"), "{}")?;
     std::fs::create_dir(folder.join("in"))?;
     let component = hostile.canonicalize().with_context(|| {
@@ -31,8 +36,7 @@ pub(crate) fn deploy(host: &Host, hostile: &Path, folder: &Path) -> Result<()> {
         )
     })?;
     let component = component.display().to_string();
-    done(
-        host,
+    host.done(
         folder,
         &[
             "plugin",
@@ -46,29 +50,12 @@ pub(crate) fn deploy(host: &Host, hostile: &Path, folder: &Path) -> Result<()> {
     )
 }
 
+/// The binary in that deployment, in silence.
 pub(crate) fn sluice(host: &Host, folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(&host.binary);
+    let mut command = host.command(folder, arguments);
     command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("SLUICE_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
-}
-
-/// Runs it, and it must have done what was asked.
-pub(crate) fn done(host: &Host, folder: &Path, arguments: &[&str]) -> Result<()> {
-    let output = sluice(host, folder, arguments)
-        .stderr(Stdio::piped())
-        .output()?;
-    if !output.status.success() {
-        bail!(
-            "`sluice {}`: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 
 use crate::deployment::{FIELDS, Host, STEPS};
 use crate::job::tell;
-use crate::neighbour::{done, sluice};
+use crate::neighbour::sluice;
 use crate::orders::make_orders;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -150,7 +150,7 @@ fn deploy(host: &Host, hostile: &Path, folder: &Path, input: &Path) -> Result<()
 fn write(host: &Host, folder: &Path, name: &str, text: String) -> Result<()> {
     let file = format!("all/{name}.toml");
     std::fs::write(folder.join(&file), text)?;
-    done(host, folder, &["grant", "new", &file])
+    host.done(folder, &["grant", "new", &file])
 }
 
 fn orders<'a>(name: &str, fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -16,7 +16,7 @@ const HOST_BUILD: [&str; 6] = [
     "sluice-bench",
 ];
 
-/// The neighbour of `beside`.
+/// The neighbour of `beside` and `served`.
 const HOSTILE: &str = "sluice-hostile";
 
 pub(crate) fn run(project: &Project) -> Result<()> {

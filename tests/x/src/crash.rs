@@ -29,7 +29,6 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     let mut steps = Steps::new("crash", plugins::STEPS + 2);
     steps.act("look for strace", || servers::strace(project))?;
     plugins::prepare(project, &mut steps, &plugins::HOST_BUILD, &[])?;
-    let guests = project.target.join(crate::project::GUEST_TARGET);
     // Of the whole workspace, or other features would be compiled: see `plugins::HOST_BUILD`.
     let mut tests = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
     for test in &wanted.tests {
@@ -37,9 +36,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     }
     // One test after the other: each takes both cores.
     tests.args(["--", "--nocapture", "--test-threads", "1"]);
-    tests.env("SLUICE_BIN", project.program("debug", "sluice"));
-    tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
-    tests.env("SLUICE_GUESTS", guests.join("plugin"));
+    project.tell(&mut tests);
     tests.env("SLUICE_CRASH_TIMES", wanted.times.to_string());
     let next = "what broke lies in the folders that the violations name; `SLUICE_CRASH_SEED` tries the same again";
     steps.run("break it", tests, next)?;
@@ -73,6 +70,18 @@ fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_program_is_named() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crash/tests");
+        let there = std::fs::read_dir(folder).expect("a folder");
+        let there = there.map(|entry| entry.expect("an entry").path());
+        let mut there: Vec<_> = there
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        there.sort();
+        assert_eq!(there, TESTS);
+    }
 
     #[test]
     fn a_run_is_as_long_as_was_asked() {

@@ -65,6 +65,17 @@ impl Project {
             .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
+    /// Tells a test program where what it tries was built.
+    pub(crate) fn tell(&self, tests: &mut Command) {
+        tests
+            .env("SLUICE_BIN", self.program("debug", "sluice"))
+            .env("SLUICE_PLUGINS", self.target.join("plugins"))
+            .env(
+                "SLUICE_GUESTS",
+                self.target.join(GUEST_TARGET).join("plugin"),
+            );
+    }
+
     /// The names of the folders in `plugins/`, sorted.
     pub(crate) fn plugins(&self) -> Result<Vec<String>> {
         let folder = self.root.join("plugins");

@@ -32,8 +32,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         ];
         let mut tests = project.cargo(&arguments);
         tests.env(FULL, "full").env(SEEDS, seeds);
-        tests.env("SLUICE_BIN", project.program("debug", "sluice"));
-        tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
+        project.tell(&mut tests);
         let next = "the message names the seed: try that script alone";
         steps.run(what, tests, next)?;
     }

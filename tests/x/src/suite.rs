@@ -21,15 +21,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         &GUESTS,
     )?;
     let mut tests = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
-    tests.env("SLUICE_BIN", project.program("debug", "sluice"));
-    tests.env("SLUICE_PLUGINS", project.target.join("plugins"));
-    tests.env(
-        "SLUICE_GUESTS",
-        project
-            .target
-            .join(crate::project::GUEST_TARGET)
-            .join("plugin"),
-    );
+    project.tell(&mut tests);
     tests.env("SLUICE_NGINX", nginx);
     tests.env(
         "SLUICE_AUTHORIZATION_SERVER",

@@ -82,7 +82,10 @@ impl Engine {
         let (over, is_over) = sync_channel::<()>(0);
         let (db, config) = (&self.db, &self.config);
         let rouse = move || {
-            while is_over.recv_timeout(ROUSE_EVERY) == Err(RecvTimeoutError::Timeout) {
+            while is_over
+                .recv_timeout(ROUSE_EVERY)
+                .is_err_and(|over| over == RecvTimeoutError::Timeout)
+            {
                 if config.global_error().is_err() {
                     let _ = db.flush(); // Whoever waits is told what it says.
                 }

@@ -7,7 +7,7 @@ mod table;
 mod trial;
 
 use crate::plugins;
-use crate::project::{GUEST_TARGET, Project};
+use crate::project::Project;
 use crate::steps::Steps;
 use anyhow::{Result, bail};
 use programs::Programs;
@@ -142,12 +142,9 @@ impl Check<'_> {
         if !words.is_empty() {
             command.env("SLUICE_BEHAVIOURS", words.join(","));
         }
-        let target = &self.project.target;
+        self.project.tell(&mut command);
         command
             .env("CARGO_MANIFEST_DIR", &program.folder)
-            .env("SLUICE_BIN", self.project.program("debug", "sluice"))
-            .env("SLUICE_PLUGINS", target.join("plugins"))
-            .env("SLUICE_GUESTS", target.join(GUEST_TARGET).join("plugin"))
             // What fails here fails on purpose: it leaves nothing in the tree.
             .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
             .env("INSTA_UPDATE", "no");
