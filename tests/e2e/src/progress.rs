@@ -1,5 +1,5 @@
-//! What a run says of itself while it goes: the lines that the binary prints now and then, and pages of metrics in the
-//! text format of Prometheus. Samples, to be held against the equation of every run.
+//! What a service says of a run while it goes: pages of metrics in the text format of Prometheus. Samples, to be held
+//! against the equation of every run.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -21,8 +21,8 @@ pub struct Sample {
     pub in_flight: u64,
     /// Of those, read by a run that stopped before they were settled: they are read again.
     pub abandoned: u64,
-    /// What is being waited for; none where all goes on.
-    pub waiting: Option<String>,
+    /// Whether the pipeline waits for another system.
+    pub is_degraded: bool,
 }
 
 impl Sample {
@@ -30,34 +30,6 @@ impl Sample {
     pub fn balances(&self) -> bool {
         let settled = self.written + self.filtered + self.dead_lettered;
         self.read == settled + self.in_flight + self.abandoned
-    }
-
-    /// Of a line like `1,000 read, 980 written, 0 filtered, 10 dead-lettered, 10 in flight, …`; none of any other.
-    pub fn of_line(line: &str) -> Option<Self> {
-        let (counts, waiting) = match line.split_once(" · waiting: ") {
-            Some((counts, waiting)) => (counts, Some(waiting.to_owned())),
-            None => (line, None),
-        };
-        let of = |word: &str| {
-            let (before, _) = counts.split_once(word)?;
-            let digits = before.rsplit(' ').next()?.replace(',', "");
-            digits.parse().ok()
-        };
-        Some(Self {
-            read: of(" read, ")?,
-            written: of(" written, ")?,
-            filtered: of(" filtered, ")?,
-            dead_lettered: of(" dead-lettered, ")?,
-            in_flight: of(" in flight, ")?,
-            abandoned: 0,
-            waiting,
-        })
-    }
-
-    /// Of the line at a run's end, `1,000 read = 980 written + 0 filtered + …`; none of any other.
-    pub fn of_end(line: &str) -> Option<Self> {
-        let line = line.replacen(" read = ", " read, ", 1).replace(" + ", ", ");
-        Self::of_line(&format!("{line}, "))
     }
 }
 
@@ -116,9 +88,7 @@ impl Page {
         let values: Vec<f64> = metrics.map(|(_, _, value)| *value).collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
-}
 
-impl Page {
     /// The same, of what is counted: whole, and not below zero.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         self.sum(name, labels)?.to_string().parse().ok()
@@ -145,7 +115,7 @@ impl Page {
             dead_lettered: discarded("false")?,
             in_flight: of("sluice_buffer_events", &[])?,
             abandoned: of("sluice_component_abandoned_events_total", &[])?,
-            waiting: (degraded == 1).then(|| "degraded".to_owned()),
+            is_degraded: degraded == 1,
         })
     }
 }
@@ -191,24 +161,6 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_read() {
-        let line = "12,345 read, 12,000 written, 0 filtered, 300 dead-lettered, 45 in flight, 9/s, split 1 of 8";
-        let sample = Sample::of_line(line).expect("a sample");
-        assert_eq!((sample.read, sample.written), (12_345, 12_000));
-        assert!(sample.balances() && sample.waiting.is_none());
-        let waits = format!("{line} · waiting: a: writing to sink 1 (x)");
-        let sample = Sample::of_line(&waits).expect("a sample");
-        assert_eq!(sample.waiting.as_deref(), Some("a: writing to sink 1 (x)"));
-        let torn = Sample::of_line(&line.replace("45 in", "46 in")).expect("a sample");
-        assert!(!torn.balances());
-        assert_eq!(Sample::of_line("something else"), None);
-        let end = "9 read = 6 written + 1 filtered + 2 dead-lettered + 0 in flight";
-        let sample = Sample::of_end(end).expect("a sample");
-        assert_eq!((sample.read, sample.dead_lettered), (9, 2));
-        assert!(sample.balances() && Sample::of_end("9 read ≠ 6 written").is_none());
-    }
 
     #[test]
     fn a_state_is_entered_and_left() {

@@ -2,6 +2,7 @@
 
 use crate::TestHost;
 use serde_json::Value;
+use sluice_upstream::Upstream;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -196,6 +197,23 @@ pub fn push(name: &str, schedule: &str, address: &str) -> String {
          [[sink]]\nplugin = \"sluice/http@0.1\"\n\
          config = {{ url = \"{address}\", path = \"/v1/rows\", mode = \"batch\", batch_size = 200, results = \"\" }}\n"
     )
+}
+
+/// A deployment with one pipeline, `push`, of so many rows into this server, which holds what comes.
+pub fn held(server: &Upstream, count: usize) -> TestHost {
+    let host = deployment();
+    host.write("in/rows.ndjson", rows(1, count));
+    add(&host, "push", push("push", "once", &server.address()));
+    server.hold_next(1);
+    host
+}
+
+/// A deployment with one pipeline, `orders`, of ten rows from `in` into `out`.
+pub fn copying(schedule: &str) -> TestHost {
+    let host = deployment();
+    host.write("in/a.ndjson", rows(1, 10));
+    add(&host, "orders", copy("orders", schedule, "in", "out"));
+    host
 }
 
 /// NDJSON of so many rows, numbered from the first.

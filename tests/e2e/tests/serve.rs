@@ -2,7 +2,9 @@
 //! beside it, and what it answers to machines. How it ends is in `serve_ends`.
 
 use serde_json::{Value, json};
-use sluice_e2e::service::{Service, add, copy, deployment, ids, push, rows, status, view};
+use sluice_e2e::service::{
+    Service, add, copy, copying, deployment, held, ids, push, rows, status, view,
+};
 use sluice_e2e::{HOSTILE, lines};
 use sluice_upstream::{Options, Upstream};
 use std::collections::BTreeSet;
@@ -287,10 +289,7 @@ fn commands_work_beside_it() {
 #[test]
 fn a_place_is_not_taken_from_under_a_run() {
     let server = Upstream::start(Options::default()).expect("a server");
-    let host = deployment();
-    host.write("in/rows.ndjson", rows(1, 100));
-    add(&host, "push", push("push", "once", &server.address()));
-    server.hold_next(1);
+    let host = held(&server, 100);
     let mut service = Service::start(&host);
     service.until("a request", |_| server.requests() > 0);
     let reset = ["checkpoint", "reset", "pipelines/push.toml", "--yes"];
@@ -370,9 +369,7 @@ fn two_files_of_one_name_are_one_pipeline() {
 
 #[test]
 fn a_service_keeps_the_state_it_began_with() {
-    let host = deployment();
-    host.write("in/a.ndjson", rows(1, 10));
-    add(&host, "orders", copy("orders", "every 1s", "in", "out"));
+    let host = copying("every 1s");
     let mut service = Service::start(&host);
     service.until("it delivers", |_| ids(&host, "out").len() == 10);
     let text = host.read("sluice.toml");
