@@ -42,6 +42,7 @@ struct Open {
 impl Entries {
     /// From the first.
     pub fn of(folder: &Folder) -> Result<Self, AuditError> {
+        let told = told(folder)?; // First: a host may be writing, and this is of what the files hold by now.
         let segments = folder.segments()?;
         for (number, due) in segments.iter().zip(1..) {
             if Guard::TrailFiles.bars(*number != due) {
@@ -55,7 +56,7 @@ impl Entries {
             standing: Standing::default(),
             line: Vec::new(),
             torn: false,
-            told: told(folder)?,
+            told,
         })
     }
 

@@ -109,7 +109,8 @@ impl Origin {
         let most = Guard::DependenciesBytes.limit(DEPENDENCIES_BYTES_MAX);
         let most = most.saturating_sub(self.inflated);
         let bytes = decompress_to_vec_zlib_with_limit(data, most)
-            .map_err(|_| format!("not zlib, or more than {DEPENDENCIES_BYTES_MAX} bytes"))?;
+            .inspect_err(|error| self.inflated += error.output.len())
+            .map_err(|_| format!("not zlib, or more than {DEPENDENCIES_BYTES_MAX} bytes in all"))?;
         self.inflated += bytes.len();
         let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
         let info: VersionInfo = text

@@ -76,6 +76,7 @@ async fn paced<T>(full_speed: Duration, held: &AtomicU64, call: impl Future<Outp
         if let Some(value) = turn.await {
             return value;
         }
+        drop(queued.take()); // The rest counts from here, and once.
         let _held = Held(held, Instant::now());
         rest(std::mem::take(&mut owed)).await;
     }

@@ -90,6 +90,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Those of which it is known what became of them.
+    pub fn settled(self) -> u64 {
+        self.written + self.filtered + self.dead_lettered
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(self, more: Totals) -> Totals {

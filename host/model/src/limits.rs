@@ -62,6 +62,8 @@ pub const DEAD_LETTER_RECORD_BYTES_MAX: usize = 256 << 10;
 /// A file's header as it is kept with each of its rows that is a dead letter. Stops a long header from being kept, and
 /// held in memory, a hundred thousand times; its rows have to be edited before they are sent again.
 pub const DEAD_LETTER_HEADER_BYTES_MAX: usize = 16 << 10;
+/// What the letters of one answer may take. Stops whoever looks at large ones from filling memory with them.
+pub const LETTERS_FOUND_BYTES_MAX: u64 = 8 << 20;
 /// A rejection's code and message. Stops a plugin from writing novels into the DLQ.
 pub const REJECTION_CODE_BYTES_MAX: usize = 64;
 /// See [`REJECTION_CODE_BYTES_MAX`].

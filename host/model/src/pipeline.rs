@@ -7,12 +7,15 @@ use crate::schedule::Schedule;
 use crate::schema::{Field, FieldType, Schema};
 use crate::sizes::{ByteSize, Span};
 use crate::tomlfile::{self, FileError};
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// The shortest `splits_every`. Stops a run from opening source after source.
+const SPLITS_EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// A whole pipeline file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -66,7 +69,7 @@ pub struct Source {
     #[serde(default)]
     pub streams: Vec<StreamName>,
     /// How often the source is asked for its splits again while a run goes on: what is new is read beside the others.
-    #[serde(default = "a_minute")]
+    #[serde(default = "a_minute", deserialize_with = "a_pause")]
     pub splits_every: Span,
     /// For a source that repeats itself: what came before is left out.
     #[serde(default)]
@@ -92,6 +95,17 @@ pub struct Dedupe {
     /// The most that are remembered; the oldest are forgotten first.
     #[serde(default = "remembered")]
     pub records: u64,
+}
+
+fn a_pause<'de, D: Deserializer<'de>>(value: D) -> Result<Span, D::Error> {
+    let pause = Span::deserialize(value)?;
+    if pause.0 < SPLITS_EVERY_MIN {
+        let least = Span(SPLITS_EVERY_MIN);
+        return Err(D::Error::custom(format!(
+            "`{pause}` is too often: `{least}` is the least"
+        )));
+    }
+    Ok(pause)
 }
 
 fn a_minute() -> Span {
@@ -392,6 +406,7 @@ name = "orders"
 [source]
 plugin = "sluice/files@0.1"
 streams = ["orders"]
+splits_every = "10s"
 config = { dir = "in" }
 
 [schema.orders]
@@ -467,7 +482,7 @@ limit = "64MiB"
             (
                 "[[transform]]",
                 "[[transforms]]",
-                "p:14:3: unknown key `transforms`",
+                "p:15:3: unknown key `transforms`",
             ),
             (
                 "\"decimal(10,2)\"",
@@ -475,6 +490,7 @@ limit = "64MiB"
                 "`money` is not a field type",
             ),
             ("discard-value", "ignore", "unknown variant `ignore`"),
+            ("\"10s\"", "\"900ms\"", "`900ms` is too often"),
             ("\"6h\"", "\"6 hours\"", "`6 hours` is not a length of time"),
             (
                 "2.5% of 400",

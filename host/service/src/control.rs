@@ -213,18 +213,18 @@ pub fn answer(
             reveal,
         } => {
             let limit = limit.min(LETTERS_AT_ONCE);
-            let hidden = if Guard::LetterHidden.bars(!reveal) {
-                Hidden::of(host.deployment())?
-            } else {
+            let hidden = if reveal {
                 Hidden::default()
+            } else {
+                Hidden::of(host.deployment())?
             };
             said(&hidden.letters(&keeping, &pipeline, &filter, after, limit)?)
         }
         Request::Letter { pipeline, number } => {
             let mut letter = keeping.dead_letter(&pipeline, number)?;
-            let classes = Hidden::of(host.deployment())?;
-            if let Some(kept) = letter.as_mut().filter(|_| Guard::LetterHidden.stands()) {
-                classes.hide(kept);
+            let hidden = Hidden::of(host.deployment())?;
+            if let Some(kept) = &mut letter {
+                hidden.hide(kept);
             }
             said(&letter)
         }
@@ -260,7 +260,8 @@ pub fn answer(
             reason,
         } => {
             let audit = host.audit()?.by(who.clone());
-            said(&keeping.discard(&audit, &pipeline, &filter, &reason)?)
+            let hidden = Hidden::of(host.deployment())?;
+            said(&keeping.discard(&audit, &hidden, &pipeline, &filter, &reason)?)
         }
         Request::Edit {
             pipeline,

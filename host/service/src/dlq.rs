@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::audit::{Action, Audit};
 use crate::keeping::{Keeping, LetterFilter, now_ms};
+use crate::redact::Hidden;
 use crate::run::Chosen;
 use serde::{Deserialize, Serialize};
 use sluice_model::ids::{PipelineName, PluginName};
@@ -22,9 +23,11 @@ pub struct Touched {
     pub letters: u64,
 }
 
-/// Letters that wait and that a filter lets through, page after page.
+/// Letters that wait and that a filter lets through, page after page; as they are shown, for how many there are tells
+/// what a text is found in.
 fn each_page(
     keeping: &Keeping,
+    hidden: &Hidden,
     pipeline: &PipelineName,
     filter: &LetterFilter,
     mut page: impl FnMut(&[Kept]) -> Result<(), Error>,
@@ -35,7 +38,7 @@ fn each_page(
     };
     let mut after = 0;
     loop {
-        let letters = keeping.dead_letters(pipeline, &filter, after, PAGE)?;
+        let letters = hidden.letters(keeping, pipeline, &filter, after, PAGE)?;
         let Some(last) = letters.last() else {
             return Ok(());
         };
@@ -53,12 +56,13 @@ impl Keeping {
     /// The letters that wait and that a filter lets through, by the sinks that they go to.
     pub(crate) fn choose(
         &self,
+        hidden: &Hidden,
         pipeline: &PipelineName,
         filter: &LetterFilter,
         sinks: &[PluginName],
     ) -> Result<Chosen, Error> {
         let mut chosen = Chosen::default();
-        each_page(self, pipeline, filter, |letters| {
+        each_page(self, hidden, pipeline, filter, |letters| {
             // Those of a redrive that was killed too: it is found out what became of them when their sinks are opened.
             for kept in letters.iter().filter(|kept| !kept.pending) {
                 chosen.add(&kept.letter, sinks);
@@ -72,12 +76,13 @@ impl Keeping {
     pub fn discard(
         &self,
         audit: &Audit,
+        hidden: &Hidden,
         pipeline: &PipelineName,
         filter: &LetterFilter,
         reason: &str,
     ) -> Result<Touched, Error> {
         let mut touched = Touched::default();
-        each_page(self, pipeline, filter, |letters| {
+        each_page(self, hidden, pipeline, filter, |letters| {
             touched.letters += letters.iter().filter(|kept| kept.is_open()).count() as u64;
             Ok(())
         })?;
@@ -94,7 +99,7 @@ impl Keeping {
         let by = audit.actor();
         touched.letters = 0;
         let (store, desk) = self.store();
-        each_page(self, pipeline, filter, |letters| {
+        each_page(self, hidden, pipeline, filter, |letters| {
             let turn = desk.turn(pipeline);
             // As they are now that nobody else has the turn.
             let mut now = Vec::with_capacity(letters.len());

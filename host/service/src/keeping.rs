@@ -39,7 +39,7 @@ impl From<JournalError> for Error {
         let mistake = |hint: &str| FileError::new("arguments", told.clone()).hint(hint).into();
         match error {
             JournalError::Unsettled { split, .. } => mistake(&format!(
-                "the next run settles it; where the source has that split no more, `sluice checkpoint reset --split {split}` does"
+                "what is under way settles it, or the next run does; where the source has that split no more, `sluice checkpoint reset PIPELINE --split {split}`"
             )),
             JournalError::NotWaiting { .. } => mistake("only letters that wait are changed"),
             JournalError::Edit { .. } => mistake("a record is one JSON object"),

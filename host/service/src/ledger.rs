@@ -91,15 +91,12 @@ pub struct Ledger {
 #[derive(Default)]
 struct Codes {
     counts: BTreeMap<String, u64>,
-    /// Of each split's last unit with letters: it may be stored more than once.
+    /// Of each split's last unit: it may be stored more than once.
     last: HashMap<SplitId, (Mark, BTreeMap<String, u64>)>,
 }
 
 impl Codes {
-    fn note(&mut self, split: &SplitId, letters: Vec<DeadLetter>) {
-        let Some(mark) = letters.first().map(|letter| letter.mark) else {
-            return;
-        };
+    fn note(&mut self, split: &SplitId, mark: Mark, letters: Vec<DeadLetter>) {
         let mut of_unit = BTreeMap::new();
         for letter in letters {
             *of_unit.entry(letter.rejection.code).or_default() += 1;
@@ -115,6 +112,15 @@ impl Codes {
             }
         }
     }
+}
+
+/// Of the unit that a checkpoint is about.
+fn mark(next: &Checkpoint) -> Mark {
+    let intent = next.intent.as_ref().map(|intent| intent.mark);
+    intent.unwrap_or(Mark {
+        epoch: next.epoch,
+        sequence: next.sequence,
+    })
 }
 
 impl Ledger {
@@ -225,8 +231,9 @@ impl Ledger {
         let now_ms = now_ms();
         let also = self.also(split, &held, &next, &unit, now_ms);
         let fates = self.fates(&unit);
+        let mark = mark(&next);
         let letters = if fates.is_empty() {
-            self.letters(split, &next, unit.refused, now_ms)?
+            self.letters(split, mark, unit.refused, now_ms)?
         } else {
             Vec::new()
         };
@@ -257,7 +264,7 @@ impl Ledger {
         })?;
         self.held().insert(split.clone(), held);
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        codes.note(split, letters);
+        codes.note(split, mark, letters);
         Ok(())
     }
 
@@ -353,7 +360,7 @@ impl Ledger {
     fn letters(
         &self,
         split: &SplitId,
-        next: &Checkpoint,
+        mark: Mark,
         refused: Vec<RefusedRecord>,
         at_ms: u64,
     ) -> Result<Vec<DeadLetter>, Fault> {
@@ -362,11 +369,6 @@ impl Ledger {
         }
         let count = refused.len() as u64;
         let numbers = self.desk.reserve(&*self.store, &self.pipeline, count)?;
-        let mark = next.intent.as_ref().map(|intent| intent.mark);
-        let mark = mark.unwrap_or(Mark {
-            epoch: next.epoch,
-            sequence: next.sequence,
-        });
         let rejections = refused.into_iter().map(|refused| refused.rejection);
         Ok(rejections
             .zip(numbers.first..)

@@ -6,7 +6,9 @@ use crate::deployment::Deployment;
 use crate::keeping::{Keeping, Kept, LetterFilter};
 use crate::policy;
 use serde_json::Value;
+use sluice_model::guards::Guard;
 use sluice_model::ids::PipelineName;
+use sluice_model::limits::LETTERS_FOUND_BYTES_MAX;
 use sluice_model::rejection::Record;
 use sluice_policy::Organisation;
 use sluice_state::journal::Fate;
@@ -14,9 +16,6 @@ use std::sync::Arc;
 
 /// What stands in the place of a value that is hidden.
 const HIDDEN: &str = "(hidden)";
-
-/// What the letters of one answer may take. Stops a search from filling memory with large ones.
-const FOUND_BYTES_MAX: u64 = 8 << 20;
 
 /// The columns that are hidden; by default, none.
 #[derive(Default)]
@@ -26,7 +25,8 @@ impl Hidden {
     /// As the deployment's policy has them now.
     pub fn of(deployment: &Deployment) -> Result<Self, Error> {
         let policy = policy::read(deployment).map_err(Error::Wrong)?;
-        Ok(Self(Some(policy).filter(|policy| policy.has_classes())))
+        let hides = |policy: &Arc<Organisation>| Guard::LetterHidden.bars(policy.has_classes());
+        Ok(Self(Some(policy).filter(hides)))
     }
 
     /// Dead letters as they are shown, as [`Keeping::dead_letters`]. A text is sought in what is shown: whoever may not see
@@ -58,7 +58,7 @@ impl Hidden {
                 if filter.finds_text(&kept.letter) {
                     bytes += kept.bytes;
                     found.push(kept);
-                    if found.len() >= limit || bytes >= FOUND_BYTES_MAX {
+                    if found.len() >= limit || bytes >= LETTERS_FOUND_BYTES_MAX {
                         return Ok(found);
                     }
                 }

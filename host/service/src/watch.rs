@@ -36,7 +36,7 @@ impl Default for Began {
 /// A look at the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Glance {
-    /// Records settled in this run.
+    /// Records read in this run, and what became of those that are settled.
     pub totals: Totals,
     /// Records read and not yet settled.
     pub in_flight: u64,

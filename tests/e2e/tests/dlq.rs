@@ -269,6 +269,31 @@ fn a_row_of_csv_that_was_never_decoded_is_sent_again() {
     );
 }
 
+/// A letter keeps so much of a record and no more: what is left of a row may read as a shorter one.
+#[test]
+fn a_row_of_csv_that_was_cut_is_never_sent() {
+    let host = TestHost::new();
+    let long = "x".repeat(300_000);
+    host.write(
+        "in/rows.csv",
+        format!("id;note\n1;one\n2;{long};too much\n"),
+    );
+    host.write(
+        PIPELINE,
+        "[pipeline]\nname = \"notes\"\n\
+         [source]\nplugin = \"sluice/files@0.1\"\n\
+         config = { dir = \"in\", format = \"csv\", delimiter = \";\", stream = \"rows\" }\n\
+         [schema.rows]\nfields = { id = \"int64\", note = \"text\" }\n\
+         [[sink]]\nplugin = \"sluice/files@0.1\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n",
+    );
+    host.grant(PIPELINE);
+    assert_eq!(host.run(PIPELINE)["dead_lettered"], 1);
+    let job = redrive(&host, &[]);
+    assert_eq!(job["totals"]["dead_lettered"], 1, "{job}");
+    assert_eq!(standings(&host), of(&[("waiting", 1)]));
+    assert_eq!(host.records("out").len(), 1);
+}
+
 /// Its streams' schemas are kept.
 #[test]
 fn a_redrive_needs_no_source() {
@@ -366,6 +391,12 @@ fn columns_of_a_class_are_hidden() {
     );
     let list = host.sluice(&["dlq", "list", PIPELINE, "--json"]).done().out;
     assert!(!list.contains("\\\"bad\\\""), "{list}");
+    // Nor is it told by how many letters a text is in.
+    let text = "\"bad\"";
+    let guess = format!("dlq discard {PIPELINE} --reason guess --text {text} --yes --json");
+    let guessed = host.sluice(&guess.split(' ').collect::<Vec<_>>()).done();
+    assert_eq!(guessed.json()["discarded"], 0);
+    assert_eq!(redrive(&host, &["--text", text])["totals"]["read"], 0);
     let shown = host
         .sluice(&["dlq", "show", PIPELINE, "1", "--reveal"])
         .done()

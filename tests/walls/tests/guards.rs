@@ -290,7 +290,7 @@ const NEEDED: &str = "needed";
 #[test]
 fn no_refusal_is_without_a_guard() {
     /// A file, a function of it, how many errors it makes more than it names guards, and why they need none.
-    const ALLOWED: [(&str, &str, usize, &str); 206] = [
+    const ALLOWED: [(&str, &str, usize, &str); 208] = [
         ("audit/src/copy.rs", "append", 1, NEEDED),
         ("audit/src/desk.rs", "begin_in_the_last_file", 2, SHAPE),
         ("audit/src/desk.rs", "catch_up", 1, PASSED_ON),
@@ -398,6 +398,7 @@ fn no_refusal_is_without_a_guard() {
         ("service/src/check.rs", "columns_exist", 1, PASSED_ON),
         ("service/src/check.rs", "sample", 1, NEEDED),
         ("service/src/check.rs", "sound", 2, PASSED_ON),
+        ("service/src/control.rs", "answer", 1, NEEDED),
         ("service/src/control.rs", "ask", 2, FAILED),
         ("service/src/control.rs", "from", 2, PASSED_ON),
         ("service/src/control.rs", "known", 1, NEEDED),
@@ -422,10 +423,11 @@ fn no_refusal_is_without_a_guard() {
         ("service/src/run/expiring.rs", "once", 1, PASSED_ON),
         ("service/src/run/gate.rs", "call_unless", 1, NEEDED),
         ("service/src/run/gate.rs", "pass", 1, NEEDED),
+        ("service/src/run/quarantine.rs", "too_slow", 1, PASSED_ON),
         ("service/src/run/splits.rs", "read_again", 1, NEEDED),
-        ("service/src/run/transforming.rs", "applied", 3, PASSED_ON),
+        ("service/src/run/transforming.rs", "applied", 2, PASSED_ON),
         ("service/src/run/trying.rs", "again", 1, PASSED_ON),
-        ("service/src/run/writing.rs", "find", 3, PASSED_ON),
+        ("service/src/run/writing.rs", "find", 2, PASSED_ON),
         ("service/src/run/writing.rs", "handed", 2, PASSED_ON),
         ("service/src/run/driving.rs", "next", 1, FAILED),
         ("service/src/run/mod.rs", "run", 2, PASSED_ON),

@@ -24,7 +24,7 @@ pub enum Checkpoint {
         pipeline: PathBuf,
         /// The split.
         split: String,
-        /// The source's own place, as `checkpoint show` prints it.
+        /// The source's own place, as `checkpoint show --json` prints it.
         #[arg(long, value_name = "JSON")]
         place: String,
         /// A split that no run has read yet: it begins there. Its name is not held against anything.
@@ -66,7 +66,7 @@ pub struct Again {
     /// At the beginning.
     #[arg(long)]
     pub from_start: bool,
-    /// At this place: the source's own, as `checkpoint show` prints it.
+    /// At this place: the source's own, as `checkpoint show --json` prints it.
     #[arg(long, value_name = "JSON")]
     pub place: Option<String>,
 }

@@ -73,8 +73,8 @@ pub fn decode(
     }
 }
 
-/// What a dead letter keeps of the header, so that its row can be read again; none of one that is longer than a record
-/// may be.
+/// What a dead letter keeps of the header, so that its row can be read again; none of one that is too long to be kept with
+/// every letter.
 fn kept(delimiter: u8, header: &[String]) -> Option<Arc<Csv>> {
     let quoted = header
         .iter()

@@ -6,7 +6,7 @@ use super::reading::{self, Reading};
 use super::redriving::Redriving;
 use super::transforming::Transforming;
 use super::trying::Trying;
-use super::work::{Input, Shared, Work, blocking, modes, rest_after, settings, too_many};
+use super::work::{Input, Shared, Work, blocking, modes, settings, too_many};
 use super::writing::{self, AtSinks, Writing};
 use crate::ledger::{Seen, Unit};
 use crate::report::SplitReport;
@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// How long a commit under way is waited for where its split stops.
@@ -54,6 +54,8 @@ struct Driver {
     draining: bool,
     /// A checkpoint is on its way to the disk.
     storing: bool,
+    /// It need not rest any more.
+    hurry: Arc<Notify>,
     /// Why it stops once what is in flight is delivered.
     stopping: Option<Fault>,
     events: UnboundedReceiver<Event>,
@@ -144,6 +146,7 @@ impl Driver {
             refused,
             draining: false,
             storing: false,
+            hurry: Arc::default(),
             stopping: None,
             events,
             answers,
@@ -249,6 +252,7 @@ impl Driver {
     /// Waits until the tasks are gone, and their instances with them: what those did is told when they go.
     async fn over(mut self, first: &Counters, fault: Option<Fault>, ended: bool) -> SplitReport {
         // What is on its way to the disk gets there all the same: it counts as what it is by then.
+        self.hurry.notify_one();
         let until = tokio::time::Instant::now() + STORE_SETTLES;
         while self.storing {
             // A disk that hangs holds up no end.
@@ -382,18 +386,19 @@ impl Driver {
         let (ledger, answers) = (Arc::clone(&self.shared.ledger), self.answers.clone());
         let id = self.id.clone();
         let letters = about.refused.len() as u64;
-        let may_rest = self.shared.has_neighbours && !self.redrives;
-        let mut drain = self.shared.drain.subscribe();
+        let rests = (!self.redrives).then(|| self.shared.rest(letters, read));
+        let (mut drain, hurry) = (self.shared.drain.subscribe(), Arc::clone(&self.hurry));
         self.storing = true;
         self.tasks.spawn(async move {
-            let began = Instant::now();
+            if let Some(rest) = rests.flatten() {
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => {}
+                    _ = drain.wait_for(|drain| *drain) => {}
+                    () = hurry.notified() => {}
+                }
+            }
             let stored =
                 blocking(&ledger, move |ledger| ledger.store(&id, checkpoint, about)).await;
-            if may_rest {
-                let rest = rest_after(letters, read, began.elapsed());
-                // Told to stop, it need not rest.
-                let _ = tokio::time::timeout(rest, drain.wait_for(|drain| *drain)).await;
-            }
             drop(answers.send(match stored {
                 Ok(()) => Event::Stored,
                 Err(fault) => Event::StoreFailed { fault },

@@ -17,6 +17,8 @@ pub struct Gate {
     patience: Duration,
     /// Whose it is, for the log.
     stage: String,
+    /// What the destination failed with last.
+    said: Mutex<String>,
 }
 
 /// A call that was let through. One that goes without an answer lets another find out.
@@ -44,6 +46,7 @@ impl Gate {
             answered: Notify::new(),
             began: Instant::now(),
             stage,
+            said: Mutex::default(),
         }
     }
 
@@ -53,32 +56,42 @@ impl Gate {
 
     /// Does this once the way is open, and remembers whether the destination answered.
     pub async fn call<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let mut passed = self.pass().await?;
-        let outcome = work.await;
-        passed.is_answered = true;
-        self.tell(passed.permit, outcome.as_ref().err());
-        outcome
+        let passed = self.pass().await?;
+        self.through(passed, work).await
     }
 
-    /// The same, but not once this turns true while the way is closed: nobody waits for it any more.
+    /// The same, but not once this turns true while the way is closed: the run is to end.
     pub async fn call_unless<T>(
         &self,
         drain: &watch::Receiver<bool>,
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         let mut drain = drain.clone();
-        let mut passed = tokio::select! {
+        let passed = tokio::select! {
             biased;
             passed = self.pass() => passed?,
             Ok(_) = drain.wait_for(|drain| *drain) => {
                 let kind = FaultKind::Transient { retry_after: None };
-                return Err(Fault::new(kind, "told to stop before the other system answered"));
+                let message = format!("told to stop while the other system failed: {}", self.said());
+                return Err(Fault::new(kind, message));
             }
         };
+        self.through(passed, work).await
+    }
+
+    async fn through<T>(
+        &self,
+        mut passed: Passed<'_>,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let outcome = work.await;
         passed.is_answered = true;
         self.tell(passed.permit, outcome.as_ref().err());
         outcome
+    }
+
+    fn said(&self) -> MutexGuard<'_, String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn pass(&self) -> Result<Passed<'_>, Fault> {
@@ -108,6 +121,9 @@ impl Gate {
 
     /// What came of a call. That the destination fails is told once, and so is that it works again.
     fn tell(&self, permit: Permit, fault: Option<&Fault>) {
+        if let Some(fault) = fault {
+            self.said().clone_from(&fault.message);
+        }
         let mut breaker = self.breaker();
         let was_closed = breaker.state() == BreakerState::Closed;
         match fault {

@@ -26,6 +26,7 @@ use crate::host::Host;
 use crate::keeping::{Keeping, LetterFilter};
 use crate::ledger::Room;
 use crate::plan::Plan;
+use crate::redact::Hidden;
 use crate::report::{Ending, Refused, RunReport, SplitReport};
 use crate::schemas::Schemas;
 use crate::trial::{self, Recorder};
@@ -202,7 +203,7 @@ async fn go(
     let stages = Arc::new(loaded?.identify(keeping.row_key(plan.name())?));
     let fixed = keeping.schemas(plan.name())?;
     let chosen = match &how.task {
-        Task::Redrive { filter, .. } => Some(choose(&keeping, plan, filter.clone()).await?),
+        Task::Redrive { filter, .. } => Some(choose(host, &keeping, plan, filter.clone()).await?),
         _ => None,
     };
     let retry = plan.pipeline.delivery.retry;
@@ -248,6 +249,7 @@ async fn go(
         watch: Arc::clone(&how.watch),
         drain: inside,
         has_neighbours: how.purpose == Purpose::Served,
+        flood: Mutex::default(),
     });
     let reading = Instant::now();
     let (splits, wanted) = done(&shared, &shape, &how.task, chosen).await?;
@@ -268,17 +270,19 @@ async fn go(
 
 /// The dead letters that a redrive sends.
 async fn choose(
+    host: &Arc<Host>,
     keeping: &Arc<Keeping>,
     plan: &Arc<Plan>,
     filter: LetterFilter,
 ) -> Result<Chosen, Error> {
-    let (keeping, plan) = (Arc::clone(keeping), Arc::clone(plan));
+    let (host, keeping, plan) = (Arc::clone(host), Arc::clone(keeping), Arc::clone(plan));
     let choosing = move || {
+        let hidden = Hidden::of(host.deployment())?;
         let sinks = plan.sinks.iter();
         let sinks: Vec<_> = sinks
             .map(|sink| sink.artifact.manifest.plugin.name.clone())
             .collect();
-        keeping.choose(plan.name(), &filter, &sinks)
+        keeping.choose(&hidden, plan.name(), &filter, &sinks)
     };
     let chosen = tokio::task::spawn_blocking(choosing).await;
     chosen.map_err(|_| Error::Host("the state store panicked".to_owned()))?

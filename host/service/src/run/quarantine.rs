@@ -5,21 +5,30 @@ use crate::Error;
 use crate::keeping::{Keeping, now_ms};
 use crate::plan::Plan;
 use crate::report::RunReport;
-use sluice_delivery::Halving;
+use sluice_delivery::{Halving, HalvingSettings};
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_state::journal::{Pause, PauseKind};
 use std::time::Duration;
 
-/// That a plugin takes too long to fail: on how many records, nobody waits to see.
-pub fn too_slow(fault: &Fault, budget: Duration) -> Fault {
+const REPORT: &str = "report it to the plugin's vendor; another version of it, or other settings, are tried at once; the same ones after `sluice resume`";
+
+/// A plugin that takes too long to fail, on how many records, nobody waits to see; but for records that are sent again.
+pub fn too_slow(
+    plan: &Plan,
+    settings: HalvingSettings,
+    spent: Duration,
+    fault: &Fault,
+) -> Result<(), Fault> {
+    let budget = plan.pipeline.delivery.retry.budget.0;
+    if settings == HalvingSettings::UNBOUNDED || spent <= budget {
+        return Ok(());
+    }
     let message = format!(
         "the records that it fails on were not found within {budget:?}, which `delivery.retry` allows: {}",
         fault.message
     );
-    Fault::new(FaultKind::Quarantined, message).hint(
-        "report it to the plugin's vendor; another version of it, or other settings, are tried at once; the same ones after `sluice resume`",
-    )
+    Err(Fault::new(FaultKind::Quarantined, message).hint(REPORT))
 }
 
 /// That a plugin is sick: what it said last, and of how many records that stood alone.
@@ -29,9 +38,7 @@ pub fn sick(fault: &Fault, search: &Halving) -> Fault {
         "it fails on record after record: {culprits} of one batch, {alone} in a row by now: {}",
         fault.message
     );
-    Fault::new(FaultKind::Quarantined, message).hint(
-        "report it to the plugin's vendor; another version of it, or other settings, are tried at once; the same ones after `sluice resume`",
-    )
+    Fault::new(FaultKind::Quarantined, message).hint(REPORT)
 }
 
 /// The plugins of a plan and what they are told to do: with another one of them, or told otherwise, it may be another

@@ -48,7 +48,7 @@ pub struct Reading {
     pub stages: Arc<Stages>,
     /// What it reads.
     pub split: Split,
-    /// It was read before, and is read once more: the source is not told of it, and is read no further than it is by now.
+    /// It was read before, and is read once more: the source is not told of it, and is read until it has nothing for now.
     pub again: bool,
     /// The schemas of its streams, which it may let grow.
     pub schemas: Arc<Schemas>,
@@ -150,7 +150,6 @@ impl Reading {
         let page = page.await;
         let page = page.map_err(|fault| self.stages.plan.source.told(fault))?;
         let mut decoded = Page::default();
-        let is_empty = page.parts.is_empty();
         for part in page.parts {
             self.part(part, &mut open.line, &mut decoded)?;
             if decoded.bytes > Guard::PageDecoded.limit(PAGE_DECODED_BYTES_MAX) {
@@ -162,6 +161,7 @@ impl Reading {
                 return Err(self.stages.plan.source.told(fault));
             }
         }
+        let is_empty = decoded.read == 0;
         // Last, for what is admitted counts as seen: a page that fails before is read again, and is no repetition.
         if let Some(window) = self.ledger.window().filter(|_| !self.again) {
             decoded = self.unrepeated(window, decoded)?;

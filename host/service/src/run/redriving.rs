@@ -36,7 +36,7 @@ pub enum Entry {
     #[default]
     Start,
     /// At the stage that refused it, as that stage was given it. One that was edited, was never decoded or is not kept
-    /// as that stage was given it enters at the start all the same.
+    /// as that stage was given it enters at the start all the same, and so does one whose stage is another plugin's by now.
     Stage,
 }
 
@@ -219,6 +219,7 @@ impl Redriving {
             stream,
             record,
             csv,
+            truncated,
             given,
             removal,
             identity,
@@ -246,7 +247,8 @@ impl Redriving {
             (true, None) => (0, bytes(record), true),
             (false, _) => (0, bytes(edited.unwrap_or(record)), !is_edited),
         };
-        let format = match csv.filter(|_| is_record) {
+        // What was cut may read as a shorter row: as JSON it never does, and is refused again.
+        let format = match csv.filter(|_| is_record && !truncated) {
             Some(csv) => DocumentFormat::Csv {
                 delimiter: csv.delimiter,
                 header: Some(csv.header.clone().into_bytes()),

@@ -143,10 +143,7 @@ impl Transforming {
         let alone = self.alone.get(&at).copied().unwrap_or_default();
         let mut search = Halving::of(batch.rows(), alone, self.halving);
         let mut done = Vec::new();
-        let (began, budget) = (
-            Instant::now(),
-            self.stages.plan.pipeline.delivery.retry.budget.0,
-        );
+        let began = Instant::now();
         while let Some(rows) = search.next_piece() {
             let piece = batch.slice(rows.clone());
             match self.apply(instances, at, &piece, fate).await {
@@ -159,9 +156,7 @@ impl Transforming {
                     if search.verdict() == Verdict::Sick {
                         return Err(sick(&fault, &search));
                     }
-                    if began.elapsed() > budget {
-                        return Err(too_slow(&fault, budget));
-                    }
+                    too_slow(&self.stages.plan, self.halving, began.elapsed(), &fault)?;
                     if rows.len() == 1 {
                         let stage = self.stages.plan.transforms[at].id;
                         fate.reject(&piece, 0, stage, fault.code(), fault.message);

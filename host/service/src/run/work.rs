@@ -13,8 +13,8 @@ use sluice_engine::Split;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::{SplitId, StreamName};
 use sluice_model::limits::PAGE_BYTES;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Pages and bytes in flight of one split. Stops a fast source before a slow sink from filling memory.
@@ -42,9 +42,20 @@ pub struct Shared {
     pub drain: watch::Sender<bool>,
     /// Whether others run beside it in this process.
     pub has_neighbours: bool,
+    /// When it may store dead letters again, where most of its records are refused.
+    pub flood: Mutex<Flood>,
 }
 
 impl Shared {
+    /// How long a unit with so many dead letters of so many records rests before it is stored; none where it need not.
+    pub fn rest(&self, letters: u64, read: u64) -> Option<Duration> {
+        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = self
+            .has_neighbours
+            .then(|| flood.rest(letters, read, Instant::now()));
+        rest.filter(|rest| !rest.is_zero())
+    }
+
     /// Whether the run is told to end.
     pub fn is_draining(&self) -> bool {
         *self.drain.borrow()
@@ -54,14 +65,23 @@ impl Shared {
 /// Dead letters a second, at most, of a pipeline of which most records are refused, where others run beside it.
 const FLOOD_LETTERS: u64 = 1_000;
 
-/// How long a pipeline rests after it has stored so many dead letters of so many records, which took so long. One of which
-/// most records are refused has something to be mended, and takes neither the processor nor the store from its
-/// neighbours until that is done.
-pub fn rest_after(letters: u64, read: u64, took: Duration) -> Duration {
-    if letters.saturating_mul(2) > read {
-        Duration::from_millis(letters.saturating_mul(1_000) / FLOOD_LETTERS).saturating_sub(took)
-    } else {
-        Duration::ZERO
+/// The dead letters of a pipeline of which most records are refused, over all its splits. It has something to be mended,
+/// and takes neither the processor nor the store from its neighbours until that is done.
+#[derive(Debug, Default)]
+pub struct Flood {
+    /// When the next may be stored.
+    free: Option<Instant>,
+}
+
+impl Flood {
+    fn rest(&mut self, letters: u64, read: u64, now: Instant) -> Duration {
+        if letters.saturating_mul(2) <= read {
+            return Duration::ZERO;
+        }
+        let free = self.free.map_or(now, |free| free.max(now));
+        let takes = Duration::from_millis(letters.saturating_mul(1_000) / FLOOD_LETTERS);
+        self.free = Some(free + takes);
+        free - now
     }
 }
 
@@ -195,19 +215,21 @@ mod tests {
 
     #[test]
     fn a_flood_of_dead_letters_rests_and_a_few_do_not() {
-        let ms = Duration::from_millis;
-        for (letters, read, took, rest) in [
-            (0, 0, 20, 0),
-            (0, 100, 20, 0),
+        let (ms, began) = (Duration::from_millis, Instant::now());
+        let mut flood = Flood::default();
+        for (letters, read, at, rest) in [
+            (0, 0, 0, 0),
+            (50, 100, 0, 0),
+            (51, 100, 0, 0), // The first of them.
             (50, 100, 20, 0),
-            (51, 100, 20, 31),
-            (9_000, 9_000, 200, 8_800),
-            (1, 1, 20, 0),
+            (9_000, 9_000, 20, 31),
+            (1, 1, 51, 9_000),
+            (1, 1, 9_052, 0),
         ] {
             assert_eq!(
-                rest_after(letters, read, ms(took)),
+                flood.rest(letters, read, began + ms(at)),
                 ms(rest),
-                "{letters} of {read}"
+                "{letters} of {read} at {at}"
             );
         }
     }

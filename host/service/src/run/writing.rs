@@ -164,8 +164,8 @@ struct Taken {
 }
 
 impl Taken {
-    /// A try is over in which it took so many more. A sink that forgets where it was sends all of it again with each
-    /// try: what is more than the unit has records is no progress.
+    /// A try is over in which it took so many more. One alone may have been a sign-in. A sink that forgets where it was
+    /// sends all of it again with each try: what is more than the unit has records is no progress.
     fn more(&mut self, unit: UnitNo, requests: u64, rows: usize) {
         if self.unit != Some(unit) {
             *self = Self {
@@ -174,7 +174,7 @@ impl Taken {
             };
         }
         self.requests += requests;
-        self.got_on |= requests > 0 && self.requests <= rows as u64;
+        self.got_on |= requests > 1 && self.requests <= rows as u64;
     }
 }
 
@@ -352,10 +352,7 @@ impl Writing {
                     if search.halving.verdict() == Verdict::Sick {
                         return Err(sick(&fault, &search.halving));
                     }
-                    let budget = self.stages.plan.pipeline.delivery.retry.budget.0;
-                    if search.spent > budget {
-                        return Err(too_slow(&fault, budget));
-                    }
+                    too_slow(&self.stages.plan, self.halving, search.spent, &fault)?;
                     if rows.len() == 1 {
                         search.culprits.push((rows.start, fault));
                     }

@@ -217,8 +217,8 @@ impl Board {
     pub(super) fn troubled(&self, seat: &Seat, told: Option<String>) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
-            Some(told) => drop(trouble.insert(seat.file.clone(), told)),
-            None => drop(trouble.remove(&seat.file)),
+            Some(told) if !seat.is_gone() => drop(trouble.insert(seat.file.clone(), told)),
+            _ => drop(trouble.remove(&seat.file)),
         }
     }
 

@@ -26,9 +26,11 @@ const PIPELINES_MAX: usize = 1_000;
 /// What the files were when they were last looked at.
 #[derive(Debug, Default)]
 pub struct Files {
-    files: BTreeMap<PathBuf, Known>,
+    all: BTreeMap<PathBuf, Known>,
     /// Files that are too many.
     left_out: usize,
+    /// A folder could not be listed when it was last looked at.
+    unlisted: bool,
 }
 
 #[derive(Debug)]
@@ -43,26 +45,31 @@ impl Files {
     pub fn look(&mut self, deployment: &Deployment, board: &Board) -> Vec<Arc<Seat>> {
         // A folder that cannot be listed for a moment is not an empty one: what was there stays.
         let (shared, there) = match (shared(deployment), self.listed(deployment)) {
-            (Ok(shared), Ok(there)) => (shared, there),
+            (Ok(shared), Ok(there)) => {
+                self.unlisted = false;
+                (shared, there)
+            }
+            (Err(error), _) | (_, Err(error)) if std::mem::replace(&mut self.unlisted, true) => {
+                tracing::debug!(%error, "still not listed");
+                return Vec::new();
+            }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, "a folder of the deployment cannot be listed: its pipelines stay as they are");
                 return Vec::new();
             }
         };
         let gone: Vec<PathBuf> = self
-            .files
+            .all
             .keys()
             .filter(|file| !there.contains(file))
             .cloned()
             .collect();
         for file in gone {
             tracing::info!(file = %shown(&file), "a pipeline's file is gone");
-            self.files.remove(&file);
+            self.all.remove(&file);
             board.part(&file);
             // It may have stood before another of its name.
-            self.files
-                .values_mut()
-                .for_each(|known| known.stamp.clear());
+            self.all.values_mut().for_each(|known| known.stamp.clear());
         }
         let mut new = Vec::new();
         for file in there {
@@ -74,7 +81,7 @@ impl Files {
                 }
                 text
             };
-            let known = self.files.get(&file);
+            let known = self.all.get(&file);
             let is_same = known.is_some_and(|known| stamp(&known.components) == known.stamp);
             if is_same && board.seat(&file).is_some() {
                 continue;
@@ -94,7 +101,7 @@ impl Files {
                 },
                 components,
             };
-            self.files.insert(file.clone(), known);
+            self.all.insert(file.clone(), known);
             new.extend(changed(&file, parsed, board));
         }
         new

@@ -18,13 +18,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 /// How a job is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct JobView {
     /// Whether it is over.
     pub over: bool,
-    /// Records settled so far.
+    /// Records read so far, and what became of those that are settled.
     pub totals: Totals,
     /// Whether it came to its end.
     pub done: bool,
@@ -44,19 +45,19 @@ pub struct JobFigures {
     /// Those that did not.
     pub failed: u64,
     /// Records settled by all of them.
-    pub totals: Totals,
+    pub settled: u64,
 }
 
 struct Job {
     watch: Arc<Watch>,
     outcome: Option<JobView>,
+    /// Of those before it, and of itself once it is over.
+    figures: JobFigures,
 }
 
 /// The jobs of a service, the last one of each pipeline.
 pub struct Jobs {
     all: Mutex<BTreeMap<PipelineName, Job>>,
-    /// Those that are over.
-    over: Mutex<BTreeMap<PipelineName, JobFigures>>,
     /// Where they run: whoever asks for one has a thread of its own.
     runtime: Handle,
     under_way: watch::Sender<usize>,
@@ -66,7 +67,6 @@ impl Jobs {
     pub(super) fn new(runtime: Handle) -> Self {
         Self {
             all: Mutex::default(),
-            over: Mutex::default(),
             runtime,
             under_way: watch::Sender::new(0),
         }
@@ -100,6 +100,7 @@ impl Jobs {
         let job = Job {
             watch: Arc::clone(&watch),
             outcome: None,
+            figures: all.get(pipeline).map(|job| job.figures).unwrap_or_default(),
         };
         all.insert(pipeline.clone(), job);
         drop(all);
@@ -107,39 +108,26 @@ impl Jobs {
         let (host, board, name) = (Arc::clone(host), Arc::clone(board), pipeline.clone());
         let work = running(host, Arc::clone(&board), file, task, watch);
         jobs.runtime.spawn(async move {
-            let outcome = match tokio::spawn(work).await {
-                Ok(outcome) => view(outcome),
-                Err(_) => failed(&Error::Host(
-                    "a task of the host panicked; its place is held".to_owned(),
-                )),
-            };
+            let joined = tokio::spawn(work).await;
             let jobs = board.jobs();
-            jobs.count(&name, &outcome);
             if let Some(job) = jobs.all().get_mut(&name) {
-                job.outcome = Some(outcome);
+                job.over(joined);
             }
             jobs.under_way.send_modify(|jobs| *jobs -= 1);
         });
         Ok(())
     }
 
-    fn count(&self, pipeline: &PipelineName, outcome: &JobView) {
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        let figures = over.entry(pipeline.clone()).or_default();
-        figures.done += u64::from(outcome.done);
-        figures.failed += u64::from(!outcome.done);
-        figures.totals = figures.totals.plus(outcome.totals);
-    }
-
     /// What the metrics say of them.
     pub(super) fn figures(&self, pipeline: &PipelineName) -> JobFigures {
-        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut figures = over.get(pipeline).copied().unwrap_or_default();
-        drop(over);
         let all = self.all();
-        if let Some(job) = all.get(pipeline).filter(|job| job.outcome.is_none()) {
+        let Some(job) = all.get(pipeline) else {
+            return JobFigures::default();
+        };
+        let mut figures = job.figures;
+        if job.outcome.is_none() {
             figures.under_way = 1;
-            figures.totals = figures.totals.plus(job.watch.glance().totals);
+            figures.settled += job.watch.glance().totals.settled();
         }
         figures
     }
@@ -208,19 +196,29 @@ async fn running(
     }
 }
 
-fn failed(error: &Error) -> JobView {
-    JobView {
-        over: true,
-        fault: Some(error.to_string()),
-        code: error.exit_code(),
-        ..JobView::default()
-    }
-}
-
-fn view(outcome: Result<RunReport, Error>) -> JobView {
-    match outcome {
-        Ok(report) => JobView::of(&report),
-        Err(error) => failed(&error),
+impl Job {
+    /// It is over, and so it came out.
+    fn over(&mut self, joined: Result<Result<RunReport, Error>, JoinError>) {
+        let totals = self.watch.glance().totals;
+        let failed = |error: &Error| JobView {
+            over: true,
+            totals,
+            fault: Some(error.to_string()),
+            code: error.exit_code(),
+            done: false,
+        };
+        let view = match joined {
+            Ok(Ok(report)) => JobView::of(&report),
+            Ok(Err(error)) => failed(&error),
+            Err(_) => {
+                let message = "a task of the host panicked; its place is held";
+                failed(&Error::Host(message.to_owned()))
+            }
+        };
+        self.figures.done += u64::from(view.done);
+        self.figures.failed += u64::from(!view.done);
+        self.figures.settled += totals.settled();
+        self.outcome = Some(view);
     }
 }
 

@@ -70,6 +70,20 @@ struct Families {
     job_events: Family<Of, Counter>,
 }
 
+fn count_ended(
+    family: &Family<Ended, Counter>,
+    figures: &Figures,
+    results: &[(&'static str, u64)],
+) {
+    for (result, count) in results.iter().copied() {
+        let labels = Ended {
+            pipeline: figures.pipeline.clone(),
+            result,
+        };
+        family.get_or_create(&labels).inc_by(count);
+    }
+}
+
 impl Families {
     fn add(&self, figures: &Figures) {
         let pipeline = || figures.pipeline.clone();
@@ -104,17 +118,12 @@ impl Families {
             }
         }
         let runs = figures.runs;
-        for (result, count) in [
+        let results = [
             ("done", runs.done),
             ("drained", runs.drained),
             ("failed", runs.failed),
-        ] {
-            let labels = Ended {
-                pipeline: pipeline(),
-                result,
-            };
-            self.runs.get_or_create(&labels).inc_by(count);
-        }
+        ];
+        count_ended(&self.runs, figures, &results);
         for (moments, at_ms) in [
             (&self.success, figures.success_ms),
             (&self.settled, figures.settled_ms),
@@ -153,21 +162,14 @@ impl Families {
     }
 
     fn add_jobs(&self, figures: &Figures) {
-        let (pipeline, jobs) = (|| figures.pipeline.clone(), figures.jobs);
+        let jobs = figures.jobs;
         let of = || Of {
-            pipeline: pipeline(),
+            pipeline: figures.pipeline.clone(),
         };
         self.jobs_under_way.get_or_create(&of()).set(jobs.under_way);
-        for (result, count) in [("done", jobs.done), ("failed", jobs.failed)] {
-            let labels = Ended {
-                pipeline: pipeline(),
-                result,
-            };
-            self.jobs.get_or_create(&labels).inc_by(count);
-        }
-        self.job_events
-            .get_or_create(&of())
-            .inc_by(jobs.totals.read);
+        let results = [("done", jobs.done), ("failed", jobs.failed)];
+        count_ended(&self.jobs, figures, &results);
+        self.job_events.get_or_create(&of()).inc_by(jobs.settled);
     }
 
     fn register(self, registry: &mut Registry) {
@@ -333,10 +335,7 @@ mod tests {
                 under_way: 1,
                 done: 2,
                 failed: 3,
-                totals: Totals {
-                    read: 40,
-                    ..Totals::default()
-                },
+                settled: 40,
             },
             letters: Some(Account {
                 waiting: 8,

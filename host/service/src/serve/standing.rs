@@ -8,7 +8,7 @@
 //!          retries│  │  └─────────────────▶ stalled ── due ──▶ running
 //!                 ▼  │
 //!               degraded      over: a person must act; or told so
-//!                       └─────────────────▶ paused ── resumed, or a file changed ──▶ idle
+//!                       └─────────────────▶ paused ── resumed, or its plan changed ──▶ idle
 //! ```
 
 use super::timetable::Timetable;

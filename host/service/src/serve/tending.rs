@@ -106,7 +106,7 @@ async fn one(host: &Arc<Host>, board: &Arc<Board>, seat: &Arc<Seat>) {
     match &joined {
         Ok(Ok(report)) => board.troubled(seat, report.host_fault()),
         Ok(Err(Error::Host(message))) => board.troubled(seat, Some(message.clone())),
-        _ => {}
+        Ok(Err(_)) | Err(_) => board.troubled(seat, None),
     }
     seat.over(outcome(joined));
 }

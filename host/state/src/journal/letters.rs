@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sluice_model::checkpoint::{Intent, Numbers};
 use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, PluginName, SplitId, StreamName};
+use sluice_model::limits::LETTERS_FOUND_BYTES_MAX;
 use sluice_model::ports::{Namespace, Pairs, StateStore};
 use sluice_model::rejection::Record;
 use std::collections::HashMap;
@@ -18,8 +19,6 @@ use std::collections::HashMap;
 pub(super) const WHAT: &str = "a dead letter";
 /// Dead letters read at a time: of the largest, 128 MiB.
 const PAGE: usize = 64;
-/// What the letters of one answer may take. Stops whoever looks at large ones from filling memory with them.
-const FOUND_BYTES_MAX: u64 = 8 << 20;
 
 /// A dead letter as it is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +105,7 @@ pub fn dead_letters(
     let (mut intents, filter) = (Intents::new(store, pipeline), Ready::of(filter));
     let (mut found, mut taken) = (Vec::new(), 0);
     for stored in stored(store, pipeline, Numbers { first, ..numbers }) {
-        if found.len() >= limit || taken >= Guard::LettersFound.limit(FOUND_BYTES_MAX) {
+        if found.len() >= limit || taken >= Guard::LettersFound.limit(LETTERS_FOUND_BYTES_MAX) {
             break;
         }
         let (key, bytes) = stored?;

@@ -28,8 +28,8 @@ pub struct Moves {
 }
 
 /// Moves a split to this place; none: to the beginning. See [`Checkpoint::moved_to`]: what was delivered stays counted,
-/// and a transactional sink's own place no longer counts. A unit under way is given up: its letters are kept, for
-/// nobody asks any more whether it was delivered; its attempts are undone.
+/// and a transactional sink's own place no longer counts. A unit under way is given up. The letters of a whole one
+/// are kept, for nobody asks any more whether it was delivered; its attempts are undone.
 pub fn set_place(
     store: &dyn StateStore,
     turn: &Turn,
