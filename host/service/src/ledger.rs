@@ -91,12 +91,15 @@ pub struct Ledger {
 #[derive(Default)]
 struct Codes {
     counts: BTreeMap<String, u64>,
-    /// Of each split's last unit: it may be stored more than once.
+    /// Of each split's last unit with letters: it may be stored more than once.
     last: HashMap<SplitId, (Mark, BTreeMap<String, u64>)>,
 }
 
 impl Codes {
     fn note(&mut self, split: &SplitId, mark: Mark, letters: Vec<DeadLetter>) {
+        if letters.is_empty() {
+            return; // Also where a unit is settled whose letters were stored with its intent.
+        }
         let mut of_unit = BTreeMap::new();
         for letter in letters {
             *of_unit.entry(letter.rejection.code).or_default() += 1;

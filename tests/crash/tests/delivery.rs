@@ -52,7 +52,7 @@ fn kill_often(
     );
     let began = Instant::now();
     finish(deployment, scratch, tally);
-    let whole = began.elapsed();
+    let mut whole = began.elapsed();
     deployment.renew();
     let (mut killed, mut tries) = (0, 0);
     while killed < kills && tries < kills * 4 {
@@ -73,6 +73,8 @@ fn kill_often(
             midway(deployment, scratch, tally);
         }
         if ended.is_done() {
+            // The kill came too late: what else is done on this machine makes a run longer or shorter.
+            whole = whole.mul_f64(0.8);
             finish(deployment, scratch, tally);
             deployment.renew();
         }

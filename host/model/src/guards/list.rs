@@ -399,6 +399,7 @@ guards! {
     StoreLog: "a value that left the engine's log, and is gone after a power cut",
     StoreFlush: "a commit acknowledged while it is in memory alone, and gone when the host is killed",
     StoreSync: "a commit acknowledged before its disk has it, and gone after a power cut",
+    SnapshotWhole: "a snapshot whose name a power cut took, thrown away, and with it all that the engine has overwritten since",
     FileSync: "a keyring renamed into place before its disk has it, and empty after a power cut",
     // Delivery
     SinksBeforeCheckpoint: "a place stored before every sink has the records: what one of them lacks is never read again",

@@ -5,8 +5,8 @@
 //! there is of the new one is thrown away; after it the old one is removed (test: `migration`).
 
 use super::open::{
-    Engine, Place, create_engine, remove, remove_unfinished_snapshots, start, sync, unopenable,
-    verify, write_format,
+    Engine, Place, create_engine, remove, settle_snapshots, start, sync, unopenable, verify,
+    write_format,
 };
 use super::{read, writer};
 use sluice_model::ports::{Namespace, StateBatch, StateWrite, StoreError};
@@ -47,7 +47,7 @@ fn copy(
     seal: &dyn Fn(StateBatch) -> Result<StateBatch, StoreError>,
 ) -> Result<u64, StoreError> {
     let (from, to) = (Place::Plain.store(dir), Place::Sealed.store(dir));
-    remove_unfinished_snapshots(&from).map_err(|error| unopenable(dir, &error))?;
+    settle_snapshots(&from).map_err(|error| unopenable(dir, &error))?;
     let old = start(&from, cache_bytes)?;
     verify(&old)?;
     remove(&to).map_err(|error| unopenable(dir, &error))?;

@@ -15,6 +15,8 @@ use std::time::Duration;
 const SEGMENT_BYTES: usize = 8 << 20;
 /// How often a flush that does not come back is looked after.
 const ROUSE_EVERY: Duration = Duration::from_millis(500);
+/// What the name of a snapshot ends with while sled writes it.
+const UNFINISHED: &str = ".generating";
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 /// There while a store is made for the first time: what stands beside it was never whole.
@@ -179,7 +181,7 @@ pub(super) fn open(dir: &Path, place: Place, cache_bytes: u64) -> Result<Engine,
         )));
     }
     let engine = if is_there {
-        remove_unfinished_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
+        settle_snapshots(&store).map_err(|error| unopenable(dir, &error))?;
         start(&store, cache_bytes)?
     } else {
         create(dir, &store, cache_bytes)?
@@ -296,18 +298,37 @@ pub(super) fn verify(engine: &Engine) -> Result<(), StoreError> {
     }
 }
 
-/// Sled takes a snapshot that it was interrupted in writing for a whole one, and then never opens again. It needs
-/// none: the log is enough.
-pub(super) fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
+/// Sled takes a snapshot that it was interrupted in writing for a whole one, and then never opens again: it goes. One
+/// that is whole is given its name, which a power cut can take away: by then sled has overwritten what the snapshot
+/// before it, which comes back, speaks of.
+pub(super) fn settle_snapshots(store: &Path) -> io::Result<()> {
     for entry in fs::read_dir(store)? {
         let entry = entry?;
-        let name = entry.file_name();
+        let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(entry.path())?;
+        let Some(finished) = name.strip_suffix(UNFINISHED) else {
+            continue;
+        };
+        if Guard::SnapshotWhole.stands() && is_whole(&fs::read(&path)?) {
+            fs::rename(&path, store.join(finished))?;
+            sync(store)?;
+        } else {
+            fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// A snapshot ends with its length, 8 bytes, and its CRC-32, 4 (sled 0.34.7, `pagecache/snapshot.rs`).
+fn is_whole(snapshot: &[u8]) -> bool {
+    let Some((rest, sum)) = snapshot.split_last_chunk::<4>() else {
+        return false;
+    };
+    let Some((bytes, length)) = rest.split_last_chunk::<8>() else {
+        return false;
+    };
+    let is_long_enough = u64::from_le_bytes(*length) == bytes.len() as u64 && !bytes.is_empty();
+    is_long_enough && crc32fast::hash(bytes) == u32::from_le_bytes(*sum)
 }
 
 /// The store that is whole in this directory; none where none ever was.
