@@ -178,7 +178,7 @@ fn loses_a_name(rounds: u8) -> bool {
     for round in 0..rounds {
         for key in 0..20 {
             store
-                .commit(put(&[key], &[round; 50_000]))
+                .commit(put(&[key], &vec![round; 50_000]))
                 .expect("commits");
         }
     }
