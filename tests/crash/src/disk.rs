@@ -19,7 +19,7 @@ pub struct Disk {
     /// Above it nothing is modelled.
     root: String,
     inodes: Vec<Inode>,
-    /// What each name stands for now.
+    /// What each name stands for.
     names: BTreeMap<String, usize>,
     /// Changes of names, and of the ends of files, in their order.
     journal: Vec<Change>,

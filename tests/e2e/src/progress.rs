@@ -36,9 +36,9 @@ impl Sample {
 /// How often a state was entered over some samples, and whether the last of them has left it.
 pub fn entered(samples: impl IntoIterator<Item = bool>) -> (usize, bool) {
     let (mut times, mut before) = (0, false);
-    for now in samples {
-        times += usize::from(now && !before);
-        before = now;
+    for is_in in samples {
+        times += usize::from(is_in && !before);
+        before = is_in;
     }
     (times, !before)
 }

@@ -48,7 +48,7 @@ pub struct Reading {
     pub stages: Arc<Stages>,
     /// What it reads.
     pub split: Split,
-    /// It was read before, and is read once more: the source is not told of it, and is read until it has nothing for now.
+    /// It was read before, and is read once more: the source is not told of it, and is read until a page of it is empty.
     pub again: bool,
     /// The schemas of its streams, which it may let grow.
     pub schemas: Arc<Schemas>,

@@ -306,7 +306,8 @@ pub(super) fn settle_snapshots(store: &Path) -> io::Result<()> {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        let Some(finished) = name.strip_suffix(UNFINISHED) else {
+        let finished = name.strip_suffix(UNFINISHED);
+        let Some(finished) = finished.filter(|name| name.starts_with("snap.")) else {
             continue;
         };
         if Guard::SnapshotWhole.stands() && is_whole(&fs::read(&path)?) {
