@@ -173,6 +173,7 @@ fn main() {
             bytes,
             name: "orders",
             first_line: 1,
+            changes: None,
         },
         &target,
     ) {

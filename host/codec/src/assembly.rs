@@ -4,7 +4,7 @@ use crate::columns::Column;
 use crate::document::{Decoded, Document, Target};
 use crate::problem::Problem;
 use arrow_array::{RecordBatch, RecordBatchOptions};
-use sluice_model::batch::{Batch, PlaceUnit, Places};
+use sluice_model::batch::{Batch, Change, PlaceUnit, Places};
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
@@ -40,13 +40,17 @@ pub struct Assembly<'t> {
     batches: Vec<Batch>,
     rejections: Vec<Rejection>,
     records: usize,
+    /// What each record of the document asks for.
+    asked: Option<&'t [Change]>,
+    /// What the rows of the growing batch ask for, where that is told.
+    changes: Vec<Change>,
     /// How the rows of a file of CSV are read: for those that are refused.
     pub csv: Option<Arc<Csv>>,
 }
 
 impl<'t> Assembly<'t> {
     /// Nothing read yet.
-    pub fn new(document: &Document<'_>, target: &'t Target<'t>, unit: PlaceUnit) -> Self {
+    pub fn new(document: &Document<'t>, target: &'t Target<'t>, unit: PlaceUnit) -> Self {
         let batch_rows = target.batch_rows.clamp(1, limits::PAGE_ROWS_MAX);
         // Room for what a small document may hold: a record of one byte is no record.
         let room = batch_rows.min(document.bytes.len() / 2);
@@ -67,6 +71,8 @@ impl<'t> Assembly<'t> {
             batches: Vec::new(),
             rejections: Vec::new(),
             records: 0,
+            asked: document.changes,
+            changes: Vec::new(),
             csv: None,
         }
     }
@@ -81,6 +87,9 @@ impl<'t> Assembly<'t> {
     #[inline]
     pub fn accept(&mut self, number: u64, bytes: usize) -> Result<(), Stop> {
         self.numbers.push(number);
+        if self.asked.is_some() {
+            self.changes.push(self.change());
+        }
         self.records += 1;
         self.batch_bytes += bytes;
         if self.numbers.len() >= self.batch_rows || self.batch_bytes >= BATCH_BYTES_MAX {
@@ -97,6 +106,7 @@ impl<'t> Assembly<'t> {
         self.columns
             .iter_mut()
             .for_each(|column| column.truncate(rows));
+        let removal = self.change() == Change::Delete;
         self.records += 1;
         let place = self.places(vec![number]).at(0);
         if self.target.drift == Drift::Freeze && problem.is_drift() {
@@ -119,12 +129,18 @@ impl<'t> Assembly<'t> {
             record,
             csv: self.csv.clone(),
             truncated,
-            removal: false,
+            removal,
             given: None,
             also: Vec::new(),
             identity: None,
         });
         self.bounded()
+    }
+
+    /// What the record just read asks for.
+    fn change(&self) -> Change {
+        let told = self.asked.and_then(|asked| asked.get(self.records));
+        told.copied().unwrap_or(Change::Upsert)
     }
 
     fn places(&self, numbers: Vec<u64>) -> Places {
@@ -174,7 +190,7 @@ impl<'t> Assembly<'t> {
             self.target.stream.clone(),
             Arc::clone(self.target.schema),
             data,
-            None,
+            self.asked.map(|_| std::mem::take(&mut self.changes)),
             self.places(numbers),
         ));
     }
@@ -182,6 +198,14 @@ impl<'t> Assembly<'t> {
     /// All that was read.
     pub fn finish(mut self, lines: u64, discarded_values: u64) -> Result<Decoded, Stop> {
         self.bounded()?;
+        let asked = self.asked.map_or(self.records, <[Change]>::len);
+        if Guard::DocumentChanges.bars(asked != self.records) {
+            let message = format!(
+                "`{}` holds {} records, and {asked} changes are told of them",
+                self.document, self.records
+            );
+            return Err(Stop::Unreadable(Fault::new(FaultKind::Malformed, message)));
+        }
         if self.rows() > 0 {
             self.cut();
         }

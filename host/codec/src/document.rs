@@ -4,7 +4,7 @@ use crate::assembly::{Assembly, Stop};
 use crate::infer::Kind;
 use crate::json::object::ObjectReader;
 use crate::{csv, json, ndjson};
-use sluice_model::batch::{Batch, PlaceUnit};
+use sluice_model::batch::{Batch, Change, PlaceUnit};
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::ids::StreamName;
@@ -42,6 +42,9 @@ pub struct Document<'a> {
     pub name: &'a str,
     /// The line number of the first byte; 1 at the start of a file.
     pub first_line: u64,
+    /// What each record asks for, in order; none where every one is an upsert. As many as there are records, or the
+    /// document is malformed.
+    pub changes: Option<&'a [Change]>,
 }
 
 /// What the records are to become.

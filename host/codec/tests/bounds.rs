@@ -27,6 +27,7 @@ fn read(text: &str, header: Option<&str>) -> Outcome {
         bytes: text.as_bytes(),
         name: "file",
         first_line: 1,
+        changes: None,
     };
     decode(&document, &target)
 }

@@ -60,6 +60,7 @@ fn run(format: &DocumentFormat, bytes: &[u8], schema: &Arc<Schema>, drift: Drift
             bytes,
             name: "file",
             first_line: 10,
+            changes: None,
         },
         &target,
     )
@@ -331,6 +332,7 @@ fn a_document_cannot_become_more_than_memory_holds() {
                 bytes: text.as_bytes(),
                 name: "file",
                 first_line: 1,
+                changes: None,
             },
             &target,
         ) {
@@ -746,6 +748,7 @@ fn a_schema_is_inferred() {
                 bytes: text.as_bytes(),
                 name: "file",
                 first_line: 1,
+                changes: None,
             },
             records,
             previous,

@@ -66,6 +66,7 @@ fn run(
             bytes,
             name: "file",
             first_line,
+            changes: None,
         },
         &target,
     )
@@ -242,13 +243,13 @@ proptest! {
                 prop_assert!(!rejection.code.is_empty() && rejection.message.len() <= 1_024);
             }
         }
-        let _ = infer(&Document { format: &format, bytes: &bytes, name: "file", first_line: 1 }, 5, None);
+        let _ = infer(&Document { format: &format, bytes: &bytes, name: "file", first_line: 1, changes: None }, 5, None);
     }
 
     #[test]
     fn an_inferred_schema_takes_its_sample(bytes in nearly(), csv in any::<bool>()) {
         let format = if csv { DocumentFormat::Csv { delimiter: b',', header: None } } else { DocumentFormat::Ndjson };
-        let document = Document { format: &format, bytes: &bytes, name: "file", first_line: 1 };
+        let document = Document { format: &format, bytes: &bytes, name: "file", first_line: 1, changes: None };
         if let Ok(schema) = infer(&document, usize::MAX, None) {
             let decoded = decoded(&format, &bytes, 1, &Arc::new(schema));
             for rejection in decoded.rejections {

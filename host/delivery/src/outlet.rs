@@ -69,7 +69,7 @@ impl Split {
         out.push(Action::Store {
             unit: storing.unit.filter(|_| Guard::LettersWithUnit.stands()),
             pages,
-            checkpoint: storing.checkpoint.clone(),
+            checkpoint: Box::new(storing.checkpoint.clone()),
         });
         self.storing = Some(storing);
     }

@@ -247,7 +247,7 @@ pub enum Action {
         /// That unit's pages: what was refused in them before any sink saw them are its dead letters too.
         pages: Range<PageNo>,
         /// The new checkpoint.
-        checkpoint: Checkpoint,
+        checkpoint: Box<Checkpoint>,
     },
     /// Publish what the sink has staged. Answer: `Published` or `PublishFailed`.
     Publish {

@@ -234,6 +234,7 @@ mod tests {
             totals: totals(5),
             intent: None,
             moved: 0,
+            start: None,
         }
     }
 

@@ -74,6 +74,8 @@ pub enum Content {
         name: String,
         /// Where in it their first byte stood.
         offset: u64,
+        /// What each record asks for; none where every one is an upsert.
+        changes: Option<Vec<Change>>,
     },
     /// Columns, validated.
     Columns {
@@ -155,6 +157,18 @@ impl Source {
                 .malformed("streams", format!("stream `{name}` stands twice"))),
             _ => Ok(streams),
         }
+    }
+
+    /// Has it make what reading these streams needs.
+    pub async fn prepare(&mut self, streams: &[StreamName]) -> Result<(), Fault> {
+        let time_max = self.instance.begin()?;
+        let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        let guest = self.world.sluice_plugin_source();
+        let call = guest.call_prepare(&mut self.instance.store, &self.config, &names);
+        let outcome = timeout(time_max, call).await;
+        self.instance
+            .end("prepare", outcome)?
+            .map_err(|fault| answer::fault(&fault))
     }
 
     /// How to read these streams.
@@ -323,7 +337,10 @@ fn size(page: &wit::Page) -> (usize, usize) {
                     .sum();
                 (rows + given.rows as usize, bytes + columns)
             }
-            wit::Content::Document(document) => (rows, bytes + document.bytes.len()),
+            wit::Content::Document(document) => {
+                let changes = document.changes.as_ref().map_or(0, Vec::len);
+                (rows, bytes + document.bytes.len() + changes)
+            }
         })
 }
 
@@ -374,6 +391,7 @@ fn part(given: wit::Part, streams: &[StreamName]) -> Result<PagePart, Lie> {
             bytes: document.bytes,
             name: answer::quoted(&document.name),
             offset: document.offset,
+            changes: document.changes.as_deref().map(lift::asked),
         },
     };
     Ok(PagePart { stream, content })

@@ -120,6 +120,10 @@ pub struct Checkpoint {
     /// All before it is delivered; none at the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Cursor>,
+    /// Where the source had it begin; none where that is its own beginning. The bounds of a key range stand in it, which
+    /// must be those of the ranges beside it: a split that is moved to its beginning on its own begins here again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Cursor>,
     /// Whether `place` was the source's end when it was read.
     #[serde(default)]
     pub ended: bool,
@@ -301,6 +305,7 @@ mod tests {
                 redriven,
             }),
             moved: 0,
+            start: None,
         }
     }
 

@@ -91,10 +91,12 @@ pub struct Checked {
     pub guarantee: Guarantee,
 }
 
-/// Asks everything. `fixed`: schemas that earlier runs have fixed.
+/// Asks everything. `fixed`: schemas that earlier runs have fixed. `prepares`: it is read next, and the source makes what
+/// that needs.
 pub async fn shape(
     stages: &Stages,
     fixed: &BTreeMap<StreamName, Arc<Schema>>,
+    prepares: bool,
 ) -> Result<Shape, Error> {
     let plan = &stages.plan;
     let failed = |fault| Error::failed(plan.source.label(), fault);
@@ -103,6 +105,9 @@ pub async fn shape(
     let offered = source.streams().await.map_err(failed)?;
     let chosen = chosen(plan, &offered)?;
     let names: Vec<StreamName> = chosen.iter().map(|stream| stream.name.clone()).collect();
+    if prepares {
+        source.prepare(&names).await.map_err(failed)?;
+    }
     let splits = source.splits(&names).await.map_err(failed)?;
     drop(source);
     sound(&splits, &names).map_err(failed)?;
@@ -300,6 +305,7 @@ async fn sample(stages: &Stages, stream: &StreamName, splits: &[Split]) -> Resul
                             bytes: &bytes,
                             name: &name,
                             first_line: 1,
+                            changes: None,
                         };
                         let schema = sluice_codec::infer(&document, SAMPLE_RECORDS, found.as_ref());
                         found = Some(schema.map_err(|error| {

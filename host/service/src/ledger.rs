@@ -198,20 +198,14 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Keeps where a split begins, where no place of it is kept: it was never read, or set to its beginning.
-    pub fn begin(&self, split: &SplitId, place: &Cursor) -> Result<(), Fault> {
-        let held = journal::hold(&*self.store, &self.pipeline, split)?;
-        let before = held.checkpoint().cloned().unwrap_or_default();
-        if before.place.is_some() || before.intent.is_some() {
-            return Ok(());
-        }
-        let checkpoint = Checkpoint {
-            place: Some(place.clone()),
-            ..before
-        };
-        let step = Step::to(checkpoint, now_ms());
-        held.steps(&*self.store, &self.desk, &step)?.commit()?;
-        Ok(())
+    /// Keeps where splits begin, all or none, where no place of them is kept.
+    pub fn begin(&self, starts: &[(SplitId, Cursor)]) -> Result<(), Fault> {
+        Ok(journal::begin(
+            &*self.store,
+            &self.pipeline,
+            starts,
+            now_ms(),
+        )?)
     }
 
     /// Moves a split to another place (none: the beginning): its own run is not under way.

@@ -4,14 +4,16 @@
 use sluice_model::checkpoint::{Checkpoint, Cursor, Intent, Mark, Totals};
 use sluice_model::fault::Fault;
 use sluice_model::ids::{PipelineName, Role, SplitId, StageId, StreamName};
-use sluice_model::ports::{Namespace, StateBatch, StateStore, StateWrite, StoreError};
+use sluice_model::ports::{
+    CommitNumber, Namespace, StateBatch, StateStore, StateWrite, StoreError,
+};
 use sluice_model::rejection::{Place, Record, Rejection};
 use sluice_model::schema::{Field, FieldType, Schema};
 use sluice_state::MemStore;
 use sluice_state::journal::{
-    DeadLetter, Desk, Filter, Held, JournalError, SchemaRecord, Standing, Step, checkpoints,
-    counted, dead_letter, dead_letters, delete_schemas, hold, put_schema, reset, schema, schemas,
-    set_place,
+    DeadLetter, Desk, Filter, Held, JournalError, Moves, SchemaRecord, Standing, Step, begin,
+    checkpoints, counted, dead_letter, dead_letters, delete_schemas, hold, put_schema, reset,
+    schema, schemas, set_place,
 };
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -359,6 +361,46 @@ fn a_split_is_moved_to_a_place() {
     }
     let letters = [(1, false), (2, false), (101, false), (102, true)];
     assert_eq!(found(&store), letters);
+}
+
+/// Bounds of ranges that lie side by side are of one question to the source, or rows between them are lost.
+#[test]
+fn splits_begin_together_and_one_alone_begins_where_it_began() {
+    let (store, desk) = (MemStore::new(), Desk::default());
+    let starts = |from: u8| {
+        ["a", "b"].map(|split| {
+            (
+                name::<SplitId>(split),
+                Cursor::from(vec![from, split.as_bytes()[0]]),
+            )
+        })
+    };
+    let place = |split: &str| of(&store, split).place;
+    let first = starts(1);
+    begin(&store, &pipeline(), &first, 5).expect("commits");
+    begin(&store, &pipeline(), &starts(2), 6).expect("reads");
+    let commits = store.commit(StateBatch::default());
+    assert_eq!(commits, Ok(CommitNumber(2)), "one before this");
+    assert_eq!(place("a").as_ref(), Some(&first[0].1));
+
+    let turn = desk.turn(&pipeline());
+    let there = Some(Cursor::from(vec![9]));
+    let moved = |moves: Result<Moves, JournalError>| {
+        for batch in moves.expect("reads").batches {
+            store.commit(batch).expect("commits");
+        }
+    };
+    moved(set_place(&store, &turn, &name("a"), there.clone(), 7));
+    assert_eq!(place("a"), there);
+    moved(reset(&store, &turn, Some(&name("a")), 8));
+    begin(&store, &pipeline(), &starts(3), 9).expect("reads");
+    assert_eq!(place("a").as_ref(), Some(&first[0].1), "not between others");
+
+    moved(reset(&store, &turn, None, 10));
+    assert_eq!((place("a"), place("b")), (None, None));
+    let last = starts(4);
+    begin(&store, &pipeline(), &last, 11).expect("commits");
+    assert_eq!(place("b").as_ref(), Some(&last[1].1));
 }
 
 #[test]

@@ -25,7 +25,14 @@ pub trait Source: 'static {
     /// What could be read.
     fn streams(config: &Self::Config) -> Result<Vec<Stream>, Fault>;
 
-    /// How to read the chosen streams: by default, each on its own.
+    /// Makes what reading the chosen streams needs and the system does not have yet; what is there stays as it is. Called
+    /// when a pipeline starts, before [`Source::splits`], and never when it is only checked. By default, nothing.
+    fn prepare(config: &Self::Config, streams: &[String]) -> Result<(), Fault> {
+        let _ = (config, streams);
+        Ok(())
+    }
+
+    /// How to read the chosen streams: by default, each on its own. May connect, must not change anything.
     fn splits(config: &Self::Config, streams: &[String]) -> Result<Vec<Split>, Fault> {
         let _ = config;
         Ok(streams
@@ -187,6 +194,7 @@ impl Document {
             bytes,
             name: name.into(),
             offset,
+            changes: None,
         }
     }
 
@@ -197,6 +205,7 @@ impl Document {
             bytes,
             name: name.into(),
             offset: 0,
+            changes: None,
         }
     }
 
@@ -213,7 +222,15 @@ impl Document {
             bytes,
             name: name.into(),
             offset,
+            changes: None,
         }
+    }
+
+    /// With what each of its records asks for, in their order: as many as there are records.
+    #[must_use]
+    pub fn with_changes(mut self, changes: Vec<Change>) -> Self {
+        self.changes = Some(changes);
+        self
     }
 }
 
@@ -323,6 +340,10 @@ impl<S: Source> wire::Guest for Shim<S> {
 
     fn streams(config: String) -> Result<Vec<Stream>, wire::Fault> {
         Ok(S::streams(&config::parse(&config)?)?)
+    }
+
+    fn prepare(config: String, streams: Vec<String>) -> Result<(), wire::Fault> {
+        Ok(S::prepare(&config::parse(&config)?, &streams)?)
     }
 
     fn splits(config: String, streams: Vec<String>) -> Result<Vec<Split>, wire::Fault> {

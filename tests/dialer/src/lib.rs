@@ -78,6 +78,7 @@ impl Reader for Rows {
                     bytes,
                     name: "rows".to_owned(),
                     offset: 0,
+                    changes: None,
                 }),
             });
         }

@@ -35,6 +35,7 @@ fn read(format: &DocumentFormat, bytes: &[u8], schema: &Arc<Schema>, drift: Drif
         bytes,
         name: "file",
         first_line: 1,
+        changes: None,
     };
     let target = Target {
         stream: &stream,
@@ -71,6 +72,7 @@ pub fn document(format: &DocumentFormat, bytes: &[u8]) {
         bytes,
         name: "file",
         first_line: 1,
+        changes: None,
     };
     drop(infer(&document, 100, None));
 }

@@ -77,6 +77,10 @@ impl Guest for Hostile {
         })
     }
 
+    fn prepare(_: String, _: Vec<String>) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn splits(config: String, streams: Vec<String>) -> Result<Vec<Split>, Fault> {
         if setting(&config, "splits") == "snapshot" {
             return Ok(snapshot::splits(&config));
@@ -198,6 +202,7 @@ fn content(behaviour: Behaviour) -> Content {
             bytes,
             name: "a\u{1b}[2J".to_owned(),
             offset: 0,
+            changes: None,
         })
     };
     let mut columns = match behaviour {
@@ -212,6 +217,7 @@ fn content(behaviour: Behaviour) -> Content {
                 bytes: b"{\"id\": 1}\n{\n".to_vec(),
                 name: HIDDEN.repeat(100_000),
                 offset: u64::MAX,
+                changes: None,
             });
         }
         Behaviour::DocumentPointer => {
@@ -229,6 +235,7 @@ fn content(behaviour: Behaviour) -> Content {
                 .into_bytes(),
                 name: web::heard(),
                 offset: 0,
+                changes: None,
             });
         }
         Behaviour::PageFuel => return document(vec![b'\n'; 100 << 20], DocumentFormat::Ndjson),

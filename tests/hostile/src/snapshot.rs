@@ -58,6 +58,7 @@ impl Snapshot {
             bytes: format!("{{\"split\": \"{split}\", \"from\": \"{from}\"}}\n").into_bytes(),
             name: split.clone(),
             offset: 0,
+            changes: None,
         });
         let stream = "things".to_owned();
         let part = Part { stream, content };

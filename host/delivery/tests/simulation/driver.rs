@@ -236,7 +236,7 @@ impl<'a> Driver<'a> {
                 unit,
                 pages,
                 checkpoint,
-            } => self.store(unit, &pages, checkpoint, struck.as_ref()),
+            } => self.store(unit, &pages, *checkpoint, struck.as_ref()),
             Action::Publish { sink, unit, commit } => self.publish(sink, unit, &commit, struck),
             Action::ReopenSink { sink, unit } => self.reopen_sink(sink, unit, struck),
             Action::Acknowledge { cursor } => self.acknowledge(&cursor, struck),

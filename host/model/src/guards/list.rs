@@ -305,6 +305,7 @@ guards! {
     ColumnJson: "JSON that is none, passed on as JSON",
     ColumnJsonDepth: "`[[[[…`, which ends somebody's stack",
     ChangesCount: "fewer changes than rows: deletions of other records",
+    DocumentChanges: "fewer changes than a document has records: deletions of other records",
     // What a transform or a sink hands over
     ColumnRead: "a column read that was not granted",
     ColumnsEncoded: "the same, by asking the host to encode the batch",

@@ -317,7 +317,7 @@ impl Driver {
                 unit,
                 pages,
                 checkpoint,
-            } => self.store(unit, pages, checkpoint),
+            } => self.store(unit, pages, *checkpoint),
             Action::Release { pages } => self.pages.release(&pages),
             Action::StartLinger { unit, after } => self.later(after, Event::LingerOver { unit }),
             Action::Sleep {

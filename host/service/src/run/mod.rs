@@ -72,7 +72,7 @@ async fn checked(host: &Host, plan: &Arc<Plan>, auditor: &Arc<Auditor>) -> Resul
         Some(keeping) => keeping.schemas(plan.name())?,
         None => BTreeMap::new(),
     };
-    let shape = check::shape(&stages, &fixed).await?;
+    let shape = check::shape(&stages, &fixed, false).await?;
     check::sinks(&stages, &shape).await?;
     let all = plan.stages();
     Ok(Checked {
@@ -299,7 +299,7 @@ async fn shape(
     {
         return Ok(kept);
     }
-    check::shape(stages, fixed).await
+    check::shape(stages, fixed, chosen.is_none()).await
 }
 
 /// Does what the run is for. How many splits there would be, were all done.

@@ -9,7 +9,7 @@ use super::stages::Stages;
 use crate::keeping::now_ms;
 use crate::ledger::Ledger;
 use crate::schemas::Schemas;
-use sluice_codec::{Document, DocumentFormat, Outcome, Target};
+use sluice_codec::{Document, Outcome, Target};
 use sluice_delivery::{Event, Next, PageNo};
 use sluice_engine::{Content, Limit, PagePart, Source, Split};
 use sluice_model::batch::{Batch, Places};
@@ -228,12 +228,20 @@ impl Reading {
                 bytes,
                 name,
                 offset,
+                changes,
             } => {
                 let first_line = match line {
                     Some(line) if offset > 0 && line.name == name => line.next,
                     _ => 1,
                 };
-                let lines = self.document(&stream, &format, &bytes, &name, first_line, page)?;
+                let document = Document {
+                    format: &format,
+                    bytes: &bytes,
+                    name: &name,
+                    first_line,
+                    changes: changes.as_deref(),
+                };
+                let lines = self.document(&stream, &document, page)?;
                 *line = Some(Line {
                     name,
                     next: first_line + lines,
@@ -247,18 +255,9 @@ impl Reading {
     fn document(
         &self,
         stream: &StreamName,
-        format: &DocumentFormat,
-        bytes: &[u8],
-        name: &str,
-        first_line: u64,
+        document: &Document<'_>,
         page: &mut Page,
     ) -> Result<u64, Fault> {
-        let document = Document {
-            format,
-            bytes,
-            name,
-            first_line,
-        };
         loop {
             let schema = self.schemas.now(stream)?;
             let target = Target {
@@ -267,7 +266,7 @@ impl Reading {
                 drift: self.drift,
                 batch_rows: BATCH_ROWS_MAX,
             };
-            match sluice_codec::decode(&document, &target) {
+            match sluice_codec::decode(document, &target) {
                 Outcome::Decoded(decoded) => {
                     page.read += decoded.records;
                     let batches = decoded.batches.iter();

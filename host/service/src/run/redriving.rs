@@ -285,6 +285,7 @@ impl Redriving {
             bytes: &entering.text,
             name: &name,
             first_line: 1,
+            changes: None,
         };
         let refusal = loop {
             let schema = self

@@ -38,12 +38,7 @@ async fn begin(shared: &Arc<Shared>, splits: &[Split]) -> Result<(), Fault> {
     if starts.is_empty() || !Guard::StartKept.stands() {
         return Ok(());
     }
-    blocking(&shared.ledger, move |ledger| {
-        starts
-            .iter()
-            .try_for_each(|(split, place)| ledger.begin(split, place))
-    })
-    .await
+    blocking(&shared.ledger, move |ledger| ledger.begin(&starts)).await
 }
 
 /// The splits of a run under way.
@@ -196,8 +191,8 @@ pub async fn read_again(
         place.encode()
     };
     if let (Begin::Resume, Some(start)) = (&from, &found.start) {
-        let (id, place) = (id.clone(), encoded(start.clone()));
-        blocking(&shared.ledger, move |ledger| ledger.begin(&id, &place)).await?;
+        let starts = [(id.clone(), encoded(start.clone()))];
+        blocking(&shared.ledger, move |ledger| ledger.begin(&starts)).await?;
     }
     let place = match from {
         Begin::Resume => None,

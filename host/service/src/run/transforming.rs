@@ -452,6 +452,7 @@ mod tests {
             bytes: text.as_bytes(),
             name: "file",
             first_line: 1,
+            changes: None,
         };
         let Outcome::Decoded(decoded) = decode(&document, &target) else {
             panic!("one record")

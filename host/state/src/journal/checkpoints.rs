@@ -4,7 +4,7 @@ use super::account::Pending;
 use super::key;
 use super::record::{JournalError, decode, encode};
 use serde::{Deserialize, Serialize};
-use sluice_model::checkpoint::{Checkpoint, Intent, Mark};
+use sluice_model::checkpoint::{Checkpoint, Cursor, Intent, Mark};
 use sluice_model::guards::Guard;
 use sluice_model::ids::{PipelineName, SplitId};
 use sluice_model::ports::{Namespace, StateBatch, StateStore, StateWrite};
@@ -59,6 +59,36 @@ pub fn hold(
         record,
         bytes,
     })
+}
+
+/// Keeps where splits begin, all in one commit, where no place of them is kept: they were never read, or moved to their
+/// beginning with all others.
+pub fn begin(
+    store: &dyn StateStore,
+    pipeline: &PipelineName,
+    starts: &[(SplitId, Cursor)],
+    now_ms: u64,
+) -> Result<(), JournalError> {
+    let mut batch = StateBatch::default();
+    for (split, start) in starts {
+        let held = hold(store, pipeline, split)?;
+        let before = held.checkpoint().cloned().unwrap_or_default();
+        // What undoes an intent that is not whole is the run's to write.
+        if before.place.is_some() || held.intent().is_some() {
+            continue;
+        }
+        let checkpoint = Checkpoint {
+            place: Some(start.clone()),
+            start: Some(start.clone()),
+            ..before
+        };
+        held.expect(&mut batch);
+        held.put(&mut batch, checkpoint, None, now_ms);
+    }
+    if !batch.writes.is_empty() {
+        store.commit(batch)?;
+    }
+    Ok(())
 }
 
 /// The intent of a split, whether or not all its letters are written.

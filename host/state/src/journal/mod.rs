@@ -25,7 +25,7 @@ pub(crate) use key::{Owner, owner, owner_of, places_of};
 
 pub use account::{Account, Pending, account, counted};
 pub use acts::{Sweep, discard, edit, expire, purge};
-pub use checkpoints::{CheckpointRecord, Held, checkpoints, hold};
+pub use checkpoints::{CheckpointRecord, Held, begin, checkpoints, hold};
 pub use desk::{Desk, Turn};
 pub use identities::row_key;
 pub use letter::{Attempt, DeadLetter, Edit, Fate, Standing, StandingKind};

@@ -42,7 +42,8 @@ pub fn set_place(
     Ok(moving.moves)
 }
 
-/// Moves a pipeline's splits (or one of them) to the beginning: the next run delivers everything again.
+/// Moves a pipeline's splits (or one of them) to the beginning: the next run delivers everything again. One alone begins
+/// where the source had it begin; all of them where it has them begin then.
 pub fn reset(
     store: &dyn StateStore,
     turn: &Turn,
@@ -55,7 +56,9 @@ pub fn reset(
         let (records, next) = checkpoints(store, turn.pipeline(), after.as_deref(), PAGE)?;
         for record in records {
             if split.is_none_or(|split| *split == record.split) {
-                moving.add(&hold(store, turn.pipeline(), &record.split)?, None)?;
+                let held = hold(store, turn.pipeline(), &record.split)?;
+                let start = held.stored().and_then(|stored| stored.start.clone());
+                moving.add(&held, start.filter(|_| split.is_some()))?;
             }
         }
         match next {

@@ -73,14 +73,14 @@ impl Table {
 
     fn csv(&self, header: bool) -> String {
         let mut text = String::new();
-        let mut line = |cells: Vec<Cow<'_, str>>| {
-            let quoted = cells.iter().map(|cell| {
-                let bare = !cell.contains([',', '"', '\n', '\r']);
-                if bare {
-                    cell.clone()
-                } else {
+        // As the host: no value is nothing, and an empty text is quoted.
+        let mut line = |cells: Vec<Option<Cow<'_, str>>>| {
+            let quoted = cells.iter().map(|cell| match cell {
+                None => Cow::Borrowed(""),
+                Some(cell) if cell.is_empty() || cell.contains([',', '"', '\n', '\r']) => {
                     format!("\"{}\"", cell.replace('"', "\"\"")).into()
                 }
+                Some(cell) => cell.clone(),
             });
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", quoted.collect::<Vec<_>>().join(","));
@@ -88,7 +88,7 @@ impl Table {
         if header {
             line(
                 self.granted()
-                    .map(|(name, _, _)| Cow::Borrowed(name))
+                    .map(|(name, _, _)| Some(Cow::Borrowed(name)))
                     .collect(),
             );
         }
@@ -96,9 +96,9 @@ impl Table {
             let cells =
                 self.granted().map(
                     |(_, kind, column)| match cell(column, kind, row, self.rows) {
-                        Value::Null => Cow::Borrowed(""),
-                        Value::String(text) => text.into(),
-                        other => other.to_string().into(),
+                        Value::Null => None,
+                        Value::String(text) => Some(text.into()),
+                        other => Some(other.to_string().into()),
                     },
                 );
             line(cells.collect());

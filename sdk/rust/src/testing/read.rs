@@ -70,6 +70,7 @@ pub fn read_all<S: Source>(config: &str, cursor: Option<&Cursor>) -> Result<Vec<
         .into_iter()
         .map(|stream| stream.name)
         .collect();
+    S::prepare(&settings, &streams)?;
     let splits = S::splits(&settings, &streams)?;
     splits
         .into_iter()

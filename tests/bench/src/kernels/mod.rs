@@ -175,6 +175,7 @@ fn decoded(bytes: &[u8], schema: &Arc<Schema>) -> Result<Vec<Batch>> {
         bytes,
         name: "orders.ndjson",
         first_line: 1,
+        changes: None,
     };
     let target = Target {
         stream: &stream,
