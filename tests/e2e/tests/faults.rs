@@ -184,7 +184,7 @@ fn until_done(
     for _ in 0..RUNS_MAX {
         let answer = host.sluice(&["run", pipeline, "--json"]);
         breaches.extend(checker::readable(&format!("{}{}", answer.out, answer.err)));
-        if stops.is_some() && is_first_question(&answer) {
+        if is_first_question(&answer, stops) {
             continue;
         }
         let report = answer.json();
@@ -202,12 +202,14 @@ fn until_done(
 }
 
 /// Whether a run that went on from another one ended before it read anything: its first question met a transient fault,
-/// see `a_source_that_fails_the_first_question`.
-fn is_first_question(answer: &Answer) -> bool {
+/// see `a_source_that_fails_the_first_question`, or what stops it.
+fn is_first_question(answer: &Answer, stops: Option<&str>) -> bool {
+    let Some(stops) = stops else { return false };
     let last = answer.err.lines().next_back().unwrap_or_default();
     let told: Value = serde_json::from_str(last).unwrap_or_default();
-    let transient = !told["fault"]["kind"]["transient"].is_null();
-    answer.code == Some(1) && answer.out.is_empty() && transient && told["stage"].is_string()
+    let kind = &told["fault"]["kind"];
+    let is_known = !kind["transient"].is_null() || kind == stops;
+    answer.code == Some(1) && answer.out.is_empty() && is_known && told["stage"].is_string()
 }
 
 /// What is wrong with how a run stopped.
