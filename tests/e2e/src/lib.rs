@@ -213,6 +213,24 @@ impl TestHost {
         );
     }
 
+    /// The same, with trust in the authority of a database that listens there. Granted again where it was before.
+    pub fn grant_trusting(&self, pipeline: &str, server: &postgres::Postgres) {
+        self.write("ca.pem", &server.authority);
+        let networks = ["--network", "127.0.0.0/8", "--network", "::1/128"];
+        drop(
+            self.sluice(&[&["grant", "new", pipeline], &networks[..]].concat())
+                .done(),
+        );
+        let port = format!("port = {}\n", server.port);
+        for entry in std::fs::read_dir(self.path("grants")).expect("a folder") {
+            let name = entry.expect("an entry").file_name();
+            let name = format!("grants/{}", name.to_string_lossy());
+            if self.path(&name).is_file() && self.read(&name).contains(&port) {
+                self.edit(&name, &port, &format!("{port}ca = \"ca.pem\"\n"));
+            }
+        }
+    }
+
     /// Runs a pipeline to its end, and gives its report.
     pub fn run(&self, pipeline: &str) -> Value {
         let report = self.sluice(&["run", pipeline, "--json"]).done().json();

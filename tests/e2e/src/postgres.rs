@@ -2,12 +2,17 @@
 //! with TLS by a made-up authority, run by somebody who is not root. Gone when it is dropped.
 
 use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyPair};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use sluice_sdk::net::NetError;
+use sluice_sdk::testing::{self, Event, Turn};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+/// Bytes that ask a server for TLS.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// The one user who may log in over the network, by SCRAM.
 pub const USER: &str = "reader";
@@ -24,12 +29,22 @@ pub struct Postgres {
     pub authority: String,
     server: Child,
     folder: tempfile::TempDir,
+    settings: Vec<String>,
 }
 
 impl Postgres {
     /// A server whose one database, `postgres`, was made by this SQL.
     pub fn start(sql: &str) -> Self {
-        let programs = programs();
+        Self::start_with(sql, &[])
+    }
+
+    /// The same, whose log tells of rows.
+    pub fn start_logical(sql: &str) -> Self {
+        Self::start_with(sql, &["wal_level=logical", "max_wal_senders=8"])
+    }
+
+    /// The same, with settings of its own, which come before all others.
+    pub fn start_with(sql: &str, settings: &[&str]) -> Self {
         let account = Account::find();
         let folder = tempfile::tempdir().expect("a folder");
         account.own(folder.path());
@@ -37,7 +52,7 @@ impl Postgres {
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).expect("a file");
         account.own(&password);
-        let mut initdb = account.command(&programs.join("initdb"), folder.path());
+        let mut initdb = account.command(&programs().join("initdb"), folder.path());
         initdb
             .arg("-D")
             .arg(&data)
@@ -45,39 +60,103 @@ impl Postgres {
         initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
         finish(initdb.arg("--pwfile").arg(&password));
         let authority = certify(&data, &account);
-        fill(
-            account
-                .command(&programs.join("postgres"), folder.path())
-                .arg("--single"),
-            &data,
-            sql,
-        );
         for _ in 0..PORTS_TRIED_MAX {
             let free = TcpListener::bind("127.0.0.1:0").expect("a port");
             let port = free.local_addr().expect("an address").port();
             drop(free);
-            let mut server = account.command(&programs.join("postgres"), folder.path());
-            server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-            for setting in [
-                "listen_addresses=127.0.0.1",
-                "unix_socket_directories=",
-                "ssl=on",
-                "ssl_cert_file=server.crt",
-                "ssl_key_file=server.key",
-                "fsync=off",
-            ] {
-                server.args(["-c", setting]);
-            }
-            if let Some(server) = ready(&mut server) {
-                return Self {
+            let mut arguments = vec![format!("port={port}")];
+            arguments.extend(
+                [
+                    "listen_addresses=127.0.0.1",
+                    "unix_socket_directories=",
+                    "ssl=on",
+                    "ssl_cert_file=server.crt",
+                    "ssl_key_file=server.key",
+                ]
+                .map(ToOwned::to_owned),
+            );
+            // Of no use in a test that never cuts the power.
+            arguments.push("fsync=off".to_owned());
+            arguments.extend(settings.iter().map(ToString::to_string));
+            if let Some(server) = ready(&mut served(&account, folder.path(), &arguments)) {
+                let started = Self {
                     port,
                     authority,
                     server,
                     folder,
+                    settings: arguments,
                 };
+                started.sql(sql);
+                return started;
             }
         }
         panic!("PostgreSQL did not start on {PORTS_TRIED_MAX} ports that were free");
+    }
+
+    /// Ends at once, as it would if it were killed, and comes back on the same port.
+    pub fn restart(&mut self) {
+        self.stop("-QUIT");
+        let account = Account::find();
+        let mut server = served(&account, self.folder.path(), &self.settings);
+        self.server = ready(&mut server).expect("its own port is free");
+    }
+
+    fn stop(&mut self, signal: &str) {
+        let pid = self.server.id().to_string();
+        let asked = Command::new("kill").args([signal, &pid]).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.server.kill();
+        }
+        let _ = self.server.wait();
+    }
+
+    /// What it says to this SQL, a row a line, its values between `|`. It must take it.
+    pub fn sql(&self, sql: &str) -> String {
+        let said = self.client().sql(sql);
+        said.unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// Plugins of this thread reach the server; what TLS is made of elsewhere stays in the clear here.
+    pub fn reach(&self) {
+        let port = self.port;
+        testing::secrets(&[("password", Some(PASSWORD))]);
+        testing::net(move |_, _, _| {
+            let stream = TcpStream::connect(("127.0.0.1", port));
+            let mut stream = stream.map_err(|error| NetError::Unreachable(error.to_string()))?;
+            Ok(Box::new(move |event| match event {
+                Event::Upgrade(_) => Turn::Wait,
+                Event::Read(written) if written == SSL_REQUEST => Turn::Send(b"S".to_vec()),
+                Event::Read(written) => {
+                    let mut bytes = vec![0; 64 << 10];
+                    match stream
+                        .write_all(written)
+                        .and_then(|()| stream.read(&mut bytes))
+                    {
+                        Ok(0) => Turn::End,
+                        Ok(count) => Turn::Send(bytes[..count].to_vec()),
+                        Err(error) => Turn::Fail(NetError::Closed(error.to_string())),
+                    }
+                }
+            }))
+        });
+    }
+
+    /// Settings of `sluice/postgres` for it, with more behind a comma.
+    pub fn settings(&self, more: &str) -> String {
+        format!(
+            "{{\"host\": \"localhost\", \"port\": {}, \"database\": \"postgres\", \"user\": \"{USER}\"{more}}}",
+            self.port
+        )
+    }
+
+    /// Whoever speaks to it, also while it is away.
+    pub fn client(&self) -> Client {
+        let authority = self.folder().join("authority.pem");
+        std::fs::write(&authority, &self.authority).expect("a file");
+        Client {
+            port: self.port,
+            authority,
+        }
     }
 
     /// Its folder.
@@ -86,15 +165,40 @@ impl Postgres {
     }
 }
 
+/// Speaks to a server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    port: u16,
+    authority: PathBuf,
+}
+
+impl Client {
+    /// What the server says to this SQL, a row a line, its values between `|`; else why it did not take it.
+    pub fn sql(&self, sql: &str) -> Result<String, String> {
+        let output = Command::new("psql")
+            .env("PGPASSWORD", PASSWORD)
+            .env("PGSSLROOTCERT", &self.authority)
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d"])
+            .arg(format!(
+                "host=localhost port={} user={USER} dbname=postgres sslmode=verify-full",
+                self.port
+            ))
+            .stdin(Stdio::null())
+            .output()
+            .expect("`psql` runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+}
+
 impl Drop for Postgres {
     /// Disconnects everybody and ends: what a killed server leaves behind would outlive the test.
     fn drop(&mut self) {
-        let pid = self.server.id().to_string();
-        let asked = Command::new("kill").args(["-INT", &pid]).status();
-        if !asked.is_ok_and(|status| status.success()) {
-            let _ = self.server.kill();
-        }
-        let _ = self.server.wait();
+        self.stop("-INT");
     }
 }
 
@@ -186,22 +290,13 @@ fn certify(data: &Path, account: &Account) -> String {
     pem
 }
 
-/// Runs SQL in a database that nobody serves yet; in this mode each line is a statement.
-fn fill(postgres: &mut Command, data: &Path, sql: &str) {
-    postgres.arg("-D").arg(data).arg("postgres");
-    postgres
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut running = postgres.spawn().expect("it runs");
-    let mut input = running.stdin.take().expect("a pipe");
-    for statement in sql.split(";\n") {
-        writeln!(input, "{}", statement.replace('\n', " ")).expect("it reads");
+fn served(account: &Account, folder: &Path, settings: &[String]) -> Command {
+    let mut server = account.command(&programs().join("postgres"), folder);
+    server.arg("-D").arg(folder.join("data"));
+    for setting in settings {
+        server.args(["-c", setting]);
     }
-    drop(input);
-    let output = running.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains("ERROR"), "{said}");
+    server
 }
 
 /// The server once it says that it takes connections; none where its port was taken meanwhile.

@@ -1,0 +1,234 @@
+//! The sink: a unit is one transaction, and so is its place. It stays open until the host publishes, and is forgotten
+//! where nobody does.
+
+mod lines;
+mod pieces;
+mod stage;
+mod table;
+
+use crate::config::Config;
+use crate::session::Session;
+use sluice_sdk::sink::{Commit, Context, Part, Target};
+use sluice_sdk::{Fault, Rejection, Schema, Sink};
+use stage::Stage;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Writes the units of one split into tables.
+pub struct PostgresSink {
+    config: Config,
+    context: Context,
+    session: Session,
+    /// What each stream's table is known to have.
+    schemas: BTreeMap<String, Schema>,
+    unit: Unit,
+}
+
+/// The transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// There is none.
+    None,
+    /// It is open, and not whole.
+    Open,
+    /// It holds this unit, whole.
+    Staged(u64, u64),
+    /// This unit was committed before.
+    Published(u64, u64),
+}
+
+impl Sink for PostgresSink {
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), Fault> {
+        config.valid()?;
+        let mut session = Session::open(config)?;
+        let found = session.query(
+            "SELECT pg_is_in_recovery(), has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = $1",
+            &[Some(&config.schema)],
+        )?;
+        let found: Vec<Option<String>> = found.into_iter().flatten().collect();
+        let found: Vec<Option<&str>> = found.iter().map(Option::as_deref).collect();
+        match found[..] {
+            [Some("t"), _] => Err(Fault::transient(
+                "the server is a standby: it takes no writes",
+            )),
+            [_, Some("t")] => Ok(()),
+            [_, _] => Err(Fault::misconfigured(format!(
+                "the user `{}` may not use the schema `{}`; hint: `GRANT USAGE`",
+                config.user, config.schema
+            ))),
+            _ => Err(Fault::misconfigured(format!(
+                "there is no schema `{}`",
+                config.schema
+            ))),
+        }
+    }
+
+    fn open(config: Config, context: Context, targets: Vec<Target>) -> Result<Self, Fault> {
+        config.valid()?;
+        let mut session = Session::open(&config)?;
+        table::ensure_commits(&mut session, &config)?;
+        let mut schemas = BTreeMap::new();
+        for target in targets {
+            table::ensure(&mut session, &config, &target.stream, &target.schema)?;
+            schemas.insert(target.stream, target.schema);
+        }
+        Ok(Self {
+            config,
+            context,
+            session,
+            schemas,
+            unit: Unit::None,
+        })
+    }
+
+    /// Waits for whoever still writes this split: its transaction ends, one way or the other.
+    fn committed(&mut self) -> Result<Option<Commit>, Fault> {
+        let rows = self.session.query(
+            &format!(
+                "SELECT epoch, sequence, encode(cursor, 'hex') FROM {} WHERE pipeline = $1 AND split = $2 FOR UPDATE",
+                table::commits(&self.config)
+            ),
+            &[Some(&self.context.pipeline), Some(&self.context.split)],
+        )?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        let row: Vec<&str> = row
+            .iter()
+            .map(|value| value.as_deref().unwrap_or_default())
+            .collect();
+        let commit = match row[..] {
+            [epoch, sequence, cursor] => epoch
+                .parse()
+                .ok()
+                .zip(sequence.parse().ok())
+                .zip(unhex(cursor)),
+            _ => None,
+        };
+        let ((epoch, sequence), cursor) = commit.ok_or_else(|| {
+            let table = table::commits(&self.config);
+            Fault::misconfigured(format!(
+                "the place in {table} cannot be read: it was changed by hand"
+            ))
+        })?;
+        Ok(Some(Commit {
+            pipeline: self.context.pipeline.clone(),
+            split: self.context.split.clone(),
+            cursor,
+            epoch,
+            sequence,
+        }))
+    }
+
+    fn write(&mut self, parts: Vec<Part>, commit: &Commit) -> Result<Vec<Rejection>, Fault> {
+        if self.unit != Unit::None {
+            self.session.run("ROLLBACK")?;
+            self.unit = Unit::None;
+        }
+        for part in &parts {
+            self.fit(part)?;
+        }
+        self.session.run("BEGIN; SET CONSTRAINTS ALL IMMEDIATE")?;
+        self.unit = Unit::Open;
+        if !self.claim(commit)? {
+            return Ok(Vec::new());
+        }
+        let mut rejections = Vec::new();
+        let mut at = 0;
+        while at < parts.len() {
+            let schema = parts[at].batch.schema();
+            let same =
+                |part: &&Part| part.stream == parts[at].stream && part.batch.schema() == schema;
+            let run = parts[at..].iter().take_while(same).count();
+            let place = self.config.place(&parts[at].stream);
+            let mut stage =
+                Stage::begin(&mut self.session, place, schema.clone(), self.config.mode)?;
+            for (offset, part) in parts[at..at + run].iter().enumerate() {
+                stage.copy(at + offset, &part.batch)?;
+            }
+            rejections.extend(stage.merge()?);
+            at += run;
+        }
+        self.unit = Unit::Staged(commit.epoch, commit.sequence);
+        Ok(rejections)
+    }
+
+    fn publish(&mut self, commit: &Commit) -> Result<(), Fault> {
+        let mark = (commit.epoch, commit.sequence);
+        match std::mem::replace(&mut self.unit, Unit::None) {
+            Unit::Staged(epoch, sequence) if (epoch, sequence) == mark => {
+                Ok(self.session.commit()?)
+            }
+            Unit::Published(epoch, sequence) if (epoch, sequence) == mark => Ok(()),
+            _ => Err(Fault::broken(format!(
+                "unit {}.{} is to be published and was not written",
+                mark.0, mark.1
+            ))),
+        }
+    }
+}
+
+impl PostgresSink {
+    /// A stream's table takes what the part holds: the contract may let its schema grow.
+    fn fit(&mut self, part: &Part) -> Result<(), Fault> {
+        let schema = part.batch.schema();
+        if self.schemas.get(&part.stream) == Some(&schema) {
+            return Ok(());
+        }
+        table::ensure(&mut self.session, &self.config, &part.stream, &schema)?;
+        self.schemas.insert(part.stream.clone(), schema);
+        Ok(())
+    }
+
+    /// Puts the unit's place beside its data; false where that unit is there already. Whoever comes with an older place
+    /// writes a split that another run owns.
+    fn claim(&mut self, commit: &Commit) -> Result<bool, Fault> {
+        let table = table::commits(&self.config);
+        let (epoch, sequence) = (commit.epoch.to_string(), commit.sequence.to_string());
+        let cursor = hex(&commit.cursor);
+        let claimed = self.session.execute(
+            &format!(
+                "INSERT INTO {table} AS c (pipeline, split, epoch, sequence, cursor) \
+                 VALUES ($1, $2, $3::bigint, $4::bigint, decode($5, 'hex')) ON CONFLICT (pipeline, split) DO UPDATE \
+                 SET epoch = excluded.epoch, sequence = excluded.sequence, cursor = excluded.cursor, written_at = now() \
+                 WHERE (c.epoch, c.sequence) < (excluded.epoch, excluded.sequence)"
+            ),
+            &[
+                Some(&commit.pipeline),
+                Some(&commit.split),
+                Some(&epoch),
+                Some(&sequence),
+                Some(&cursor),
+            ],
+        )?;
+        if claimed == 1 {
+            return Ok(true);
+        }
+        self.session.run("ROLLBACK")?;
+        self.unit = Unit::None;
+        let there = self.committed()?.map(|there| (there.epoch, there.sequence));
+        if there == Some((commit.epoch, commit.sequence)) {
+            self.unit = Unit::Published(commit.epoch, commit.sequence);
+            return Ok(false);
+        }
+        Err(Fault::misconfigured(format!(
+            "unit {epoch}.{sequence} comes before what {table} says is written: another run writes this split"
+        )))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // Into memory.
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}

@@ -1,0 +1,339 @@
+//! The rows of one unit and one table: copied into a table that only this transaction sees, and from there into their
+//! own. What the server refuses is narrowed down to its row, behind a savepoint, and the others go on.
+
+use super::lines::{Lines, of_one_column};
+use super::pieces::Pieces;
+use super::table::names;
+use crate::config::{Mode, quoted};
+use crate::refusal::Refusal;
+use crate::session::{Error, Session};
+use sluice_sdk::{Batch, Change, CsvOutput, Fault, FieldType, Format, Rejection, Schema, Values};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// The number that each row is given as it is copied. No name of a field is this long a joke.
+const NUMBER: &str = "\"~sluice row\"";
+const STAGE: &str = "pg_temp.\"~sluice stage\"";
+
+/// Rows on their way into one table.
+pub(super) struct Stage<'s> {
+    session: &'s mut Session,
+    table: String,
+    schema: Schema,
+    mode: Mode,
+    /// Rows that were copied, in the order of their numbers, which have gaps between runs.
+    copied: Vec<Run>,
+    rejections: Vec<Rejection>,
+}
+
+/// Rows of one part that have numbers one behind the other.
+struct Run {
+    first: u64,
+    part: usize,
+    rows: Range<usize>,
+    deletes: Vec<bool>,
+}
+
+impl<'s> Stage<'s> {
+    /// In a transaction that is under way.
+    pub(super) fn begin(
+        session: &'s mut Session,
+        table: String,
+        schema: Schema,
+        mode: Mode,
+    ) -> Result<Self, Fault> {
+        // Base64 is what the host writes, and becomes bytes on the way on.
+        let columns = schema.fields.iter().map(|field| match field.kind {
+            FieldType::Binary => format!("NULL::text AS {}", quoted(&field.name)),
+            _ => quoted(&field.name),
+        });
+        let columns: Vec<String> = columns.collect();
+        let sql = format!(
+            "DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {table} WITH NO DATA; \
+             ALTER TABLE {STAGE} ADD COLUMN {NUMBER} bigint GENERATED ALWAYS AS IDENTITY",
+            STAGE.trim_start_matches("pg_temp."),
+            columns.join(", ")
+        );
+        session.run(&sql)?;
+        Ok(Self {
+            session,
+            table,
+            schema,
+            mode,
+            copied: Vec::new(),
+            rejections: Vec::new(),
+        })
+    }
+
+    fn reject(&mut self, part: usize, row: usize, refusal: &Refusal) {
+        let (code, message) = refusal.of_record();
+        let rejection = Rejection::new(row, code, message).in_part(part);
+        self.rejections.push(rejection);
+    }
+
+    /// Copies the rows of one part.
+    pub(super) fn copy(&mut self, part: usize, batch: &Batch) -> Result<(), Fault> {
+        let changes = batch.changes();
+        let deletes = |rows: &Range<usize>| -> Vec<bool> {
+            changes.as_ref().map_or_else(Vec::new, |changes| {
+                let changes = changes[rows.clone()].iter();
+                changes.map(|change| *change == Change::Delete).collect()
+            })
+        };
+        let mut csv = batch.encode(Format::Csv(CsvOutput { header: false }))?;
+        if let [field] = &self.schema.fields[..] {
+            let column = batch.column(&field.name)?;
+            csv = of_one_column(&csv, |row| column.is_null(row));
+        }
+        let fields: Vec<String> = self
+            .schema
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .collect();
+        let copy = format!("COPY {STAGE} ({}) FROM STDIN (FORMAT csv)", names(&fields));
+        let refused = self.not_finite(part, batch)?;
+        let mut lines = None;
+        let mut pieces = Pieces::without(batch.rows(), &refused);
+        while let Some(rows) = pieces.next() {
+            let bytes = if rows.len() == batch.rows() {
+                &csv[..]
+            } else {
+                let lines = lines.get_or_insert_with(|| Lines::of(&csv));
+                &csv[lines.bytes(&rows)]
+            };
+            self.session.run("SAVEPOINT piece")?;
+            match self.session.copy_in(&copy, bytes) {
+                // A line that ends the document early would leave the rest out in silence.
+                Ok(copied) if copied != rows.len() as u64 => {
+                    let message = format!("the server copied {copied} of {} rows", rows.len());
+                    return Err(Fault::broken(message));
+                }
+                Ok(_) => {
+                    let last = self.last_number()?;
+                    pieces.passed();
+                    self.copied.push(Run {
+                        first: last + 1 - rows.len() as u64,
+                        part,
+                        deletes: deletes(&rows),
+                        rows,
+                    });
+                }
+                Err(Error::Refused(refusal)) if refusal.is_of_a_record() => {
+                    self.session.run("ROLLBACK TO piece; RELEASE piece")?;
+                    let lines = lines.get_or_insert_with(|| Lines::of(&csv));
+                    let culprit = refusal.line().and_then(|line| lines.row_of(&rows, line));
+                    if let Some(row) = pieces.failed(rows, culprit) {
+                        self.reject(part, row, &refusal);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows with a number that CSV has no text for: they would be written without it.
+    fn not_finite(&mut self, part: usize, batch: &Batch) -> Result<Vec<usize>, Fault> {
+        let mut refused = BTreeSet::new();
+        for field in self
+            .schema
+            .fields
+            .iter()
+            .filter(|field| field.kind == FieldType::Float64)
+        {
+            let column = batch.column(&field.name)?;
+            let Values::Float64(values) = &column.values else {
+                continue;
+            };
+            let is_lost = |row: &usize| !values[*row].is_finite() && !column.is_null(*row);
+            for row in (0..values.len()).filter(is_lost) {
+                if refused.insert(row) {
+                    let message = format!(
+                        "column `{}` is no number, or one without an end",
+                        field.name
+                    );
+                    let rejection = Rejection::new(row, "not-finite", message).in_part(part);
+                    self.rejections.push(rejection);
+                }
+            }
+        }
+        Ok(refused.into_iter().collect())
+    }
+
+    fn last_number(&mut self) -> Result<u64, Fault> {
+        self.session.run("RELEASE piece")?;
+        let rows = self.session.query("SELECT lastval()", &[])?;
+        let number = rows.into_iter().flatten().flatten().next();
+        let number = number.and_then(|number| number.parse().ok());
+        number.ok_or_else(|| Fault::transient("the server numbers no rows"))
+    }
+
+    /// Has every row take its place in the table; gives those that were refused.
+    pub(super) fn merge(mut self) -> Result<Vec<Rejection>, Fault> {
+        let runs = std::mem::take(&mut self.copied);
+        let mut numbers: Vec<(u64, usize, usize, bool)> = Vec::new();
+        for run in &runs {
+            let places = run.rows.clone().zip(run.first..);
+            numbers.extend(places.map(|(row, number)| {
+                let is_delete = run.deletes.get(row - run.rows.start);
+                (
+                    number,
+                    run.part,
+                    row,
+                    is_delete.copied().unwrap_or_default(),
+                )
+            }));
+        }
+        numbers.sort_unstable();
+        if self.mode == Mode::Append {
+            for (_, part, row, _) in numbers.iter().filter(|(.., is_delete)| *is_delete) {
+                let message = "a table that is only added to takes no deletions";
+                let rejection = Rejection::new(*row, "delete-not-supported", message);
+                self.rejections.push(rejection.in_part(*part));
+            }
+            numbers.retain(|(.., is_delete)| !is_delete);
+        }
+        let sql = Sql::of(&self.table, &self.schema, self.mode);
+        let mut pieces = Pieces::new(numbers.len());
+        while let Some(rows) = pieces.next() {
+            let tried = &numbers[rows.clone()];
+            self.session.run("SAVEPOINT piece")?;
+            match merge(self.session, &sql, tried) {
+                Ok(()) => {
+                    self.session.run("RELEASE piece")?;
+                    pieces.passed();
+                }
+                Err(Error::Refused(refusal)) if refusal.is_of_a_record() => {
+                    self.session.run("ROLLBACK TO piece; RELEASE piece")?;
+                    if let Some(at) = pieces.failed(rows, None) {
+                        let (_, part, row, _) = numbers[at];
+                        self.reject(part, row, &refusal);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.session.run(&format!("DROP TABLE {STAGE}"))?;
+        Ok(self.rejections)
+    }
+}
+
+/// Rows of the stage, by their numbers, into the table.
+fn merge(
+    session: &mut Session,
+    sql: &Sql,
+    rows: &[(u64, usize, usize, bool)],
+) -> Result<(), Error> {
+    let (Some((first, ..)), Some((last, ..))) = (rows.first(), rows.last()) else {
+        return Ok(());
+    };
+    let (first, last) = (first.to_string(), last.to_string());
+    let deletes: Vec<String> = rows
+        .iter()
+        .filter(|(.., is_delete)| *is_delete)
+        .map(|(number, ..)| number.to_string())
+        .collect();
+    let deletes = format!("{{{}}}", deletes.join(","));
+    let parameters = [Some(&*first), Some(&*last), Some(&*deletes)];
+    if let Some(delete) = sql.delete.as_ref().filter(|_| deletes.len() > 2) {
+        session.execute(delete, &parameters)?;
+    }
+    session.execute(&sql.write, &parameters)?;
+    Ok(())
+}
+
+/// What moves rows from the stage: `$1` and `$2` are the first and the last number, `$3` the numbers of deletions.
+struct Sql {
+    delete: Option<String>,
+    write: String,
+}
+
+impl Sql {
+    fn of(table: &str, schema: &Schema, mode: Mode) -> Self {
+        let fields: Vec<String> = schema
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .collect();
+        let all = names(&fields);
+        let values: Vec<String> = schema
+            .fields
+            .iter()
+            .map(|field| match field.kind {
+                FieldType::Binary => format!("decode(s.{}, 'base64')", quoted(&field.name)),
+                _ => format!("s.{}", quoted(&field.name)),
+            })
+            .collect();
+        let values = values.join(", ");
+        let between = format!("{NUMBER} BETWEEN $1::bigint AND $2::bigint");
+        let is_delete = format!("{NUMBER} = ANY($3::bigint[])");
+        if mode == Mode::Append {
+            return Self {
+                delete: None,
+                write: format!(
+                    "INSERT INTO {table} ({all}) SELECT {values} FROM {STAGE} s WHERE {between} AND NOT s.{is_delete}"
+                ),
+            };
+        }
+        // Of several records of one key the last counts.
+        let key = names(&schema.key);
+        let last = format!(
+            "(SELECT DISTINCT ON ({key}) * FROM {STAGE} WHERE {between} ORDER BY {key}, {NUMBER} DESC) s"
+        );
+        let same: Vec<String> = schema
+            .key
+            .iter()
+            .map(|name| format!("t.{0} = s.{0}", quoted(name)))
+            .collect();
+        let set: Vec<String> = fields
+            .iter()
+            .filter(|name| !schema.key.contains(name))
+            .map(|name| format!("{0} = excluded.{0}", quoted(name)))
+            .collect();
+        let does = if set.is_empty() {
+            "NOTHING".to_owned()
+        } else {
+            format!("UPDATE SET {}", set.join(", "))
+        };
+        Self {
+            delete: Some(format!(
+                "DELETE FROM {table} t USING {last} WHERE {} AND s.{is_delete}",
+                same.join(" AND ")
+            )),
+            write: format!(
+                "INSERT INTO {table} ({all}) SELECT {values} FROM {last} WHERE NOT s.{is_delete} \
+                 ON CONFLICT ({key}) DO {does}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_sdk::Field;
+
+    #[test]
+    fn the_last_record_of_a_key_counts() {
+        let schema = Schema {
+            fields: vec![
+                Field::new("id", FieldType::Int64),
+                Field::new("raw", FieldType::Binary),
+            ],
+            key: vec!["id".to_owned()],
+        };
+        let sql = Sql::of("\"public\".\"t\"", &schema, Mode::Upsert);
+        assert_eq!(
+            sql.write,
+            "INSERT INTO \"public\".\"t\" (\"id\", \"raw\") SELECT s.\"id\", decode(s.\"raw\", 'base64') FROM \
+             (SELECT DISTINCT ON (\"id\") * FROM pg_temp.\"~sluice stage\" WHERE \"~sluice row\" BETWEEN $1::bigint AND \
+             $2::bigint ORDER BY \"id\", \"~sluice row\" DESC) s WHERE NOT s.\"~sluice row\" = ANY($3::bigint[]) \
+             ON CONFLICT (\"id\") DO UPDATE SET \"raw\" = excluded.\"raw\""
+        );
+        let delete = sql.delete.expect("a statement");
+        assert!(
+            delete.ends_with("WHERE t.\"id\" = s.\"id\" AND s.\"~sluice row\" = ANY($3::bigint[])")
+        );
+    }
+}

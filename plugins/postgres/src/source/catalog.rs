@@ -1,0 +1,515 @@
+//! What PostgreSQL says of its tables, and how the settings have them read.
+
+use super::types::{Base, Kind};
+use crate::config::{Config, quoted};
+use crate::session::{Row, Session};
+use sluice_sdk::source::Stream;
+use sluice_sdk::{Fault, Field, Schema, nearest};
+use std::collections::BTreeSet;
+
+/// How long a row with a time is left alone, where nothing is said: it may be of a transaction that is still to commit.
+const LAG_SECONDS: u32 = 5;
+
+/// What a type is made of, as far as it is a domain.
+macro_rules! made_of {
+    () => {
+        "CROSS JOIN LATERAL (\
+         WITH RECURSIVE made_of (type, modifier) AS (\
+         SELECT a.atttypid, a.atttypmod \
+         UNION ALL \
+         SELECT d.typbasetype, d.typtypmod FROM made_of AS m JOIN pg_catalog.pg_type AS d ON d.oid = m.type AND d.typtype = 'd'\
+         ) SELECT m.type, m.modifier FROM made_of AS m JOIN pg_catalog.pg_type AS d ON d.oid = m.type AND d.typtype <> 'd'\
+         ) AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.type "
+    };
+}
+
+/// A row for each column: a domain as what it is made of, and the place in the primary key.
+const COLUMNS: &str = concat!(
+    "\
+SELECT c.relname, c.relkind, a.attname, a.attnotnull, \
+ CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, \
+ t.typtype, t.typcategory, b.modifier, format_type(b.type, b.modifier), k.place, \
+ a.attgenerated <> '', c.relreplident = 'f', EXISTS (\
+SELECT FROM pg_catalog.pg_index AS r WHERE r.indrelid = c.oid AND a.attnum = ANY (r.indkey) \
+AND CASE c.relreplident WHEN 'd' THEN r.indisprimary WHEN 'i' THEN r.indisreplident ELSE false END) \
+FROM pg_catalog.pg_class AS c \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+",
+    made_of!(),
+    "\
+LEFT JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisprimary \
+LEFT JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) \
+ON k.attnum = a.attnum AND k.place <= i.indnkeyatts \
+WHERE n.nspname = $1 AND "
+);
+
+/// The same of types alone.
+const KINDS: &str = concat!(
+    "\
+SELECT CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, \
+ t.typtype, t.typcategory, b.modifier, format_type(b.type, b.modifier) \
+FROM unnest($1::text::oid[], $2::text::int4[]) WITH ORDINALITY AS a (atttypid, atttypmod, place) \
+",
+    made_of!(),
+    "ORDER BY a.place"
+);
+
+/// One that is named: whatever can be read from.
+const NAMED: &str = "c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+/// All that are read where none is named; the parts of a partitioned table come with it.
+const ALL: &str = "i.indexrelid IS NOT NULL AND c.relkind IN ('r', 'p') AND NOT c.relispartition";
+
+const ORDER: &str = " ORDER BY c.relname, a.attnum";
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// Its type as SQL has it; of a domain, what that is made of.
+    pub(super) sql_type: String,
+    pub(super) nullable: bool,
+    /// Its place in the primary key, from one.
+    primary: Option<u32>,
+    /// Whether the server makes its value of others: the log does not tell it.
+    generated: bool,
+    /// Whether the log tells its value of a row that was deleted.
+    identifies: bool,
+}
+
+/// A table as the catalog has it.
+struct Relation {
+    name: String,
+    /// `relkind`: `r` is a table, `p` a partitioned one, `v` a view …
+    form: String,
+    columns: Vec<Column>,
+    /// Whether the log tells all of a row that was deleted.
+    is_whole: bool,
+}
+
+/// A table, and how it is read.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    /// For people.
+    pub(super) name: String,
+    /// For SQL.
+    pub(super) place: String,
+    pub(super) columns: Vec<Column>,
+    /// Where the columns stand that identify a row.
+    key: Vec<usize>,
+    /// Where the column stands that rises with each change.
+    cursor: Option<usize>,
+    /// Rows whose cursor is younger are not read yet.
+    pub(super) lag_seconds: u32,
+    /// Whether it has pages of its own, of which some can be looked at for all.
+    pub(super) is_stored: bool,
+    /// Whether the log has of a row that was deleted no more than its key.
+    deletes_are_bare: bool,
+}
+
+/// The table of one stream.
+pub(super) fn table(session: &mut Session, config: &Config, stream: &str) -> Result<Table, Fault> {
+    let settings = config.table(stream);
+    let name = settings.name.as_deref().unwrap_or(stream);
+    let sql = format!("{COLUMNS}{NAMED}{ORDER}");
+    let rows = session.query(&sql, &[Some(&config.schema), Some(name)])?;
+    match relations(rows)?.pop() {
+        Some(relation) => Table::new(relation, config, stream),
+        None => Err(missing(session, config, name)?),
+    }
+}
+
+/// The tables of all streams: those of the settings, or every one with a primary key.
+pub(super) fn tables(
+    session: &mut Session,
+    config: &Config,
+) -> Result<Vec<(String, Table)>, Fault> {
+    if config.tables.is_empty() {
+        let sql = format!("{COLUMNS}{ALL}{ORDER}");
+        let found = relations(session.query(&sql, &[Some(&config.schema)])?)?;
+        let named = |relation: Relation| {
+            let stream = relation.name.clone();
+            Ok((stream.clone(), Table::new(relation, config, &stream)?))
+        };
+        return found.into_iter().map(named).collect();
+    }
+    let streams = config.tables.keys();
+    streams
+        .map(|stream| Ok((stream.clone(), table(session, config, stream)?)))
+        .collect()
+}
+
+/// What columns of these types hold, each a type's number and its modifier; and the type as SQL has it.
+pub(super) fn kinds(
+    session: &mut Session,
+    types: &[(u32, i32)],
+) -> Result<Vec<(Kind, String)>, Fault> {
+    let list = |texts: Vec<String>| format!("{{{}}}", texts.join(","));
+    let numbers = list(types.iter().map(|(number, _)| number.to_string()).collect());
+    let modifiers = list(
+        types
+            .iter()
+            .map(|(_, modifier)| modifier.to_string())
+            .collect(),
+    );
+    let rows = session.query(KINDS, &[Some(&numbers), Some(&modifiers)])?;
+    let kinds = rows.iter().map(|row| {
+        let [builtin, form, category, modifier, sql_type] = &row[..] else {
+            return Err(unexpected());
+        };
+        let kind = kind([builtin, form, category, modifier])?;
+        Ok((kind, sql_type.clone().ok_or_else(unexpected)?))
+    });
+    let kinds = kinds.collect::<Result<Vec<_>, Fault>>()?;
+    // One was dropped meanwhile.
+    let is_whole = kinds.len() == types.len();
+    is_whole
+        .then_some(kinds)
+        .ok_or_else(|| Fault::transient("a type of the log is not there any more"))
+}
+
+fn kind([builtin, form, category, modifier]: [&Option<String>; 4]) -> Result<Kind, Fault> {
+    let modifier = modifier
+        .as_deref()
+        .and_then(|modifier| modifier.parse().ok());
+    Ok(Kind::of(Base {
+        builtin: builtin.as_deref().unwrap_or_default(),
+        form: form.as_deref().unwrap_or_default(),
+        category: category.as_deref().unwrap_or_default(),
+        modifier: modifier.ok_or_else(unexpected)?,
+    }))
+}
+
+/// That there is such a schema.
+pub(super) fn check_schema(session: &mut Session, config: &Config) -> Result<(), Fault> {
+    let sql = "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = $1";
+    if session.query(sql, &[Some(&config.schema)])?.is_empty() {
+        return Err(Fault::misconfigured(format!(
+            "there is no schema `{}` in `{}`",
+            config.schema, config.database
+        )));
+    }
+    Ok(())
+}
+
+fn missing(session: &mut Session, config: &Config, name: &str) -> Result<Fault, Fault> {
+    check_schema(session, config)?;
+    let sql = "SELECT c.relname FROM pg_catalog.pg_class AS c \
+               JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+    let names = session.query(sql, &[Some(&config.schema)])?;
+    let names = names.iter().flatten().flatten().map(String::as_str);
+    let mut message = format!(
+        "there is no table `{name}` in the schema `{}`",
+        config.schema
+    );
+    if let Some(near) = nearest(name, names) {
+        message = format!("{message}; did you mean `{near}`?");
+    }
+    Ok(Fault::misconfigured(message))
+}
+
+/// The rows of [`COLUMNS`], table by table.
+fn relations(rows: Vec<Row>) -> Result<Vec<Relation>, Fault> {
+    let mut relations: Vec<Relation> = Vec::new();
+    for row in rows {
+        let [
+            name,
+            form,
+            attribute,
+            required,
+            builtin,
+            of,
+            category,
+            modifier,
+            sql_type,
+            place,
+            generated,
+            whole,
+            identifies,
+        ] = &row[..]
+        else {
+            return Err(unexpected());
+        };
+        let text = |value: &Option<String>| value.clone().ok_or_else(unexpected);
+        let kind = kind([builtin, of, category, modifier])?;
+        let column = Column {
+            name: text(attribute)?,
+            kind,
+            sql_type: text(sql_type)?,
+            nullable: required.as_deref() != Some("t"),
+            primary: place.as_deref().and_then(|place| place.parse().ok()),
+            generated: generated.as_deref() == Some("t"),
+            identifies: identifies.as_deref() == Some("t"),
+        };
+        let name = text(name)?;
+        match relations
+            .last_mut()
+            .filter(|relation| relation.name == name)
+        {
+            Some(relation) => relation.columns.push(column),
+            None => relations.push(Relation {
+                name,
+                form: text(form)?,
+                columns: vec![column],
+                is_whole: whole.as_deref() == Some("t"),
+            }),
+        }
+    }
+    Ok(relations)
+}
+
+fn unexpected() -> Fault {
+    Fault::broken("the server's catalog is not the one that this plugin knows")
+}
+
+impl Table {
+    fn new(relation: Relation, config: &Config, stream: &str) -> Result<Self, Fault> {
+        let Relation {
+            name,
+            form,
+            mut columns,
+            is_whole,
+        } = relation;
+        if config.changes.is_some() {
+            columns.retain(|column| !column.generated);
+        }
+        let settings = config.table(stream);
+        let name = format!("{}.{name}", config.schema);
+        let wrong = |what: String| Fault::misconfigured(format!("`{name}`: {what}"));
+        let fields = Schema::new(columns.iter().map(Column::field).collect());
+        let find = |column: &str| {
+            fields
+                .expect(column)
+                .map_err(|fault| fault.context(format!("`{name}`")))?;
+            fields.index_of(column).ok_or_else(unexpected)
+        };
+        let is_stored = matches!(&*form, "r" | "p" | "m");
+        let key = if settings.key.is_empty() {
+            primary(&columns)
+        } else {
+            let key = settings.key.iter().map(|column| find(column));
+            key.collect::<Result<Vec<_>, _>>()?
+        };
+        if key.is_empty() {
+            return Err(wrong(format!(
+                "it has no primary key; hint: name the columns that identify a row: `tables.{stream}.key`"
+            )));
+        }
+        if key.iter().collect::<BTreeSet<_>>().len() < key.len() {
+            return Err(wrong(format!("`tables.{stream}.key` names a column twice")));
+        }
+        // Only a table can promise that there is a value: a view's columns are all said to be without.
+        let nullable = key
+            .iter()
+            .map(|at| &columns[*at])
+            .find(|column| column.nullable);
+        if let Some(column) = nullable.filter(|_| matches!(&*form, "r" | "p")) {
+            return Err(wrong(format!(
+                "`{}` may be null, and so identifies no row; hint: make it `NOT NULL`, or read by another key",
+                column.name
+            )));
+        }
+        let untold = key
+            .iter()
+            .map(|at| &columns[*at])
+            .find(|column| !column.identifies && !is_whole);
+        if let Some(column) = untold.filter(|_| config.changes.is_some()) {
+            return Err(wrong(format!(
+                "the log would not tell `{}` of a row that is deleted; hint: `ALTER TABLE … REPLICA IDENTITY FULL`, or an \
+                 index that has it",
+                column.name
+            )));
+        }
+        let cursor = settings.cursor.as_deref().map(find).transpose()?;
+        let rises_in_time = cursor.is_some_and(|at| columns[at].kind.is_moment());
+        let lag_seconds = match settings.lag_seconds {
+            Some(1..) if !rises_in_time => {
+                return Err(wrong(
+                    "`lag_seconds` needs a `cursor` that is a timestamp".to_owned(),
+                ));
+            }
+            Some(seconds) => seconds,
+            None if rises_in_time => LAG_SECONDS,
+            None => 0,
+        };
+        Ok(Self {
+            place: config.place(stream),
+            name,
+            columns,
+            key,
+            cursor,
+            lag_seconds,
+            is_stored,
+            deletes_are_bare: config.changes.is_some() && !is_whole,
+        })
+    }
+
+    /// The stream of its rows.
+    pub(super) fn stream(&self, name: &str) -> Stream {
+        let mut fields: Vec<Field> = self.columns.iter().map(Column::field).collect();
+        for field in fields.iter_mut().filter(|_| self.deletes_are_bare) {
+            field.nullable = true;
+        }
+        for at in &self.key {
+            // A row without a key is not read.
+            fields[*at].nullable = false;
+        }
+        let key = self.key.iter().map(|at| self.columns[*at].name.as_str());
+        let schema = Schema::new(fields).with_key(key);
+        Stream::new(name).with_schema(schema).incremental()
+    }
+
+    /// The columns that identify a row.
+    pub(super) fn key(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().map(|at| &self.columns[*at])
+    }
+
+    pub(super) fn cursor(&self) -> Option<&Column> {
+        self.cursor.map(|at| &self.columns[at])
+    }
+
+    /// The columns by which it is read: never none, and no two rows alike in them.
+    pub(super) fn order(&self) -> Vec<&Column> {
+        let of_key = self.key.iter().filter(|at| Some(**at) != self.cursor);
+        let order = self.cursor.iter().chain(of_key);
+        order.map(|at| &self.columns[*at]).collect()
+    }
+
+    /// The line of names of its rows in CSV, which quotes as SQL does.
+    pub(super) fn header(&self) -> Vec<u8> {
+        let names: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| quoted(&column.name))
+            .collect();
+        names.join(",").into_bytes()
+    }
+}
+
+fn primary(columns: &[Column]) -> Vec<usize> {
+    let mut key: Vec<usize> = (0..columns.len())
+        .filter(|at| columns[*at].primary.is_some())
+        .collect();
+    key.sort_by_key(|at| columns[*at].primary);
+    key
+}
+
+impl Column {
+    fn field(&self) -> Field {
+        let field = Field::new(&self.name, self.kind.field_type());
+        if self.nullable {
+            field.nullable()
+        } else {
+            field
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use sluice_sdk::FieldType;
+
+    /// A row of [`COLUMNS`].
+    fn row(table: &str, column: &str, required: &str, of: [&str; 4], place: &str) -> Row {
+        let [builtin, category, modifier, sql_type] = of;
+        let primary = (!place.is_empty()).then(|| place.to_owned());
+        let texts = [
+            table, "r", column, required, builtin, "b", category, modifier, sql_type,
+        ];
+        let texts = texts.into_iter().map(|text| Some(text.to_owned()));
+        let identifies = if place.is_empty() { "f" } else { "t" };
+        let flags = ["f", "f", identifies].map(|flag| Some(flag.to_owned()));
+        texts.chain([primary]).chain(flags).collect()
+    }
+
+    fn made(stream: &str, settings: &str, rows: Vec<Row>) -> Result<Table, Fault> {
+        let config = format!(
+            r#"{{"host":"h","database":"d","user":"u","tables":{{"{stream}":{settings}}}}}"#
+        );
+        let config: Config = sluice_sdk::parse_config(&config)?;
+        let mut relations = relations(rows)?;
+        Table::new(relations.pop().expect("a table"), &config, stream)
+    }
+
+    fn orders_with(settings: &str) -> Result<Table, Fault> {
+        let zoned = ["timestamptz", "D", "-1", "timestamp with time zone"];
+        let rows = vec![
+            row("orders", "id", "t", ["int8", "N", "-1", "bigint"], "1"),
+            row("orders", "at", "f", zoned, ""),
+            row("orders", "na\"me", "f", ["text", "S", "-1", "text"], ""),
+        ];
+        made("orders", settings, rows)
+    }
+
+    /// A table with a key of one column.
+    pub(in crate::source) fn orders(settings: &str) -> Table {
+        orders_with(settings).expect("a table")
+    }
+
+    /// A table with a key of two, the second of which stands first in the key's index.
+    pub(in crate::source) fn lines() -> Table {
+        let rows = vec![
+            row("lines", "doc", "t", ["text", "S", "-1", "text"], "1"),
+            row("lines", "line", "t", ["int4", "N", "-1", "integer"], "2"),
+        ];
+        made("lines", "{}", rows).expect("a table")
+    }
+
+    fn names(columns: &[&Column]) -> Vec<String> {
+        columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_table_is_read_by_its_key_or_by_its_cursor() {
+        assert_eq!(names(&orders("{}").order()), ["id"]);
+        let table = orders(r#"{"cursor":"at"}"#);
+        assert_eq!(names(&table.order()), ["at", "id"]);
+        assert_eq!(table.lag_seconds, LAG_SECONDS);
+        assert_eq!(names(&orders(r#"{"cursor":"id"}"#).order()), ["id"]);
+        assert_eq!(orders(r#"{"cursor":"id"}"#).lag_seconds, 0);
+        let rows = vec![
+            row("t", "b", "t", ["int4", "N", "-1", "integer"], "2"),
+            row("t", "a", "t", ["int4", "N", "-1", "integer"], "1"),
+        ];
+        let turned = made("t", "{}", rows).expect("a table");
+        assert_eq!(names(&turned.order()), ["a", "b"]);
+    }
+
+    #[test]
+    fn its_stream_has_its_columns() {
+        let table = orders("{}");
+        let stream = table.stream("orders");
+        let schema = stream.schema.expect("a schema");
+        let expected = vec![
+            Field::new("id", FieldType::Int64),
+            Field::new("at", FieldType::Timestamp).nullable(),
+            Field::new("na\"me", FieldType::Text).nullable(),
+        ];
+        assert_eq!(schema, Schema::new(expected).with_key(["id"]));
+        assert!(stream.incremental);
+        assert_eq!(table.header(), b"\"id\",\"at\",\"na\"\"me\"");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        for (settings, told) in [
+            (r#"{"key":["idd"]}"#, "did you mean `id`?"),
+            (r#"{"key":["at"]}"#, "`at` may be null"),
+            (r#"{"key":["id","id"]}"#, "names a column twice"),
+            (r#"{"cursor":"when"}"#, "there is no column `when`"),
+            (r#"{"cursor":"id","lag_seconds":5}"#, "that is a timestamp"),
+        ] {
+            let fault = orders_with(settings).expect_err(settings);
+            assert!(matches!(fault, Fault::Misconfigured(_)), "{fault}");
+            assert!(fault.message().contains("`public.orders`"), "{fault}");
+            assert!(fault.message().contains(told), "{fault}");
+        }
+        let rows = vec![row("t", "a", "t", ["int4", "N", "-1", "integer"], "")];
+        let fault = made("t", "{}", rows).expect_err("no key");
+        assert!(fault.message().contains("`tables.t.key`"), "{fault}");
+    }
+}

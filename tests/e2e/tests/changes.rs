@@ -1,0 +1,203 @@
+//! What changes in a database while it is copied, while the host is killed and while the server goes down: source and
+//! destination end equal, row by row. `SLUICE_ROWS` says how many rows; `cargo x storm` gives a million.
+
+use serde_json::Value;
+use sluice_e2e::TestHost;
+use sluice_e2e::postgres::{Client, PASSWORD, Postgres, USER};
+use sluice_e2e::service::{self, Service};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const PIPELINE: &str = "pipelines/copy.toml";
+const KILLS: u64 = 10;
+const RESTARTS: u64 = 3;
+
+fn rows() -> u64 {
+    let said = std::env::var("SLUICE_ROWS").ok();
+    said.map_or(20_000, |said| {
+        said.parse().expect("`SLUICE_ROWS` is a number")
+    })
+}
+
+fn ledger(rows: u64) -> String {
+    format!(
+        "CREATE SCHEMA here;\nCREATE SCHEMA there;\n\
+         CREATE TABLE here.ledger (id bigint PRIMARY KEY, account int NOT NULL, amount numeric(14,2), note text, at timestamptz, tags text[]);\n\
+         INSERT INTO here.ledger SELECT n, n % 1000, n / 7.0, 'entry ' || n, timestamptz '2026-01-01+00' + n * interval '1 s', ARRAY['a', n::text] \
+         FROM generate_series(1, {rows}) AS n;\n\
+         CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert, update, delete');\n"
+    )
+}
+
+/// Somebody who changes, adds and deletes rows, also while the server comes and goes.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    fn start(client: Client, rows: u64) -> Self {
+        let (stop, written) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&written));
+        let thread = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                let sql = format!(
+                    "SELECT setseed({seed}); BEGIN; \
+                     UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' \
+                     WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 60)); \
+                     DELETE FROM here.ledger WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 6)); \
+                     INSERT INTO here.ledger SELECT {rows} + {number} * 10 + n, n, n, NULL, now(), NULL FROM generate_series(1, 8) AS n; \
+                     UPDATE here.ledger SET id = -id WHERE id = (SELECT 1 + floor(random() * {rows})::bigint); COMMIT",
+                    seed = 1.0 / f64::from(number % 997 + 1)
+                );
+                if client.sql(&sql).is_ok() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self {
+            stop,
+            written,
+            thread,
+        }
+    }
+
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it ends");
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+fn stage(server: &Postgres, schema: &str, more: &str) -> String {
+    format!(
+        "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
+         config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
+        server.port
+    )
+}
+
+const CHANGES: &str = ", changes = { publication = \"everything\", slot = \"sluice_copy\" }, tables = { ledger = { splits = 2 } }";
+
+fn deployment(server: &Postgres, source: &str, sink: &str) -> TestHost {
+    let host = service::deployment();
+    host.secret("warehouse", PASSWORD);
+    host.write(
+        PIPELINE,
+        format!(
+            "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{source}\n[[sink]]\n{sink}\n\
+             [delivery]\nretry = {{ for = \"2m\", max_delay = \"500ms\" }}\n"
+        ),
+    );
+    host.grant_trusting(PIPELINE, server);
+    host
+}
+
+/// What stands in the one and not in the other, either way: some of it. Arrays arrive as JSON.
+const DIFFERENCE: &str = "(SELECT to_jsonb(t)::text FROM here.ledger AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM there.ledger AS t) UNION ALL \
+     (SELECT to_jsonb(t)::text FROM there.ledger AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM here.ledger AS t) LIMIT 5";
+
+/// Where the host is in the log; none before it is there.
+fn place(host: &TestHost) -> Option<u64> {
+    let shown = host.sluice(&["checkpoint", "show", PIPELINE, "log/sluice_copy", "--json"]);
+    (shown.code == Some(0)).then_some(())?;
+    let lsn = find(&shown.json(), "lsn")?;
+    let (high, low) = lsn.split_once('/')?;
+    let part = |digits| u64::from_str_radix(digits, 16).ok();
+    Some(part(high)? << 32 | part(low)?)
+}
+
+/// The text of the first field of this name, however deep; a place is a JSON text of the plugin's own.
+fn find(value: &Value, name: &str) -> Option<String> {
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| match value {
+            Value::String(text) if key == name => Some(text.clone()),
+            value => find(value, name),
+        }),
+        Value::Array(items) => items.iter().find_map(|item| find(item, name)),
+        Value::String(text) => find(
+            serde_json::from_str(text)
+                .ok()
+                .filter(Value::is_object)
+                .as_ref()?,
+            name,
+        ),
+        _ => None,
+    }
+}
+
+/// The slot never moves beyond what the host has stored. Asked in this order: the host only ever gets on.
+fn judged(server: &Client, host: &TestHost) -> bool {
+    let slot = server.sql("SELECT pg_wal_lsn_diff(confirmed_flush_lsn, '0/0') FROM pg_replication_slots WHERE slot_name = 'sluice_copy'");
+    let Some(slot) = slot.ok().and_then(|slot| slot.parse::<u64>().ok()) else {
+        return false;
+    };
+    let Some(place) = place(host) else {
+        return false;
+    };
+    assert!(slot <= place, "the slot is at {slot}, the host at {place}");
+    true
+}
+
+/// How many units the sink has: that something was delivered between two kills.
+fn units(client: &Client) -> u64 {
+    let sum = client.sql("SELECT coalesce(sum(sequence), 0) FROM there.sluice_commits");
+    sum.ok()
+        .and_then(|sum| sum.parse().ok())
+        .unwrap_or_default()
+}
+
+#[test]
+fn source_and_destination_are_equal_whatever_is_killed() {
+    let rows = rows();
+    let mut server = Postgres::start_logical(&ledger(rows));
+    let host = deployment(
+        &server,
+        &stage(&server, "here", CHANGES),
+        &stage(&server, "there", ", create = true"),
+    );
+    let client = server.client();
+    let writer = Writer::start(client.clone(), rows);
+    let (mut judgements, mut before) = (0, 0);
+    for kill in 0..KILLS {
+        let mut service = Service::spawn(&host);
+        if kill % (KILLS / RESTARTS) == 1 {
+            service.until("a unit", |_| units(&client) > before);
+            server.restart();
+        }
+        service.until("a unit", |_| units(&client) > before);
+        // Anywhere in the next one.
+        std::thread::sleep(Duration::from_millis(137 * kill % 1_000));
+        judgements += u64::from(judged(&client, &host));
+        before = units(&client);
+        drop(service); // By SIGKILL.
+    }
+    let mut service = Service::start(&host);
+    service.until("what was behind is read", |_| judged(&client, &host));
+    let changes = writer.stop();
+    service.until("source and destination are equal", |_| {
+        judged(&client, &host);
+        client.sql(DIFFERENCE).as_deref() == Ok("")
+    });
+    service.stops();
+    assert!(
+        judgements > KILLS / 2,
+        "the slot was compared {judgements} times"
+    );
+    assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+    let count = client
+        .sql("SELECT count(*) FROM there.ledger")
+        .expect("a number");
+    println!(
+        "{rows} rows and {changes} transactions beside: {count} rows equal after {KILLS} kills while it delivered and \
+         {RESTARTS} restarts of the server; the slot was asked {judgements} times and never ahead"
+    );
+}

@@ -1,0 +1,315 @@
+//! `sluice/postgres` at work: tables of a real server, read, followed and written, by the real binary.
+
+use sluice_e2e::TestHost;
+use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use sluice_e2e::service::{self, Service};
+
+const PIPELINE: &str = "pipelines/copy.toml";
+
+/// Two schemas, and a table of a few rows in the first.
+const THINGS: &str = "CREATE SCHEMA here;\nCREATE SCHEMA there;\n\
+    CREATE TABLE here.things (id bigint PRIMARY KEY, name text, price numeric(10,2), at timestamptz);\n\
+    INSERT INTO here.things SELECT n, 'thing ' || n, n / 3.0, timestamptz '2026-11-27 08:00:00.123456+00' + n * interval '1 s' \
+    FROM generate_series(1, 1000) AS n;\n";
+
+/// Where they are, and how they are reached.
+fn reach(server: &Postgres, schema: &str, more: &str) -> String {
+    format!(
+        "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
+         config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
+        server.port
+    )
+}
+
+/// A deployment that copies what is here to there, granted this machine's own addresses and trust in the server.
+fn copying(server: &Postgres, source: &str, sink: &str) -> TestHost {
+    deployment(
+        server,
+        &format!(
+            "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{}\n[[sink]]\n{}",
+            reach(server, "here", source),
+            reach(server, "there", sink)
+        ),
+    )
+}
+
+fn deployment(server: &Postgres, pipeline: &str) -> TestHost {
+    let host = service::deployment();
+    host.secret("warehouse", PASSWORD);
+    host.write(PIPELINE, pipeline);
+    host.grant_trusting(PIPELINE, server);
+    host
+}
+
+/// What of one table the other does not have, either way.
+fn difference(server: &Postgres, table: &str) -> String {
+    let one = |from: &str, to: &str| {
+        format!(
+            "(SELECT to_jsonb(t)::text FROM {from}.{table} AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM {to}.{table} AS t)"
+        )
+    };
+    server.sql(&format!(
+        "{} UNION ALL {} LIMIT 5",
+        one("here", "there"),
+        one("there", "here")
+    ))
+}
+
+fn count(server: &Postgres, table: &str) -> u64 {
+    server
+        .sql(&format!("SELECT count(*) FROM {table}"))
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn a_table_is_copied_in_ranges_and_again_only_what_is_new() {
+    let server = Postgres::start(THINGS);
+    let host = copying(
+        &server,
+        ", tables = { things = { splits = 3 } }",
+        ", create = true",
+    );
+    drop(host.sluice(&["check", PIPELINE]).done());
+    let report = host.run(PIPELINE);
+    assert_eq!(report["written"], 1_000);
+    assert_eq!(difference(&server, "things"), "");
+    assert_eq!(host.run(PIPELINE)["read"], 0);
+    server.sql("INSERT INTO here.things VALUES (1001, NULL, NULL, NULL)");
+    assert_eq!(host.run(PIPELINE)["written"], 1);
+    assert_eq!(difference(&server, "things"), "");
+    // The place stands beside the rows, and not in a file of the host's alone.
+    let places = server
+        .sql("SELECT count(DISTINCT split) FROM there.sluice_commits WHERE pipeline = 'copy'");
+    assert_eq!(places, "3");
+}
+
+#[test]
+fn rows_that_are_refused_are_dead_letters_and_the_others_arrive() {
+    let server = Postgres::start(&format!(
+        "{THINGS}CREATE TABLE there.things (id bigint PRIMARY KEY, name text NOT NULL, price numeric(10,2) CHECK (price < 300), at timestamptz);\n\
+         UPDATE here.things SET name = NULL WHERE id % 250 = 0;\n"
+    ));
+    let host = copying(&server, "", "");
+    let report = host.run(PIPELINE);
+    let dear = count(
+        &server,
+        "here.things WHERE NOT price < 300 AND name IS NOT NULL",
+    );
+    assert_eq!(report["dead_lettered"], 4 + dear, "{report}");
+    let letters = host.dead_letters(PIPELINE);
+    let of = |code: &str| {
+        let is_of = |letter: &&serde_json::Value| letter["rejection"]["code"] == code;
+        letters.iter().filter(is_of).count()
+    };
+    assert_eq!((of("not-null"), of("check") as u64), (4, dear));
+    assert!(
+        letters.iter().all(|letter| !letter["rejection"]["message"]
+            .as_str()
+            .expect("text")
+            .contains("thing ")),
+        "a reason quotes no value"
+    );
+    assert_eq!(count(&server, "there.things"), 1_000 - 4 - dear);
+}
+
+/// What the server would have told in the meantime is in its log.
+#[test]
+fn a_snapshot_is_followed_by_what_changes() {
+    let server = Postgres::start_logical(&format!(
+        "{THINGS}CREATE TABLE here.tags (thing bigint, tag text, weights int[], PRIMARY KEY (thing, tag));\n\
+         INSERT INTO here.tags SELECT n, 'tag ' || n, ARRAY[n, NULL] FROM generate_series(1, 500) AS n;\n\
+         CREATE PUBLICATION all_of_it FOR ALL TABLES WITH (publish = 'insert, update, delete');\n"
+    ));
+    let host = copying(
+        &server,
+        ", changes = { publication = \"all_of_it\", slot = \"sluice_copy\" }, tables = { things = { splits = 2 }, tags = {} }",
+        ", create = true",
+    );
+    drop(host.sluice(&["check", PIPELINE]).done());
+    assert_eq!(
+        server.sql("SELECT count(*) FROM pg_replication_slots"),
+        "0",
+        "a check makes none"
+    );
+    let mut service = Service::start(&host);
+    let is_equal = |_: &Service<'_>| {
+        let is_there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'there' AND table_name IN ('things', 'tags')";
+        server.sql(is_there) == "2"
+            && ["things", "tags"]
+                .iter()
+                .all(|table| difference(&server, table).is_empty())
+    };
+    service.until("the snapshot", is_equal);
+    server.sql(
+        "BEGIN; UPDATE here.things SET name = 'a \"name\", of two\nlines' WHERE id % 3 = 0; DELETE FROM here.things WHERE id % 7 = 0; \
+         INSERT INTO here.things VALUES (-5, '', 'NaN', NULL); COMMIT; \
+         UPDATE here.things SET id = id + 5000 WHERE id % 100 = 1; \
+         UPDATE here.tags SET weights = weights || ARRAY[[7]] WHERE false; \
+         UPDATE here.tags SET weights = NULL WHERE thing < 10; DELETE FROM here.tags WHERE thing > 490",
+    );
+    // `NaN` is no decimal of the contract.
+    server.sql("DELETE FROM here.things WHERE price = 'NaN'");
+    service.until("what changed", is_equal);
+    drop(service);
+    // Away for a while.
+    server.sql("DELETE FROM here.things WHERE id < 100; INSERT INTO here.tags VALUES (9000, 'late', '{1,2}')");
+    let mut service = Service::start(&host);
+    service.until("what changed while nobody looked", is_equal);
+    let letters = host.dead_letters(PIPELINE);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+}
+
+/// A publication, a right or a setting that is not there is told by its name, before anything is made.
+#[test]
+fn what_the_log_would_not_tell_is_refused() {
+    let server = Postgres::start_logical(&format!(
+        "{THINGS}CREATE TABLE here.loose (id bigint NOT NULL, name text);\n\
+         CREATE PUBLICATION sound FOR TABLE here.things WITH (publish = 'insert, update, delete');\n\
+         CREATE PUBLICATION all_but_deletions FOR TABLE here.things WITH (publish = 'insert, update');\n\
+         CREATE PUBLICATION truncations FOR TABLE here.things;\n\
+         CREATE PUBLICATION dear FOR TABLE here.things WHERE (id > 5) WITH (publish = 'insert, update, delete');\n\
+         CREATE PUBLICATION narrow FOR TABLE here.things (id, name) WITH (publish = 'insert, update, delete');\n"
+    ));
+    server.sql("SELECT pg_create_logical_replication_slot('theirs', 'test_decoding')");
+    for (publication, slot, tables, told) in [
+        ("none", "s", "things = {}", "there is no publication `none`"),
+        (
+            "all_but_deletions",
+            "s",
+            "things = {}",
+            "must publish inserts, updates and deletes",
+        ),
+        ("truncations", "s", "things = {}", "no truncation"),
+        ("dear", "s", "things = {}", "only a part of `here.things`"),
+        ("narrow", "s", "things = {}", "only a part of `here.things`"),
+        (
+            "sound",
+            "s",
+            "loose = { key = [\"id\"] }",
+            "would not tell `id` of a row that is deleted",
+        ),
+        (
+            "sound",
+            "theirs",
+            "things = {}",
+            "the slot `theirs` is another's",
+        ),
+    ] {
+        let source = format!(
+            ", changes = {{ publication = \"{publication}\", slot = \"{slot}\" }}, tables = {{ {tables} }}"
+        );
+        let host = copying(&server, &source, ", create = true");
+        let answer = host.sluice(&["check", PIPELINE]);
+        assert_eq!(answer.code, Some(1), "{publication}, {slot}: {answer:?}");
+        assert!(answer.err.contains(told), "{told}: {}", answer.err);
+    }
+    let server = Postgres::start(THINGS);
+    let host = copying(
+        &server,
+        ", changes = { publication = \"sound\", slot = \"s\" }",
+        "",
+    );
+    let answer = host.sluice(&["check", PIPELINE]);
+    assert!(
+        answer.err.contains("`wal_level = logical`"),
+        "{}",
+        answer.err
+    );
+}
+
+/// Away for longer than the server keeps its log: told, with the way out, and the way out works.
+#[test]
+fn a_slot_that_is_lost_is_told_and_a_new_snapshot_mends_it() {
+    let server = Postgres::start_logical(&format!(
+        "{THINGS}CREATE PUBLICATION sound FOR TABLE here.things WITH (publish = 'insert, update, delete');\n"
+    ));
+    let host = copying(
+        &server,
+        ", changes = { publication = \"sound\", slot = \"s\" }, tables = { things = {} }",
+        ", create = true",
+    );
+    let is_equal = |_: &Service<'_>| {
+        let is_there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'there' AND table_name = 'things'";
+        server.sql(is_there) == "1" && difference(&server, "things").is_empty()
+    };
+    let is_logged = "SELECT count(*) FROM there.sluice_commits WHERE split = 'log/s'";
+    let mut service = Service::start(&host);
+    service.until("the snapshot", is_equal);
+    server.sql("INSERT INTO here.things VALUES (2000)");
+    service.until("the log", |_| server.sql(is_logged) == "1");
+    service.stops();
+    server.sql("SELECT pg_drop_replication_slot('s'); INSERT INTO here.things VALUES (2001)");
+    let mut service = Service::start(&host);
+    service.until_in("copy", "paused");
+    let view = service::view(&host, "copy");
+    assert_eq!(view["kind"], "cursor lost", "{view}");
+    assert!(
+        view["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("reset the checkpoints"),
+        "{view}"
+    );
+    service.stops();
+    server.sql("SELECT pg_drop_replication_slot('s')");
+    drop(
+        host.sluice(&["checkpoint", "reset", PIPELINE, "--yes"])
+            .done(),
+    );
+    let mut service = Service::start(&host);
+    drop(host.sluice(&["resume", "copy"]));
+    service.until("a new snapshot", is_equal);
+}
+
+/// The manifest asks for no more than is needed: without any one of its capabilities the refusal names it.
+#[test]
+fn each_capability_is_needed() {
+    let server = Postgres::start(&format!(
+        "{THINGS}CREATE TABLE there.things (LIKE here.things INCLUDING ALL);\n"
+    ));
+    let host = copying(&server, "", "");
+    drop(host.sluice(&["check", PIPELINE]).done());
+    let manifest = sluice_e2e::manifest("postgres");
+    for (from, to, named) in [
+        ("[[tcp]]", "[[secret]]", "sluice:plugin/net"),
+        ("[[secret]]", "# Whole", "password"),
+        ("[data]", "[sink]", "data.reads"),
+    ] {
+        let (before, rest) = manifest.split_once(from).expect(from);
+        let (_, after) = rest.split_once(to).expect(to);
+        let lesser = lesser(&server, &format!("{before}{to}{after}"));
+        let answer = lesser.sluice(&["run", PIPELINE]);
+        assert_ne!(answer.code, Some(0), "without {from}");
+        assert!(
+            answer.err.contains(named) || answer.out.contains(named),
+            "without {from}: {answer:?}"
+        );
+    }
+}
+
+/// The same pipeline with a plugin that asks for less.
+fn lesser(server: &Postgres, manifest: &str) -> TestHost {
+    let host = service::deployment();
+    drop(host.pack("postgres", manifest, "lesser.wasm").done());
+    host.secret("warehouse", PASSWORD);
+    let password = "secrets = { password = \"warehouse\" }\n";
+    let stage = |schema: &str| {
+        let stage = reach(server, schema, "").replace("sluice/postgres@0.1", "lesser.wasm");
+        if manifest.contains("[[secret]]") {
+            stage
+        } else {
+            stage.replace(password, "")
+        }
+    };
+    host.write(
+        PIPELINE,
+        format!(
+            "[pipeline]\nname = \"copy\"\n\n[source]\n{}\n[[sink]]\n{}",
+            stage("here"),
+            stage("there")
+        ),
+    );
+    host.grant_trusting(PIPELINE, server);
+    host
+}
