@@ -2,6 +2,7 @@
 //! the host both read and write natively: this plugin never looks into one. Deliberately no TLS, no retries, no
 //! checkpoints: those are the host's.
 
+mod base;
 mod config;
 mod refusal;
 mod session;

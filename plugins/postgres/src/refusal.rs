@@ -81,6 +81,7 @@ impl Refusal {
         };
         let mut message = match self.column() {
             Some(column) => format!("column `{column}` {what}"),
+            None if word == "not-null" => "a value is missing that must be there".to_owned(),
             None => format!("a value {what}"),
         };
         if let Some(constraint) = &self.constraint {

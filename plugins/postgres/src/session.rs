@@ -23,18 +23,22 @@ const COPY_BYTES: usize = 256 << 10;
 /// may hold.
 const MESSAGE_BYTES_MAX: u32 = 24 << 20;
 
+/// Bytes of the rows of one answer, where the statement says nothing else. A catalog of many wide tables has less.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
 /// The tag and the length of the message that begins a COPY both ways.
 const COPY_BOTH_BYTES_MIN: usize = 5;
 
-/// What every session begins with: text that the host reads back, no wait for a lock without an end, and no
-/// transaction that is left open by one who is gone.
-const SETTINGS: [(&str, &str); 8] = [
+/// What every session begins with, whatever is set for its role: text that the host reads back, commits that are durable
+/// when they are answered, no wait for a lock without an end, and no transaction that is left open by one who is gone.
+const SETTINGS: [(&str, &str); 9] = [
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "iso_8601"),
     ("TimeZone", "UTC"),
     ("bytea_output", "hex"),
     ("extra_float_digits", "1"),
+    ("synchronous_commit", "on"),
     ("lock_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "5min"),
 ];
@@ -154,25 +158,19 @@ impl Session {
     pub(crate) fn copy_both(&mut self, sql: &str) -> Result<(), Error> {
         self.send(|out| frontend::query(sql, out))?;
         loop {
-            if self.received.first() == Some(&COPY_BOTH_TAG)
-                && self.received.len() >= COPY_BOTH_BYTES_MIN
-            {
-                let length = self.received[1..COPY_BOTH_BYTES_MIN].try_into();
-                let length = 1 + length.map_or(0, u32::from_be_bytes) as usize;
-                if (COPY_BOTH_BYTES_MIN..READ_BYTES_MAX).contains(&length)
-                    && self.received.len() >= length
-                {
-                    let _ = self.received.split_to(length);
-                    return Ok(());
-                }
-            } else if self
-                .received
-                .first()
-                .is_some_and(|tag| *tag != COPY_BOTH_TAG)
-            {
-                match self.next()? {
-                    Message::ErrorResponse(error) => return Err(self.refused(Refusal::of(&error))),
-                    _ => return Err(Error::Over(out_of_turn("to START_REPLICATION"))),
+            // The library knows nothing of the answer, and all of what may come before it.
+            if let Some(length) = self.copy_both_bytes() {
+                let _ = self.received.split_to(length);
+                return Ok(());
+            }
+            if self.received.first() != Some(&COPY_BOTH_TAG) {
+                match Message::parse(&mut self.received).map_err(|error| unusable(&error))? {
+                    Some(Message::ParameterStatus(_) | Message::NoticeResponse(_)) => continue,
+                    Some(Message::ErrorResponse(error)) => {
+                        return Err(self.refused(Refusal::of(&error)));
+                    }
+                    Some(_) => return Err(Error::Over(out_of_turn("to START_REPLICATION"))),
+                    None => {}
                 }
             }
             let bytes = self.connection.receive(READ_BYTES_MAX, None);
@@ -182,6 +180,19 @@ impl Session {
             }
             self.received.extend_from_slice(&bytes);
         }
+    }
+
+    /// The bytes of the message that begins such a COPY, where it has come whole.
+    fn copy_both_bytes(&self) -> Option<usize> {
+        let head = self.received.first_chunk::<COPY_BOTH_BYTES_MIN>()?;
+        let [COPY_BOTH_TAG, length @ ..] = *head else {
+            return None;
+        };
+        let length = usize::try_from(u32::from_be_bytes(length))
+            .ok()?
+            .checked_add(1)?;
+        let is_whole = (COPY_BOTH_BYTES_MIN..=self.received.len()).contains(&length);
+        is_whole.then_some(length)
     }
 
     /// What the other side of that COPY says next; none where it says nothing in this time.
@@ -298,15 +309,28 @@ impl Session {
         sql: &str,
         parameters: &[Option<&str>],
     ) -> Result<Vec<Row>, Error> {
-        Ok(self.ask(sql, parameters)?.rows)
+        self.ask(sql, parameters)?;
+        Ok(self.answer()?.rows)
+    }
+
+    /// The same; [`Error::TooMuch`] where the rows are more bytes than this.
+    pub(crate) fn query_within(
+        &mut self,
+        sql: &str,
+        parameters: &[Option<&str>],
+        bytes_max: usize,
+    ) -> Result<Vec<Row>, Error> {
+        self.ask(sql, parameters)?;
+        Ok(self.answer_within(bytes_max)?.rows)
     }
 
     /// One statement with parameters; how many rows it touched.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<u64, Error> {
-        Ok(self.ask(sql, parameters)?.touched)
+        self.ask(sql, parameters)?;
+        Ok(self.answer()?.touched)
     }
 
-    fn ask(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Answer, Error> {
+    fn ask(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<(), Error> {
         self.send(|out| {
             frontend::parse("", sql, [], out)?;
             let text = |parameter: Option<&str>, out: &mut BytesMut| {
@@ -326,8 +350,7 @@ impl Session {
             frontend::execute("", 0, out)?;
             frontend::sync(out);
             Ok(())
-        })?;
-        self.answer()
+        })
     }
 
     /// Copies these bytes into what the statement names; how many rows they were.
@@ -373,10 +396,20 @@ impl Session {
 
     /// To the end of what is answered to one message.
     fn answer(&mut self) -> Result<Answer, Error> {
-        let mut answer = Answer::default();
+        self.answer_within(ANSWER_BYTES_MAX)
+    }
+
+    fn answer_within(&mut self, bytes_max: usize) -> Result<Answer, Error> {
+        let (mut answer, mut bytes) = (Answer::default(), 0);
         loop {
             match self.next()? {
-                Message::DataRow(row) => answer.rows.push(values(&row)?),
+                Message::DataRow(row) => {
+                    bytes += row.buffer().len();
+                    if bytes > bytes_max {
+                        return Err(Error::TooMuch);
+                    }
+                    answer.rows.push(values(&row)?);
+                }
                 Message::CommandComplete(body) => {
                     let tag = body.tag().map_err(|error| unusable(&error))?;
                     let count = tag.rsplit(' ').next().and_then(|count| count.parse().ok());

@@ -13,6 +13,7 @@ use sluice_sdk::{Fault, Rejection, Schema, Sink};
 use stage::Stage;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use table::Structures;
 
 /// Writes the units of one split into tables.
 pub struct PostgresSink {
@@ -20,8 +21,14 @@ pub struct PostgresSink {
     context: Context,
     session: Session,
     /// What each stream's table is known to have.
-    schemas: BTreeMap<String, Schema>,
+    schemas: BTreeMap<String, Known>,
     unit: Unit,
+}
+
+/// What is known of a stream's table.
+struct Known {
+    schema: Schema,
+    structures: Structures,
 }
 
 /// The transaction.
@@ -71,8 +78,9 @@ impl Sink for PostgresSink {
         table::ensure_commits(&mut session, &config)?;
         let mut schemas = BTreeMap::new();
         for target in targets {
-            table::ensure(&mut session, &config, &target.stream, &target.schema)?;
-            schemas.insert(target.stream, target.schema);
+            let schema = target.schema;
+            let structures = table::ensure(&mut session, &config, &target.stream, &schema)?;
+            schemas.insert(target.stream, Known { schema, structures });
         }
         Ok(Self {
             config,
@@ -85,6 +93,16 @@ impl Sink for PostgresSink {
 
     /// Waits for whoever still writes this split: its transaction ends, one way or the other.
     fn committed(&mut self) -> Result<Option<Commit>, Fault> {
+        // The first unit's row is seen by nobody yet: whoever would write it too waits for it.
+        self.session.run("BEGIN")?;
+        self.session.execute(
+            &format!(
+                "INSERT INTO {} (pipeline, split, epoch, sequence, cursor) VALUES ($1, $2, 0, 0, '') ON CONFLICT DO NOTHING",
+                table::commits(&self.config)
+            ),
+            &[Some(&self.context.pipeline), Some(&self.context.split)],
+        )?;
+        self.session.run("ROLLBACK")?;
         let rows = self.session.query(
             &format!(
                 "SELECT epoch, sequence, encode(cursor, 'hex') FROM {} WHERE pipeline = $1 AND split = $2 FOR UPDATE",
@@ -136,6 +154,7 @@ impl Sink for PostgresSink {
             return Ok(Vec::new());
         }
         let mut rejections = Vec::new();
+        let mut stages: Vec<(&str, Schema)> = Vec::new();
         let mut at = 0;
         while at < parts.len() {
             let schema = parts[at].batch.schema();
@@ -143,8 +162,23 @@ impl Sink for PostgresSink {
                 |part: &&Part| part.stream == parts[at].stream && part.batch.schema() == schema;
             let run = parts[at..].iter().take_while(same).count();
             let place = self.config.place(&parts[at].stream);
-            let mut stage =
-                Stage::begin(&mut self.session, place, schema.clone(), self.config.mode)?;
+            let known = self.schemas.get(&parts[at].stream);
+            let structures = known
+                .map(|known| known.structures.clone())
+                .unwrap_or_default();
+            let shape = stage::Shape {
+                table: place,
+                schema: schema.clone(),
+                structures,
+            };
+            let key = (parts[at].stream.as_str(), schema);
+            let number = stages.iter().position(|stage| *stage == key);
+            let (number, is_new) = (number.unwrap_or(stages.len()), number.is_none());
+            if is_new {
+                stages.push(key);
+            }
+            let session = &mut self.session;
+            let mut stage = Stage::begin(session, number, is_new, shape, self.config.mode)?;
             for (offset, part) in parts[at..at + run].iter().enumerate() {
                 stage.copy(at + offset, &part.batch)?;
             }
@@ -174,11 +208,13 @@ impl PostgresSink {
     /// A stream's table takes what the part holds: the contract may let its schema grow.
     fn fit(&mut self, part: &Part) -> Result<(), Fault> {
         let schema = part.batch.schema();
-        if self.schemas.get(&part.stream) == Some(&schema) {
+        let known = self.schemas.get(&part.stream);
+        if known.is_some_and(|known| known.schema == schema) {
             return Ok(());
         }
-        table::ensure(&mut self.session, &self.config, &part.stream, &schema)?;
-        self.schemas.insert(part.stream.clone(), schema);
+        let structures = table::ensure(&mut self.session, &self.config, &part.stream, &schema)?;
+        self.schemas
+            .insert(part.stream.clone(), Known { schema, structures });
         Ok(())
     }
 

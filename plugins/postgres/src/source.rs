@@ -40,10 +40,7 @@ impl Source for PostgresSource {
             let probe = session.query(&statements::probe(table), &[]);
             probe.map_err(|error| Fault::from(error).context(format!("`{}`", table.name)))?;
         }
-        match &config.changes {
-            Some(changes) => changes::check(&mut session, config, changes, &tables),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn streams(config: &Config) -> Result<Vec<Stream>, Fault> {
@@ -55,19 +52,24 @@ impl Source for PostgresSource {
     }
 
     /// The slot, before any table is read: what changes meanwhile is behind its place.
-    fn prepare(config: &Config, _: &[String]) -> Result<(), Fault> {
+    fn prepare(config: &Config, streams: &[String]) -> Result<(), Fault> {
         config.valid()?;
-        match &config.changes {
-            Some(changes) => changes::prepare(&mut Session::open(config)?, changes),
-            None => Ok(()),
-        }
+        let Some(changes) = &config.changes else {
+            return Ok(());
+        };
+        let mut session = Session::open(config)?;
+        changes::check(&mut session, config, changes, streams)?;
+        changes::prepare(&mut session, changes)
     }
 
     fn splits(config: &Config, streams: &[String]) -> Result<Vec<Split>, Fault> {
         config.valid()?;
         let mut session = Session::open(config)?;
         let log = match &config.changes {
-            Some(changes) => Some(changes::split(&mut session, changes)?),
+            Some(changes) => {
+                changes::check(&mut session, config, changes, streams)?;
+                Some(changes::split(&mut session, changes)?)
+            }
             None => None,
         };
         let mut splits = Vec::new();
@@ -98,7 +100,7 @@ impl Source for PostgresSource {
                 SplitReader::Table(Box::new(TableReader::open(config, split, Some(place))?))
             }
             (Some(changes), Some(Cursor::Log(place))) => {
-                SplitReader::Log(Box::new(LogReader::open(config, changes, &split, place)?))
+                SplitReader::Log(Box::new(LogReader::open(config, changes, &split, &place)?))
             }
             _ => {
                 return Err(Fault::cursor_lost(format!(
@@ -130,7 +132,7 @@ impl Reader for SplitReader {
 
     fn acknowledge(&mut self, cursor: Cursor) -> Result<(), Fault> {
         match (self, cursor) {
-            (Self::Log(log), Cursor::Log(place)) => log.acknowledge(place),
+            (Self::Log(log), Cursor::Log(place)) => log.acknowledge(&place),
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use sluice_e2e::TestHost;
 use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
 use sluice_e2e::service::{self, Service};
+use std::collections::BTreeSet;
 
 const PIPELINE: &str = "pipelines/copy.toml";
 
@@ -313,3 +314,90 @@ fn lesser(server: &Postgres, manifest: &str) -> TestHost {
     host.grant_trusting(PIPELINE, server);
     host
 }
+
+/// Every type there is, its ends and nothing, by a page and by the log: there as it is here, or refused with a reason.
+#[test]
+fn every_type_arrives_as_it_is_or_is_refused() {
+    let server = Postgres::start_logical(KINDS);
+    server.sql(VALUES);
+    let host = copying(
+        &server,
+        ", changes = { publication = \"sound\", slot = \"s\" }, tables = { kinds = {} }",
+        "",
+    );
+    let mut service = Service::start(&host);
+    let here = |from: &str| -> BTreeSet<String> {
+        let rows = server.sql(&format!("SELECT to_jsonb(k) FROM {from}.kinds AS k"));
+        rows.lines().map(ToOwned::to_owned).collect()
+    };
+    let letters = || -> BTreeSet<String> {
+        let letters = host.sluice(&["dlq", "export", PIPELINE]);
+        let letters = sluice_e2e::lines(&letters.out);
+        letters
+            .iter()
+            .map(|letter| id_in(&letter["rejection"]))
+            .collect()
+    };
+    let settled =
+        |count: usize| move |_: &Service<'_>| here("there").len() + letters().len() >= count;
+    service.until("the snapshot", settled(9));
+    // The same once more, from the log.
+    server.sql(
+        &VALUES
+            .replace("(id) VALUES (1)", "(id) VALUES (101)")
+            .replace("VALUES (1", "VALUES (11"),
+    );
+    service.until("the log", settled(18));
+    service.stops();
+    let (here, there, refused) = (here("here"), here("there"), letters());
+    for row in &here {
+        let id = serde_json::from_str::<serde_json::Value>(row).expect("JSON")["id"].to_string();
+        assert!(
+            there.contains(row) != refused.contains(&id),
+            "{row}: {there:#?} {refused:?}"
+        );
+    }
+    let told = host.sluice(&["dlq", "list", PIPELINE]).out;
+    assert_eq!(refused.len(), 8, "{refused:?}\n{told}");
+}
+
+/// The id of the record of a dead letter, which may be a line of CSV that begins with it.
+fn id_in(rejection: &serde_json::Value) -> String {
+    let record = rejection["record"].to_string();
+    let digits: String = record
+        .chars()
+        .skip_while(|letter| !letter.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits
+}
+
+const KINDS: &str = r#"CREATE SCHEMA here; CREATE SCHEMA there;
+CREATE DOMAIN money2 AS numeric(12,2);
+CREATE DOMAIN money3 AS money2 NOT NULL DEFAULT 1;
+CREATE DOMAIN tags AS text[];
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE here.kinds (id bigint PRIMARY KEY, b bool, i2 int2, i4 int4, i8 int8, o oid, f4 float4, f8 float8, n numeric, n2 numeric(10,2),
+ nn numeric(5,-2), n39 numeric(39,1), d date, ts timestamp, tz timestamptz, ts0 timestamp(0), j json, jb jsonb, by bytea, ia int[], two int[],
+ ta tags, p pair, e mood, m3 money3, u uuid, c char(5), v varchar(3), ti time, iv interval, ip inet, r int4range, x xml, mo money, t text,
+ g int GENERATED ALWAYS AS (i4 / 2) STORED, "we""ird, name" text, gone int);
+ALTER TABLE here.kinds DROP COLUMN gone;
+CREATE TABLE there.kinds (LIKE here.kinds INCLUDING ALL);
+ALTER TABLE there.kinds ALTER COLUMN ts0 TYPE timestamp;
+CREATE PUBLICATION sound FOR TABLE here.kinds WITH (publish = 'insert, update, delete');
+"#;
+
+const VALUES: &str = r#"INSERT INTO here.kinds (id) VALUES (1);
+INSERT INTO here.kinds (id,b,i2,i4,i8,o,f4,f8,n,n2,nn,n39,d,ts,tz,ts0,j,jb,by,ia,two,ta,p,e,m3,u,c,v,ti,iv,ip,r,x,mo,t,"we""ird, name") VALUES (12,true,-32768,-2147483648,-9223372036854775808,4294967295,1.5,1.7976931348623157e308,12345678901234567890.12345678901234567890,-99999999.99,12300,
+ 99999999999999999999999999999999999999.9,'0001-01-01','2026-02-28 12:30:15.123456','2026-02-28 12:30:15.5+02','2026-01-01',
+ '{"a": 1}','{"k": "v,\"q\""}',decode(repeat('00ff',100),'hex'),'{1,NULL,-3}','{{1,2},{3,4}}','{a,"b c",""}',(1,'x y'),'happy',12.34,
+ '00000000-0000-0000-0000-000000000001','ab','xyz','12:00:00.000001','1 year 2 days 03:04:05.6','10.0.0.1/8','[1,5)','<a/>',-12.5,E'tab\t "quote", \\. \n line','');
+INSERT INTO here.kinds (id,d) VALUES (13,'9999-12-31');
+INSERT INTO here.kinds (id,f8) VALUES (14,5e-324);
+INSERT INTO here.kinds (id,t) VALUES (15,'\.');
+INSERT INTO here.kinds (id,d) VALUES (16,'infinity');
+INSERT INTO here.kinds (id,tz) VALUES (17,'-infinity');
+INSERT INTO here.kinds (id,f8) VALUES (18,'NaN');
+INSERT INTO here.kinds (id,n2) VALUES (19,'NaN');
+"#;

@@ -3,27 +3,37 @@
 
 use super::lines::{Lines, of_one_column};
 use super::pieces::Pieces;
-use super::table::names;
+use super::table::{Structures, names};
 use crate::config::{Mode, quoted};
 use crate::refusal::Refusal;
 use crate::session::{Error, Session};
-use sluice_sdk::{Batch, Change, CsvOutput, Fault, FieldType, Format, Rejection, Schema, Values};
+use sluice_sdk::{
+    Batch, Change, CsvOutput, Fault, Field, FieldType, Format, Rejection, Schema, Values,
+};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The number that each row is given as it is copied. No name of a field is this long a joke.
 const NUMBER: &str = "\"~sluice row\"";
-const STAGE: &str = "pg_temp.\"~sluice stage\"";
 
 /// Rows on their way into one table.
 pub(super) struct Stage<'s> {
     session: &'s mut Session,
-    table: String,
-    schema: Schema,
+    /// As SQL.
+    name: String,
+    shape: Shape,
     mode: Mode,
     /// Rows that were copied, in the order of their numbers, which have gaps between runs.
     copied: Vec<Run>,
     rejections: Vec<Rejection>,
+}
+
+/// What the rows are, and where they go.
+pub(super) struct Shape {
+    /// The table, as SQL.
+    pub(super) table: String,
+    pub(super) schema: Schema,
+    pub(super) structures: Structures,
 }
 
 /// Rows of one part that have numbers one behind the other.
@@ -35,30 +45,25 @@ struct Run {
 }
 
 impl<'s> Stage<'s> {
-    /// In a transaction that is under way.
+    /// In a transaction that is under way. `number` is the stage's own in this transaction, for a shape: one that `is_new`
+    /// is made, and another is empty again. Each that is made takes room in the server's table of locks until the end.
     pub(super) fn begin(
         session: &'s mut Session,
-        table: String,
-        schema: Schema,
+        number: usize,
+        is_new: bool,
+        shape: Shape,
         mode: Mode,
     ) -> Result<Self, Fault> {
-        // Base64 is what the host writes, and becomes bytes on the way on.
-        let columns = schema.fields.iter().map(|field| match field.kind {
-            FieldType::Binary => format!("NULL::text AS {}", quoted(&field.name)),
-            _ => quoted(&field.name),
-        });
-        let columns: Vec<String> = columns.collect();
-        let sql = format!(
-            "DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {table} WITH NO DATA; \
-             ALTER TABLE {STAGE} ADD COLUMN {NUMBER} bigint GENERATED ALWAYS AS IDENTITY",
-            STAGE.trim_start_matches("pg_temp."),
-            columns.join(", ")
-        );
-        session.run(&sql)?;
+        let name = format!("pg_temp.\"~sluice stage {number}\"");
+        if is_new {
+            session.run(&made(&name, &shape))?;
+        } else {
+            session.run(&format!("TRUNCATE {name}"))?;
+        }
         Ok(Self {
             session,
-            table,
-            schema,
+            name,
+            shape,
             mode,
             copied: Vec::new(),
             rejections: Vec::new(),
@@ -81,17 +86,22 @@ impl<'s> Stage<'s> {
             })
         };
         let mut csv = batch.encode(Format::Csv(CsvOutput { header: false }))?;
-        if let [field] = &self.schema.fields[..] {
+        if let [field] = &self.shape.schema.fields[..] {
             let column = batch.column(&field.name)?;
             csv = of_one_column(&csv, |row| column.is_null(row));
         }
         let fields: Vec<String> = self
+            .shape
             .schema
             .fields
             .iter()
             .map(|field| field.name.clone())
             .collect();
-        let copy = format!("COPY {STAGE} ({}) FROM STDIN (FORMAT csv)", names(&fields));
+        let copy = format!(
+            "COPY {} ({}) FROM STDIN (FORMAT csv)",
+            self.name,
+            names(&fields)
+        );
         let refused = self.not_finite(part, batch)?;
         let mut lines = None;
         let mut pieces = Pieces::without(batch.rows(), &refused);
@@ -137,6 +147,7 @@ impl<'s> Stage<'s> {
     fn not_finite(&mut self, part: usize, batch: &Batch) -> Result<Vec<usize>, Fault> {
         let mut refused = BTreeSet::new();
         for field in self
+            .shape
             .schema
             .fields
             .iter()
@@ -194,7 +205,7 @@ impl<'s> Stage<'s> {
             }
             numbers.retain(|(.., is_delete)| !is_delete);
         }
-        let sql = Sql::of(&self.table, &self.schema, self.mode);
+        let sql = Sql::of(&self.name, &self.shape, self.mode);
         let mut pieces = Pieces::new(numbers.len());
         while let Some(rows) = pieces.next() {
             let tried = &numbers[rows.clone()];
@@ -214,7 +225,6 @@ impl<'s> Stage<'s> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.session.run(&format!("DROP TABLE {STAGE}"))?;
         Ok(self.rejections)
     }
 }
@@ -243,6 +253,43 @@ fn merge(
     Ok(())
 }
 
+/// What makes a stage of a table's own columns. Base64 and JSON are what the host writes, and become bytes, arrays and
+/// composites on the way on.
+fn made(stage: &str, shape: &Shape) -> String {
+    let columns = shape.schema.fields.iter().map(|field| {
+        let name = quoted(&field.name);
+        match field.kind {
+            FieldType::Binary => format!("NULL::text AS {name}"),
+            _ if shape.structures.contains_key(&field.name) => format!("NULL::jsonb AS {name}"),
+            _ => name,
+        }
+    });
+    let columns: Vec<String> = columns.collect();
+    let bare = stage.trim_start_matches("pg_temp.");
+    format!(
+        "DROP TABLE IF EXISTS {stage}; CREATE TEMP TABLE {bare} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA; \
+         ALTER TABLE {stage} ADD COLUMN {NUMBER} bigint GENERATED ALWAYS AS IDENTITY",
+        columns.join(", "),
+        shape.table
+    )
+}
+
+impl Shape {
+    /// A field's value on its way from the stage.
+    fn value(&self, field: &Field) -> String {
+        let name = quoted(&field.name);
+        if let Some(structure) = self.structures.get(&field.name) {
+            return format!(
+                "(SELECT r.v FROM jsonb_to_record(jsonb_build_object('v', s.{name})) AS r (v {structure}))"
+            );
+        }
+        match field.kind {
+            FieldType::Binary => format!("decode(s.{name}, 'base64')"),
+            _ => format!("s.{name}"),
+        }
+    }
+}
+
 /// What moves rows from the stage: `$1` and `$2` are the first and the last number, `$3` the numbers of deletions.
 struct Sql {
     delete: Option<String>,
@@ -250,21 +297,16 @@ struct Sql {
 }
 
 impl Sql {
-    fn of(table: &str, schema: &Schema, mode: Mode) -> Self {
+    fn of(stage: &str, shape: &Shape, mode: Mode) -> Self {
+        let Shape { table, schema, .. } = shape;
         let fields: Vec<String> = schema
             .fields
             .iter()
             .map(|field| field.name.clone())
             .collect();
         let all = names(&fields);
-        let values: Vec<String> = schema
-            .fields
-            .iter()
-            .map(|field| match field.kind {
-                FieldType::Binary => format!("decode(s.{}, 'base64')", quoted(&field.name)),
-                _ => format!("s.{}", quoted(&field.name)),
-            })
-            .collect();
+        let values = schema.fields.iter().map(|field| shape.value(field));
+        let values: Vec<String> = values.collect();
         let values = values.join(", ");
         let between = format!("{NUMBER} BETWEEN $1::bigint AND $2::bigint");
         let is_delete = format!("{NUMBER} = ANY($3::bigint[])");
@@ -272,19 +314,21 @@ impl Sql {
             return Self {
                 delete: None,
                 write: format!(
-                    "INSERT INTO {table} ({all}) SELECT {values} FROM {STAGE} s WHERE {between} AND NOT s.{is_delete}"
+                    "INSERT INTO {table} ({all}) SELECT {values} FROM {stage} s WHERE {between} AND NOT s.{is_delete}"
                 ),
             };
         }
         // Of several records of one key the last counts.
         let key = names(&schema.key);
         let last = format!(
-            "(SELECT DISTINCT ON ({key}) * FROM {STAGE} WHERE {between} ORDER BY {key}, {NUMBER} DESC) s"
+            "(SELECT DISTINCT ON ({key}) * FROM {stage} WHERE {between} ORDER BY {key}, {NUMBER} DESC) s"
         );
-        let same: Vec<String> = schema
-            .key
+        let of_key = schema
+            .fields
             .iter()
-            .map(|name| format!("t.{0} = s.{0}", quoted(name)))
+            .filter(|field| schema.key.contains(&field.name));
+        let same: Vec<String> = of_key
+            .map(|field| format!("t.{} = {}", quoted(&field.name), shape.value(field)))
             .collect();
         let set: Vec<String> = fields
             .iter()
@@ -312,7 +356,6 @@ impl Sql {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_sdk::Field;
 
     #[test]
     fn the_last_record_of_a_key_counts() {
@@ -323,7 +366,12 @@ mod tests {
             ],
             key: vec!["id".to_owned()],
         };
-        let sql = Sql::of("\"public\".\"t\"", &schema, Mode::Upsert);
+        let shape = Shape {
+            table: "\"public\".\"t\"".to_owned(),
+            schema,
+            structures: Structures::new(),
+        };
+        let sql = Sql::of("pg_temp.\"~sluice stage\"", &shape, Mode::Upsert);
         assert_eq!(
             sql.write,
             "INSERT INTO \"public\".\"t\" (\"id\", \"raw\") SELECT s.\"id\", decode(s.\"raw\", 'base64') FROM \

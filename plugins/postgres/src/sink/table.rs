@@ -1,12 +1,23 @@
 //! The tables that are written to: what they have, and what they are made with where the settings allow that.
 
+use crate::base::{made_of, numeric};
 use crate::config::{Config, Mode, quoted};
 use crate::session::{Error, Session};
-use sluice_sdk::{Fault, FieldType, Schema};
-use std::collections::BTreeSet;
+use sluice_sdk::{Fault, Field, FieldType, Schema};
+use std::collections::BTreeMap;
 
 /// Where the place of each split stands, beside the data: both become visible in one transaction.
 const COMMITS: &str = "sluice_commits";
+
+/// A row for each column of a table, a domain as what it is made of.
+const COLUMNS: &str = concat!(
+    "\
+SELECT a.attname, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname END, b.modifier, \
+ CASE WHEN t.typcategory = 'A' OR t.typtype = 'c' THEN format_type(a.atttypid, a.atttypmod) END \
+FROM pg_catalog.pg_attribute AS a ",
+    made_of!(),
+    "WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped"
+);
 
 /// The table of places, as SQL.
 pub(super) fn commits(config: &Config) -> String {
@@ -41,13 +52,28 @@ fn first(rows: &[Vec<Option<String>>]) -> Option<&str> {
     rows.first()?.first()?.as_deref()
 }
 
-/// Sees to it that a stream's table has every field: makes it, or the columns that it lacks, or says what is missing.
+/// Fields of JSON whose columns are arrays or composites, and those types as SQL has them.
+pub(super) type Structures = BTreeMap<String, String>;
+
+/// A column as the table has it.
+struct Held {
+    name: String,
+    /// Its type's name, where it is one of PostgreSQL's own; of a domain, what that is made of.
+    builtin: String,
+    /// The type's modifier: its precision and scale; -1 where none is said.
+    modifier: i32,
+    /// The type as SQL has it, of an array or a composite.
+    structure: Option<String>,
+}
+
+/// Sees to it that a stream's table has every field, and changes no value of it: makes it, or the columns that it lacks,
+/// or says what is missing. Gives the fields whose columns are arrays or composites.
 pub(super) fn ensure(
     session: &mut Session,
     config: &Config,
     stream: &str,
     schema: &Schema,
-) -> Result<(), Fault> {
+) -> Result<Structures, Fault> {
     if config.mode == Mode::Upsert && schema.key.is_empty() {
         return Err(Fault::misconfigured(format!(
             "stream `{stream}` has no key to find its rows by; hint: `[schema.{stream}] key = […]` in the pipeline, or `mode = \"append\"`"
@@ -61,15 +87,32 @@ pub(super) fn ensure(
                 "there is no table {table}; hint: make it, or `create = true`"
             )));
         }
-        return made(session, &create(&table, schema), &table);
+        made(session, &create(&table, schema), &table)?;
+        return Ok(Structures::new());
     }
-    let missing: Vec<_> = schema
+    let find = |field: &Field| has.iter().find(|held| held.name == field.name);
+    let found = schema
         .fields
         .iter()
-        .filter(|field| !has.contains(&field.name))
-        .collect();
+        .filter_map(|field| Some((field, find(field)?)));
+    let changes = |(field, held): &(&Field, &Held)| held.changes(field.kind);
+    if let Some((field, _)) = found.clone().find(changes) {
+        return Err(Fault::misconfigured(format!(
+            "table {table}: the column `{}` would change values of the field, which is {}; hint: a column that holds all of \
+             it, `{}`",
+            field.name,
+            field.kind,
+            type_of(field.kind)
+        )));
+    }
+    let structures = found.filter(|(field, _)| field.kind == FieldType::Json);
+    let structures =
+        structures.filter_map(|(field, held)| Some((field.name.clone(), held.structure.clone()?)));
+    let structures: Structures = structures.collect();
+    let missing = schema.fields.iter().filter(|field| find(field).is_none());
+    let missing: Vec<&Field> = missing.collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(structures);
     }
     if !config.create {
         let names: Vec<_> = missing.iter().map(|field| field.name.as_str()).collect();
@@ -84,11 +127,27 @@ pub(super) fn ensure(
         format!("ADD COLUMN IF NOT EXISTS {} {kind}", quoted(&field.name))
     });
     let added: Vec<String> = added.collect();
-    made(
-        session,
-        &format!("ALTER TABLE {table} {}", added.join(", ")),
-        &table,
-    )
+    let alter = format!("ALTER TABLE {table} {}", added.join(", "));
+    made(session, &alter, &table)?;
+    Ok(structures)
+}
+
+impl Held {
+    /// Whether it takes values of this type and keeps something else: the server rounds, and says nothing.
+    fn changes(&self, kind: FieldType) -> bool {
+        let digits = self.modifier;
+        match (kind, &*self.builtin) {
+            (FieldType::Timestamp, "date" | "time" | "timetz")
+            | (FieldType::Int64 | FieldType::Decimal(_), "float4" | "float8") => true,
+            (FieldType::Timestamp, "timestamp" | "timestamptz") => (0..6).contains(&digits),
+            (FieldType::Float64, "numeric") => digits >= 0,
+            (FieldType::Int64, "numeric") => numeric(digits).is_some_and(|(_, scale)| scale < 0),
+            (FieldType::Decimal(size), "numeric") => {
+                numeric(digits).is_some_and(|(_, scale)| scale < i32::from(size.scale))
+            }
+            _ => false,
+        }
+    }
 }
 
 fn made(session: &mut Session, sql: &str, table: &str) -> Result<(), Fault> {
@@ -104,12 +163,21 @@ fn made(session: &mut Session, sql: &str, table: &str) -> Result<(), Fault> {
     }
 }
 
-fn columns(session: &mut Session, table: &str) -> Result<BTreeSet<String>, Fault> {
-    let rows = session.query(
-        "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-        &[Some(table)],
-    )?;
-    Ok(rows.into_iter().flatten().flatten().collect())
+fn columns(session: &mut Session, table: &str) -> Result<Vec<Held>, Fault> {
+    let rows = session.query(COLUMNS, &[Some(table)])?;
+    let held = rows.into_iter().map(|row| {
+        let [Some(name), builtin, Some(modifier), structure] = &row[..] else {
+            return None;
+        };
+        Some(Held {
+            name: name.clone(),
+            builtin: builtin.clone().unwrap_or_default(),
+            modifier: modifier.parse().ok()?,
+            structure: structure.clone(),
+        })
+    });
+    let held: Option<Vec<Held>> = held.collect();
+    held.ok_or_else(|| Fault::broken("the server's catalog is not the one that this plugin knows"))
 }
 
 fn create(table: &str, schema: &Schema) -> String {
@@ -151,7 +219,40 @@ fn type_of(kind: FieldType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_sdk::Field;
+
+    #[test]
+    fn a_column_that_would_round_is_told_from_one_that_refuses() {
+        let held = |builtin: &str, modifier| Held {
+            name: "a".to_owned(),
+            builtin: builtin.to_owned(),
+            modifier,
+            structure: None,
+        };
+        let cents = (10 << 16 | 2) + 4;
+        for (kind, builtin, modifier, changes) in [
+            (FieldType::decimal(20, 2), "numeric", cents, false),
+            (FieldType::decimal(20, 4), "numeric", cents, true),
+            (FieldType::decimal(20, 4), "numeric", -1, false),
+            (FieldType::decimal(20, 4), "float8", -1, true),
+            (FieldType::Float64, "float8", -1, false),
+            (FieldType::Float64, "float4", -1, false),
+            (FieldType::Float64, "numeric", -1, false),
+            (FieldType::Float64, "numeric", cents, true),
+            (FieldType::Int64, "float8", -1, true),
+            (FieldType::Int64, "int2", -1, false),
+            (FieldType::Timestamp, "timestamptz", -1, false),
+            (FieldType::Timestamp, "timestamptz", 0, true),
+            (FieldType::Timestamp, "timestamp", 6, false),
+            (FieldType::Timestamp, "date", -1, true),
+            (FieldType::Text, "numeric", cents, false),
+        ] {
+            assert_eq!(
+                held(builtin, modifier).changes(kind),
+                changes,
+                "{kind} in {builtin} {modifier}"
+            );
+        }
+    }
 
     #[test]
     fn a_table_is_made_as_its_stream_is() {

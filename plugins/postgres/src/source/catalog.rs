@@ -1,6 +1,7 @@
 //! What PostgreSQL says of its tables, and how the settings have them read.
 
 use super::types::{Base, Kind};
+use crate::base::made_of;
 use crate::config::{Config, quoted};
 use crate::session::{Row, Session};
 use sluice_sdk::source::Stream;
@@ -9,19 +10,6 @@ use std::collections::BTreeSet;
 
 /// How long a row with a time is left alone, where nothing is said: it may be of a transaction that is still to commit.
 const LAG_SECONDS: u32 = 5;
-
-/// What a type is made of, as far as it is a domain.
-macro_rules! made_of {
-    () => {
-        "CROSS JOIN LATERAL (\
-         WITH RECURSIVE made_of (type, modifier) AS (\
-         SELECT a.atttypid, a.atttypmod \
-         UNION ALL \
-         SELECT d.typbasetype, d.typtypmod FROM made_of AS m JOIN pg_catalog.pg_type AS d ON d.oid = m.type AND d.typtype = 'd'\
-         ) SELECT m.type, m.modifier FROM made_of AS m JOIN pg_catalog.pg_type AS d ON d.oid = m.type AND d.typtype <> 'd'\
-         ) AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.type "
-    };
-}
 
 /// A row for each column: a domain as what it is made of, and the place in the primary key.
 const COLUMNS: &str = concat!(
@@ -165,9 +153,10 @@ pub(super) fn kinds(
     let kinds = kinds.collect::<Result<Vec<_>, Fault>>()?;
     // One was dropped meanwhile.
     let is_whole = kinds.len() == types.len();
-    is_whole
-        .then_some(kinds)
-        .ok_or_else(|| Fault::transient("a type of the log is not there any more"))
+    is_whole.then_some(kinds).ok_or_else(|| {
+        let hint = "hint: reset the checkpoints of this pipeline";
+        Fault::cursor_lost(format!("a type that the log tells of was dropped; {hint}"))
+    })
 }
 
 fn kind([builtin, form, category, modifier]: [&Option<String>; 4]) -> Result<Kind, Fault> {
@@ -312,17 +301,6 @@ impl Table {
                 column.name
             )));
         }
-        let untold = key
-            .iter()
-            .map(|at| &columns[*at])
-            .find(|column| !column.identifies && !is_whole);
-        if let Some(column) = untold.filter(|_| config.changes.is_some()) {
-            return Err(wrong(format!(
-                "the log would not tell `{}` of a row that is deleted; hint: `ALTER TABLE … REPLICA IDENTITY FULL`, or an \
-                 index that has it",
-                column.name
-            )));
-        }
         let cursor = settings.cursor.as_deref().map(find).transpose()?;
         let rises_in_time = cursor.is_some_and(|at| columns[at].kind.is_moment());
         let lag_seconds = match settings.lag_seconds {
@@ -360,6 +338,21 @@ impl Table {
         let key = self.key.iter().map(|at| self.columns[*at].name.as_str());
         let schema = Schema::new(fields).with_key(key);
         Stream::new(name).with_schema(schema).incremental()
+    }
+
+    /// That the log tells the key of a row that is deleted.
+    pub(super) fn told_by_log(&self, stream: &str) -> Result<(), Fault> {
+        match self
+            .key()
+            .find(|column| !column.identifies && self.deletes_are_bare)
+        {
+            None => Ok(()),
+            Some(column) => Err(Fault::misconfigured(format!(
+                "`{}`: the log would not tell `{}` of a row that is deleted; hint: `ALTER TABLE … REPLICA IDENTITY FULL`, an \
+                 index that has it, or another `tables.{stream}.key`",
+                self.name, column.name
+            ))),
+        }
     }
 
     /// The columns that identify a row.

@@ -3,6 +3,7 @@
 
 mod cells;
 mod log;
+mod lookup;
 mod lsn;
 mod pgoutput;
 mod rows;
@@ -10,7 +11,7 @@ mod slot;
 
 pub use lsn::Lsn;
 
-use super::catalog::{self, Table};
+use super::catalog;
 use super::cursor::Cursor;
 use crate::config::{Changes, Config};
 use crate::session::Session;
@@ -28,11 +29,14 @@ use std::time::{Duration, Instant};
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Where the log is read on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Behind the last transaction that was read whole.
     pub(super) lsn: Lsn,
+    /// The streams that were told of up to there; none before the log was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    streams: Vec<String>,
     /// The transaction that comes next and is read in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     within: Option<Within>,
@@ -48,9 +52,24 @@ struct Within {
     changes: u64,
 }
 
-impl Place {
-    fn at(lsn: Lsn) -> Self {
+/// A place of one reader, whose streams are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct At {
+    lsn: Lsn,
+    within: Option<Within>,
+}
+
+impl At {
+    fn end(lsn: Lsn) -> Self {
         Self { lsn, within: None }
+    }
+
+    /// Within a transaction that was committed there, behind so many of its changes.
+    fn within(lsn: Lsn, commit: Lsn, changes: u64) -> Self {
+        Self {
+            lsn,
+            within: Some(Within { commit, changes }),
+        }
     }
 }
 
@@ -71,20 +90,27 @@ pub(super) fn prepare(session: &mut Session, changes: &Changes) -> Result<(), Fa
 pub(super) fn split(session: &mut Session, changes: &Changes) -> Result<Split, Fault> {
     let split = Split::new(id(changes), "");
     match slot::find(session, changes)? {
-        Some(slot) => split.starting_at(&Cursor::Log(Place::at(slot.confirmed))),
+        Some(slot) => split.starting_at(&Cursor::Log(Place {
+            lsn: slot.confirmed,
+            streams: Vec::new(),
+            within: None,
+        })),
         None => Ok(split),
     }
 }
 
-/// See [`slot::check`].
+/// That the log tells of these streams, and how far behind the slot is.
 pub(super) fn check(
     session: &mut Session,
     config: &Config,
     changes: &Changes,
-    tables: &[(String, Table)],
+    streams: &[String],
 ) -> Result<(), Fault> {
-    let names = tables.iter().map(|(stream, _)| config.name(stream));
-    slot::check(session, config, changes, names)?;
+    for stream in streams {
+        catalog::table(session, config, stream)?.told_by_log(stream)?;
+    }
+    let tables = streams.iter().map(|stream| config.name(stream));
+    slot::check(session, config, changes, tables)?;
     if let Some(slot) = slot::find(session, changes)? {
         slot.tell(changes);
     }
@@ -99,9 +125,11 @@ pub struct LogReader {
     log: Log,
     /// Streams by the names of their tables.
     streams: HashMap<String, String>,
+    /// The same, for the place.
+    names: Vec<String>,
     /// Tables as the log told them last; none where they are not asked for.
     shapes: HashMap<u32, Option<Rc<Shape>>>,
-    place: Place,
+    place: At,
     /// What is not handed over yet, of transactions that are read whole.
     ready: Rows,
     /// The transaction that is read.
@@ -112,6 +140,7 @@ pub struct LogReader {
 /// A transaction that is read.
 struct Open {
     commit: Lsn,
+    transaction: u32,
     /// Changes of it that were seen.
     seen: u64,
     rows: Rows,
@@ -122,15 +151,23 @@ impl LogReader {
         config: Config,
         changes: Changes,
         split: &Split,
-        place: Place,
+        place: &Place,
     ) -> Result<Self, Fault> {
         let mut session = Session::open(&config)?;
         let mut streams = HashMap::new();
         for stream in &split.streams {
             streams.insert(config.name(stream).to_owned(), stream.clone());
         }
-        let tables = split.streams.iter().map(|stream| config.name(stream));
-        slot::check(&mut session, &config, &changes, tables)?;
+        check(&mut session, &config, &changes, &split.streams)?;
+        let is_new =
+            |stream: &&String| !place.streams.is_empty() && !place.streams.contains(stream);
+        if let Some(stream) = split.streams.iter().find(is_new) {
+            return Err(Fault::cursor_lost(format!(
+                "the log was read without `{stream}` up to {}; hint: reset the checkpoints of this pipeline, or, where its \
+                 table was never read before, set the place of this split with `{stream}` among its `streams`",
+                place.lsn
+            )));
+        }
         let Some(slot) = slot::find(&mut session, &changes)? else {
             return Err(Fault::cursor_lost(format!(
                 "there is no slot `{}` any more; hint: reset the checkpoints of this pipeline: its tables are read again",
@@ -138,7 +175,6 @@ impl LogReader {
             )));
         };
         slot.has(place.lsn, &changes)?;
-        slot.tell(&changes);
         let log = Log::open(&config, &changes, place.lsn, slot.confirmed)?;
         Ok(Self {
             config,
@@ -146,15 +182,19 @@ impl LogReader {
             session,
             log,
             streams,
+            names: split.streams.clone(),
             shapes: HashMap::new(),
-            place,
+            place: At {
+                lsn: place.lsn,
+                within: place.within,
+            },
             ready: Rows::default(),
             open: None,
             told: Instant::now(),
         })
     }
 
-    pub(super) fn acknowledge(&mut self, place: Place) -> Result<(), Fault> {
+    pub(super) fn acknowledge(&mut self, place: &Place) -> Result<(), Fault> {
         self.log.confirm(place.lsn)
     }
 
@@ -166,32 +206,35 @@ impl LogReader {
             }
         }
         let until = Instant::now() + Duration::from_millis(limit.wait_ms.into());
-        loop {
-            if self.is_full(limit) {
-                return self.page();
-            }
+        while !self.is_full(limit) {
+            let left = until.saturating_duration_since(Instant::now());
             let wait = if self.ready.is_empty() {
-                until.saturating_duration_since(Instant::now())
+                left
             } else {
                 Duration::ZERO
             };
             match self.log.next(wait)? {
                 Next::Message(message) => self.take(message)?,
                 // Whatever is open was begun before, and is committed behind it.
-                Next::Alive(end)
-                    if self.ready.is_empty()
-                        && self.place.within.is_none()
-                        && self.open.is_none() =>
-                {
-                    self.place.lsn = self.place.lsn.max(end);
-                }
-                Next::Alive(_) => {}
+                Next::Alive(end) => self.passed(end),
                 Next::Silence if self.ready.is_empty() => {
                     self.log.tell()?;
-                    return Ok(Page::wait_ms(Cursor::Log(self.place), 0));
+                    return Ok(Page::wait_ms(self.cursor(self.place), 0));
                 }
-                Next::Silence => return self.page(),
+                Next::Silence => break,
             }
+            // A server that always says something, and of other tables, would hold back what is ready.
+            if left.is_zero() {
+                break;
+            }
+        }
+        self.page()
+    }
+
+    /// All that was committed before this was told.
+    fn passed(&mut self, end: Lsn) {
+        if self.ready.is_empty() && self.place.within.is_none() && self.open.is_none() {
+            self.place.lsn = self.place.lsn.max(end);
         }
     }
 
@@ -205,17 +248,25 @@ impl LogReader {
         let is_full = rows >= limit.rows as usize || bytes >= limit.bytes as usize;
         if let (true, true, Some(open)) = (is_full, self.ready.is_empty(), &mut self.open) {
             self.ready = std::mem::take(&mut open.rows);
-            self.place = Place::within(self.place.lsn, open.commit, open.seen);
+            self.place = At::within(self.place.lsn, open.commit, open.seen);
         }
         is_full
     }
 
+    fn cursor(&self, at: At) -> Cursor {
+        Cursor::Log(Place {
+            lsn: at.lsn,
+            streams: self.names.clone(),
+            within: at.within,
+        })
+    }
+
     fn page(&mut self) -> Result<Page<Cursor>, Fault> {
         self.log.tell()?;
-        let documents = self.ready.documents(&mut self.session, self.place.lsn)?;
+        let documents = self.ready.documents(&mut self.session, &self.config)?;
         let is_all = self.ready.is_empty();
         let after = documents.after.filter(|_| !is_all);
-        let page = Page::more(Cursor::Log(after.unwrap_or(self.place)));
+        let page = Page::more(self.cursor(after.unwrap_or(self.place)));
         let documents = documents.all.into_iter();
         Ok(documents.fold(page, |page, (stream, document)| {
             page.document(stream, document)
@@ -224,7 +275,7 @@ impl LogReader {
 
     fn take(&mut self, message: Message) -> Result<(), Fault> {
         match message {
-            Message::Begin(commit) => {
+            Message::Begin(commit, transaction) => {
                 // What was read of another transaction than this counts for nothing.
                 let within = self.place.within.filter(|within| within.commit == commit);
                 if within.is_none() {
@@ -232,6 +283,7 @@ impl LogReader {
                 }
                 self.open = Some(Open {
                     commit,
+                    transaction,
                     seen: 0,
                     rows: Rows::default(),
                 });
@@ -239,7 +291,7 @@ impl LogReader {
             Message::Commit(end) => {
                 let open = self.open.take().ok_or_else(out_of_turn)?;
                 self.ready.append(open.rows);
-                self.place = Place::at(end.max(self.place.lsn));
+                self.place = At::end(end.max(self.place.lsn));
             }
             Message::Relation(relation) => self.relate(&relation)?,
             Message::Insert { relation, row } => self.change(relation, None, Some(&row))?,
@@ -251,10 +303,9 @@ impl LogReader {
                 let is_read =
                     |relation: &u32| self.shapes.get(relation).is_some_and(Option::is_some);
                 if relations.iter().any(is_read) {
-                    return Err(Fault::misconfigured(format!(
-                        "a table was truncated, which no record can say; hint: `ALTER PUBLICATION {} SET (publish = 'insert, update, delete')`",
-                        self.changes.publication
-                    )));
+                    let hint = "hint: let the publication publish no truncation, and reset the checkpoints of this pipeline";
+                    let message = "a table was truncated, which no record can say";
+                    return Err(Fault::cursor_lost(format!("{message}; {hint}")));
                 }
             }
             Message::Other => {}
@@ -292,8 +343,8 @@ impl LogReader {
         }
         match self.shapes.get(&relation) {
             Some(Some(shape)) => {
-                let after = Place::within(self.place.lsn, open.commit, open.seen);
-                open.rows.push(shape, old, row, after)
+                let after = At::within(self.place.lsn, open.commit, open.seen);
+                open.rows.push(shape, old, row, (after, open.transaction))
             }
             Some(None) => Ok(()),
             None => Err(out_of_turn()),

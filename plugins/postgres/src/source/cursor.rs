@@ -35,7 +35,10 @@ pub struct TablePlace {
     /// Of a range: the table had no rows to tell the bounds by, and another range has all of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) nothing: bool,
-    /// It was read to its end, and what comes is in the log.
+    /// The slot whose log has what changes from where the table was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) log: Option<String>,
+    /// It was read to its end, and what comes is in that log.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) ended: bool,
     /// Bytes that were read before.
@@ -62,6 +65,25 @@ impl TablePlace {
             table.name,
             columns.join("`, `")
         )))
+    }
+
+    /// Has it be read beside the log of this slot: from its beginning, or on, where that is the log that it was begun beside.
+    pub(super) fn beside(&mut self, slot: Option<&str>) -> Result<(), Fault> {
+        match (slot, &self.log) {
+            (Some(slot), Some(log)) if slot == log => Ok(()),
+            (Some(slot), None) if self.after.is_none() => {
+                self.log = Some(slot.to_owned());
+                Ok(())
+            }
+            (None, _) => {
+                self.ended = false;
+                Ok(())
+            }
+            (Some(slot), _) => Err(Fault::cursor_lost(format!(
+                "what changed in the rows that were read is not in the log of `{slot}`, which was not there or is another's; \
+                 hint: reset the checkpoints of this pipeline"
+            ))),
+        }
     }
 
     /// Behind the row with these values, so many bytes on.
@@ -114,6 +136,21 @@ mod tests {
         let ended = r#"{"ended":true,"bytes":7}"#;
         assert!(matches!(read(ended), Ok(Cursor::Table(place)) if place.ended));
         assert!(read(r#"{"lsn":"16/B374D848","bytes":7}"#).is_err());
+    }
+
+    #[test]
+    fn a_table_is_followed_by_the_log_that_it_was_begun_beside() {
+        let mut fresh = read(r#"{"above":"7"}"#);
+        fresh.beside(Some("a")).expect("it begins");
+        assert_eq!(fresh.log.as_deref(), Some("a"));
+        let begun = |log: &str| read(&format!(r#"{{"after":["7"],{log}"ended":true}}"#));
+        assert_eq!(begun(r#""log":"a","#).beside(Some("a")), Ok(()));
+        for log in [r#""log":"b","#, ""] {
+            let lost = begun(log).beside(Some("a")).expect_err("another log");
+            assert!(matches!(lost, Fault::CursorLost(_)), "{lost}");
+        }
+        let mut without = begun(r#""log":"a","#);
+        assert_eq!((without.beside(None), without.ended), (Ok(()), false));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl TableReader {
         })?;
         // `/2of4` of a range.
         let range = split.id.strip_prefix(&stream).unwrap_or_default();
-        let cursor = match cursor {
+        let mut cursor = match cursor {
             None if !range.is_empty() => {
                 return Err(Fault::broken(format!(
                     "the split `{}` was opened without its bounds",
@@ -67,6 +67,7 @@ impl TableReader {
             }
             cursor => cursor.unwrap_or_default(),
         };
+        cursor.beside(config.changes.as_ref().map(|changes| &*changes.slot))?;
         let mut session = Session::open(&config)?;
         let table = catalog::table(&mut session, &config, &stream)?;
         cursor.fits(&table)?;

@@ -179,7 +179,7 @@ mod tests {
         assert!(parameters.is_empty());
         assert_eq!(
             copy(&orders("{}"), &from, &["17".to_owned()]),
-            "COPY (SELECT t.\"id\", (t.\"at\" AT TIME ZONE 'UTC')::text, t.\"na\"\"me\"::text \
+            "COPY (SELECT t.\"id\", (t.\"at\" AT TIME ZONE 'UTC')::text, t.\"na\"\"me\" \
              FROM \"public\".\"orders\" AS t WHERE t.\"id\" <= E'17'::bigint ORDER BY t.\"id\") \
              TO STDOUT (FORMAT csv); COMMIT"
         );
@@ -255,7 +255,7 @@ mod tests {
     fn a_probe_reads_no_rows() {
         assert_eq!(
             probe(&lines()),
-            "SELECT t.\"doc\"::text, t.\"line\" FROM \"public\".\"lines\" AS t \
+            "SELECT t.\"doc\", t.\"line\" FROM \"public\".\"lines\" AS t \
              ORDER BY t.\"doc\", t.\"line\" LIMIT 0"
         );
     }

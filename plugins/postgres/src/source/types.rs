@@ -1,6 +1,7 @@
 //! What a column holds: a type of PostgreSQL's as one of the contract's, and the expression that gives its values as
 //! the host reads them in CSV.
 
+use crate::base::numeric;
 use sluice_sdk::FieldType;
 
 /// Digits that a decimal of the contract has at most.
@@ -81,8 +82,9 @@ impl Kind {
             | Self::Decimal { .. }
             | Self::Date
             | Self::Moment
-            | Self::Json => column.to_owned(),
-            Self::Boolean | Self::Text => format!("{column}::text"),
+            | Self::Json
+            | Self::Text => column.to_owned(),
+            Self::Boolean => format!("{column}::text"),
             Self::ZonedMoment => format!("({column} AT TIME ZONE 'UTC')::text"),
             Self::Structure => format!("to_json({column})::text"),
             Self::Binary => format!("translate(encode({column}, 'base64'), E'\\n', '')"),
@@ -96,10 +98,7 @@ impl Kind {
 
 /// A numeric whose modifier is a precision and scale that the contract has.
 fn decimal(modifier: i32) -> Option<Kind> {
-    // As `numeric.c` packs them, above the four bytes that every length counts in; the scale has 11 bits and a sign.
-    let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
-    let precision = (packed >> 16) & 0xffff;
-    let scale = ((packed & 0x7ff) ^ 0x400) - 0x400;
+    let (precision, scale) = numeric(modifier)?;
     if precision > DIGITS_MAX || scale > precision {
         return None;
     }
@@ -186,7 +185,7 @@ mod tests {
             (Kind::Integer, "c"),
             (Kind::Moment, "c"),
             (Kind::Boolean, "c::text"),
-            (Kind::Text, "c::text"),
+            (Kind::Text, "c"),
             (Kind::ZonedMoment, "(c AT TIME ZONE 'UTC')::text"),
             (Kind::Structure, "to_json(c)::text"),
             (Kind::Binary, "translate(encode(c, 'base64'), E'\\n', '')"),

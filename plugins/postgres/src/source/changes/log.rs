@@ -65,8 +65,8 @@ impl Log {
             Some(b'w') if bytes.len() > HEAD_BYTES => {
                 bytes.advance(1);
                 self.received = self.received.max(place(&bytes));
-                bytes.advance(HEAD_BYTES);
-                let message = pgoutput::parse(bytes);
+                // A copy: a value must not keep all that was received with it.
+                let message = pgoutput::parse(Bytes::copy_from_slice(&bytes[HEAD_BYTES..]));
                 Ok(Next::Message(message.ok_or_else(unreadable)?))
             }
             Some(b'k') if bytes.len() > ALIVE_BYTES => {

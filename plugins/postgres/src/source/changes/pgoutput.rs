@@ -11,8 +11,8 @@ const COLUMNS_MAX: usize = 1_664;
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A transaction that was committed there.
-    Begin(Lsn),
+    /// A transaction that was committed there, and its number.
+    Begin(Lsn, u32),
     /// Its end: the log goes on here.
     Commit(Lsn),
     Relation(Relation),
@@ -87,8 +87,8 @@ pub(super) fn parse(mut bytes: Bytes) -> Option<Message> {
     let message = match take(&mut bytes, 1)?[0] {
         b'B' => {
             let place = number::<8>(&mut bytes)?;
-            take(&mut bytes, 12)?; // When, and which transaction.
-            Message::Begin(Lsn(u64::from_be_bytes(place)))
+            take(&mut bytes, 8)?; // When.
+            Message::Begin(Lsn(u64::from_be_bytes(place)), oid(&mut bytes)?)
         }
         b'C' => {
             take(&mut bytes, 9)?; // Flags, and what `Begin` said.
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn each_message_is_read() {
-        let begin = [b"B".as_slice(), &0x16_u64.to_be_bytes(), &[0; 12]].concat();
-        assert_eq!(read(&begin), Some(Message::Begin(Lsn(0x16))));
+        let begin = [b"B".as_slice(), &0x16_u64.to_be_bytes(), &[0; 11], &[9]].concat();
+        assert_eq!(read(&begin), Some(Message::Begin(Lsn(0x16), 9)));
         let commit = [b"C\0".as_slice(), &[0; 8], &0x17_u64.to_be_bytes(), &[0; 8]].concat();
         assert_eq!(read(&commit), Some(Message::Commit(Lsn(0x17))));
         let Some(Message::Relation(relation)) = read(RELATION) else {

@@ -1,42 +1,45 @@
 //! Rows of the log on their way to the host: as the log has them, and as CSV, which is what a page of their table would
-//! have had. What the log leaves out, and what only the server can write as JSON, is asked of the server.
+//! have had.
 
 use super::super::catalog::Table;
 use super::super::types::Kind;
-use super::cells::{Cell, array, push, written};
-use super::lsn::Lsn;
+use super::cells::{Cell, push, written};
+use super::lookup::Answers;
 use super::pgoutput::{Old, Relation, Tuple, Value};
-use super::{Place, Within, out_of_turn};
-use crate::config::quoted;
-use crate::session::Session;
+use super::{At, out_of_turn};
+use crate::config::{Config, quoted};
+use crate::session::{Error, Session};
 use sluice_sdk::source::Document;
 use sluice_sdk::{Change, Fault};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Bytes of one page, below the host's 16 MiB: looked-up values may be of any length.
-const PAGE_BYTES_MAX: usize = 12 << 20;
+/// Bytes of a row that the log tells at most: with those of a page before it, below the host's 16 MiB.
+pub(super) const ROW_BYTES_MAX: usize = 12 << 20;
+/// Bytes of a page that take no further row.
+const PAGE_BYTES: usize = 3 << 20;
+/// Documents of a page: tables that are written by turns make one for each turn.
+const DOCUMENTS_MAX: usize = 512;
 
-/// Bytes of rows for which the server is asked at a time, about; and how many rows the first time.
-const ASKED_BYTES: usize = 1 << 20;
-const ASKED_ROWS_FIRST: usize = 16;
+/// Bytes for which the server is asked at a time, and rows.
+pub(super) const ASKED_BYTES_MAX: usize = 3 << 20;
 const ASKED_ROWS_MAX: usize = 1_024;
 
 /// How the rows of a table are told from here on.
 pub(super) struct Shape {
     pub(super) stream: String,
     /// As it is now: what is looked up is looked up there.
-    table: Table,
+    pub(super) table: Table,
     header: Vec<u8>,
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
     /// Where the columns stand that identify a row.
-    key: Vec<usize>,
+    pub(super) key: Vec<usize>,
 }
 
-struct Column {
-    name: String,
-    kind: Kind,
-    sql_type: String,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) sql_type: String,
 }
 
 impl Shape {
@@ -57,8 +60,10 @@ impl Shape {
         let place = |name: &str| columns.iter().position(|column| column.name == name);
         let key: Option<Vec<usize>> = table.key().map(|column| place(&column.name)).collect();
         let key = key.ok_or_else(|| {
-            let message = format!("the log does not tell the key of `{}`", table.name);
-            Fault::misconfigured(message)
+            Fault::cursor_lost(format!(
+                "the log does not tell the key of `{}`, which had another name; hint: reset the checkpoints of this pipeline",
+                table.name
+            ))
         })?;
         let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
         Ok(Self {
@@ -75,9 +80,11 @@ impl Shape {
 pub(super) struct Row {
     shape: Rc<Shape>,
     change: Change,
-    cells: Vec<Cell>,
+    pub(super) cells: Vec<Cell>,
     /// Where the log is read on behind it.
-    after: Place,
+    after: At,
+    /// Whose it is.
+    pub(super) transaction: u32,
 }
 
 /// Rows in the order of the log.
@@ -108,7 +115,7 @@ impl Rows {
         shape: &Rc<Shape>,
         old: Option<&Old>,
         row: Option<&Tuple>,
-        after: Place,
+        (after, transaction): (At, u32),
     ) -> Result<(), Fault> {
         let old = old.map(Old::values);
         let is_shaped = |values: &Tuple| values.len() == shape.columns.len();
@@ -117,7 +124,12 @@ impl Rows {
         }
         let Some(row) = row else {
             let old = old.ok_or_else(out_of_turn)?;
-            self.enter(shape, Change::Delete, old.iter().map(told), after);
+            self.enter(
+                shape,
+                Change::Delete,
+                old.iter().map(told),
+                (after, transaction),
+            )?;
             return Ok(());
         };
         let before = |at: usize| old.map(|old| &old[at]);
@@ -127,7 +139,12 @@ impl Rows {
         };
         if let Some(old) = old.filter(|_| shape.key.iter().any(is_moved)) {
             // Behind the first half of a change is before it.
-            self.enter(shape, Change::Delete, old.iter().map(told), after.before());
+            self.enter(
+                shape,
+                Change::Delete,
+                old.iter().map(told),
+                (after.before(), transaction),
+            )?;
         }
         let cells = row
             .iter()
@@ -137,8 +154,7 @@ impl Rows {
                 (Value::Unchanged, _) => Cell::Unchanged,
                 (value, _) => told(value),
             });
-        self.enter(shape, Change::Upsert, cells, after);
-        Ok(())
+        self.enter(shape, Change::Upsert, cells, (after, transaction))
     }
 
     fn enter(
@@ -146,16 +162,22 @@ impl Rows {
         shape: &Rc<Shape>,
         change: Change,
         cells: impl Iterator<Item = Cell>,
-        after: Place,
-    ) {
-        let cells: Vec<Cell> = cells.collect();
-        self.bytes += cells.iter().map(Cell::bytes).sum::<usize>();
-        self.rows.push_back(Row {
+        (after, transaction): (At, u32),
+    ) -> Result<(), Fault> {
+        let row = Row {
             shape: Rc::clone(shape),
             change,
-            cells,
+            cells: cells.collect(),
             after,
-        });
+            transaction,
+        };
+        let bytes = row.bytes();
+        if bytes > ROW_BYTES_MAX {
+            return Err(too_long(shape));
+        }
+        self.bytes += bytes;
+        self.rows.push_back(row);
+        Ok(())
     }
 
     /// Documents of these rows, as many as a page takes, each of rows that follow one another and are of one shape. Some
@@ -163,26 +185,41 @@ impl Rows {
     pub(super) fn documents(
         &mut self,
         session: &mut Session,
-        from: Lsn,
+        config: &Config,
     ) -> Result<Documents, Fault> {
         let mut documents = Documents::default();
-        let mut bytes = 0;
-        while let Some(first) = self.rows.front().filter(|_| bytes < PAGE_BYTES_MAX) {
-            let shape = Rc::clone(&first.shape);
+        let (mut bytes, mut asked) = (0, 1);
+        while bytes < PAGE_BYTES && documents.all.len() < DOCUMENTS_MAX {
+            let Some(first) = self.rows.front() else {
+                break;
+            };
+            let (shape, name) = (Rc::clone(&first.shape), first.name());
             let mut growing = Growing::default();
-            let mut asked = ASKED_ROWS_FIRST;
-            while bytes + growing.csv.len() < PAGE_BYTES_MAX {
+            while bytes + growing.csv.len() < PAGE_BYTES {
                 let some = self.some(&shape, asked);
-                let Some(last) = some.last() else { break };
-                documents.after = Some(last.after);
+                let Some(after) = some.last().map(|row| row.after) else {
+                    break;
+                };
                 let (rows, before) = (some.len(), growing.csv.len());
-                growing.write(&shape, some, session)?;
+                match growing.write(&shape, &some, session) {
+                    Ok(()) => {}
+                    // Not a retry: each time for half as much, and for one row not again.
+                    Err(Error::TooMuch) if rows > 1 => {
+                        self.give_back(some);
+                        asked = rows / 2;
+                        *session = Session::open(config)?;
+                        continue;
+                    }
+                    Err(Error::TooMuch) => return Err(too_long(&shape)),
+                    Err(error) => return Err(error.into()),
+                }
+                documents.after = Some(after);
                 let of_a_row = (growing.csv.len() - before).div_ceil(rows).max(1);
-                asked = (ASKED_BYTES / of_a_row).clamp(1, ASKED_ROWS_MAX);
+                let fit = (PAGE_BYTES / of_a_row).clamp(1, ASKED_ROWS_MAX);
+                asked = fit.min(asked * 2);
             }
             bytes += growing.csv.len();
             if !growing.changes.is_empty() {
-                let name = format!("{}@{from}", shape.table.name);
                 let document = Document::csv(name, 0, ',', Some(shape.header.clone()), growing.csv);
                 let document = document.with_changes(growing.changes);
                 documents.all.push((shape.stream.clone(), document));
@@ -196,14 +233,39 @@ impl Rows {
         let is_same = |row: &&Row| Rc::ptr_eq(&row.shape, shape);
         let count = self.rows.iter().take(most).take_while(is_same).count();
         let some: Vec<Row> = self.rows.drain(..count).collect();
-        let bytes: usize = some
-            .iter()
-            .flat_map(|row| &row.cells)
-            .map(Cell::bytes)
-            .sum();
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(some.iter().map(Row::bytes).sum());
         some
     }
+
+    fn give_back(&mut self, some: Vec<Row>) {
+        for row in some.into_iter().rev() {
+            self.bytes += row.bytes();
+            self.rows.push_front(row);
+        }
+    }
+}
+
+impl Row {
+    fn bytes(&self) -> usize {
+        self.cells.iter().map(Cell::bytes).sum()
+    }
+
+    /// For people: its table, where its transaction was committed, and which of its changes it is.
+    fn name(&self) -> String {
+        let table = &self.shape.table.name;
+        match self.after.within {
+            Some(within) => format!("{table}@{}#{}", within.commit, within.changes),
+            None => table.clone(),
+        }
+    }
+}
+
+fn too_long(shape: &Shape) -> Fault {
+    Fault::broken(format!(
+        "one row of `{}` is more than {} MiB; hint: leave its largest column out of the publication and of the stream",
+        shape.table.name,
+        ROW_BYTES_MAX >> 20
+    ))
 }
 
 /// What a page is made of.
@@ -212,7 +274,7 @@ pub(super) struct Documents {
     /// Each with its stream.
     pub(super) all: Vec<(String, Document)>,
     /// Where the log is read on behind the last row of them.
-    pub(super) after: Option<Place>,
+    pub(super) after: Option<At>,
 }
 
 /// A document that grows.
@@ -223,20 +285,15 @@ struct Growing {
 }
 
 impl Growing {
-    fn write(
-        &mut self,
-        shape: &Shape,
-        mut rows: Vec<Row>,
-        session: &mut Session,
-    ) -> Result<(), Fault> {
-        look_up(shape, &mut rows, session)?;
-        structure(shape, &mut rows, session)?;
-        for row in rows {
+    fn write(&mut self, shape: &Shape, rows: &[Row], session: &mut Session) -> Result<(), Error> {
+        let answers = Answers::ask(shape, rows, session)?;
+        let there = rows.iter().enumerate();
+        for (number, row) in there.filter(|(number, _)| !answers.is_gone(*number)) {
             for (at, (cell, column)) in row.cells.iter().zip(&shape.columns).enumerate() {
                 if at > 0 {
                     self.csv.push(b',');
                 }
-                match cell {
+                match answers.cell(number, at, cell) {
                     Cell::Null | Cell::Unchanged => {}
                     Cell::Written(text) => push(&mut self.csv, Some(text)),
                     Cell::Logged(text) => {
@@ -255,137 +312,6 @@ impl Growing {
     }
 }
 
-/// Asks for what an update left as it was. A row that is not there any more is left out: the log tells of that later, and
-/// until then nothing is known of it. One that was changed again is told in its newer state, and the log comes to that.
-fn look_up(shape: &Shape, rows: &mut Vec<Row>, session: &mut Session) -> Result<(), Fault> {
-    let is_unchanged = |row: &Row, at: usize| row.cells[at] == Cell::Unchanged;
-    let unknown: Vec<usize> = (0..shape.columns.len())
-        .filter(|at| rows.iter().any(|row| is_unchanged(row, *at)))
-        .collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let asked: Vec<usize> = (0..rows.len())
-        .filter(|row| unknown.iter().any(|at| is_unchanged(&rows[*row], *at)))
-        .collect();
-    let keys: Vec<String> = shape
-        .key
-        .iter()
-        .map(|at| {
-            let values = asked.iter().map(|row| match &rows[*row].cells[*at] {
-                Cell::Logged(text) => Ok(&text[..]),
-                _ => Err(out_of_turn()),
-            });
-            Ok(array(values.collect::<Result<Vec<_>, Fault>>()?))
-        })
-        .collect::<Result<_, Fault>>()?;
-    let columns: Vec<Option<String>> = unknown.iter().map(|at| shape.expression(*at)).collect();
-    let keys: Vec<Option<&str>> = keys.iter().map(|key| Some(key.as_str())).collect();
-    let found = session.query(&shape.by_key(&columns), &keys)?;
-    let mut is_there = vec![false; asked.len()];
-    for answer in found {
-        let mut answer = answer.into_iter();
-        let number = answer
-            .next()
-            .flatten()
-            .and_then(|number| number.parse::<usize>().ok());
-        let number = number
-            .and_then(|number| number.checked_sub(1))
-            .filter(|number| *number < asked.len());
-        let number = number
-            .ok_or_else(|| Fault::broken("the server numbers rows that were not asked for"))?;
-        is_there[number] = true;
-        for (at, value) in unknown.iter().zip(answer) {
-            let cell = &mut rows[asked[number]].cells[*at];
-            if *cell == Cell::Unchanged {
-                *cell = value.map_or(Cell::Null, |value| Cell::Written(value.into_bytes()));
-            }
-        }
-    }
-    let mut row = 0;
-    rows.retain(|_| {
-        let number = asked.binary_search(&row);
-        row += 1;
-        number.map_or(true, |number| is_there[number])
-    });
-    Ok(())
-}
-
-/// Has the server write its arrays and composites as JSON, as it does in a page.
-fn structure(shape: &Shape, rows: &mut [Row], session: &mut Session) -> Result<(), Fault> {
-    let columns = shape.columns.iter().enumerate();
-    for (at, column) in columns.filter(|(_, column)| column.kind == Kind::Structure) {
-        let logged = |row: &Row| match &row.cells[at] {
-            Cell::Logged(text) => Some(text.clone()),
-            _ => None,
-        };
-        let texts: Vec<_> = rows.iter().filter_map(logged).collect();
-        if texts.is_empty() {
-            continue;
-        }
-        let sql = format!(
-            "SELECT {} FROM unnest($1::text[]) WITH ORDINALITY AS t (v, n) ORDER BY t.n",
-            column
-                .kind
-                .expression(&format!("(t.v::{})", column.sql_type))
-        );
-        let texts = array(texts.iter().map(|text| &text[..]));
-        let mut answers = session.query(&sql, &[Some(&texts)])?.into_iter();
-        for cell in rows.iter_mut().map(|row| &mut row.cells[at]) {
-            if let Cell::Logged(_) = cell {
-                let json = answers.next().and_then(|row| row.into_iter().next());
-                let json = json.ok_or_else(|| {
-                    Fault::broken("the server leaves out values that it was asked to write")
-                })?;
-                *cell = json.map_or(Cell::Null, |json| Cell::Written(json.into_bytes()));
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Shape {
-    /// What of the table as it is now gives this column's value; none where it has none any more.
-    fn expression(&self, at: usize) -> Option<String> {
-        let name = &self.columns[at].name;
-        let column = self
-            .table
-            .columns
-            .iter()
-            .find(|column| column.name == *name)?;
-        Some(column.kind.expression(&format!("t.{}", quoted(name))))
-    }
-
-    fn by_key(&self, columns: &[Option<String>]) -> String {
-        let columns = columns
-            .iter()
-            .map(|column| column.as_deref().unwrap_or("NULL::text"));
-        let columns: Vec<&str> = columns.collect();
-        let numbered = |make: &dyn Fn(usize, &Column) -> String, between: &str| {
-            let key = self.key.iter().zip(1..);
-            let texts: Vec<String> = key
-                .map(|(at, number)| make(number, &self.columns[*at]))
-                .collect();
-            texts.join(between)
-        };
-        format!(
-            "SELECT k.n, {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} AS t ON {}",
-            columns.join(", "),
-            numbered(&|number, _| format!("${number}::text[]"), ", "),
-            numbered(&|number, _| format!("k{number}"), ", "),
-            self.table.place,
-            numbered(
-                &|number, column| format!(
-                    "t.{} = k.k{number}::{}",
-                    quoted(&column.name),
-                    column.sql_type
-                ),
-                " AND "
-            ),
-        )
-    }
-}
-
 fn told(value: &Value) -> Cell {
     match value {
         Value::Text(text) => Cell::Logged(text.clone()),
@@ -393,15 +319,7 @@ fn told(value: &Value) -> Cell {
     }
 }
 
-impl Place {
-    /// Within a transaction that was committed there, behind so many of its changes.
-    pub(super) fn within(lsn: Lsn, commit: Lsn, changes: u64) -> Self {
-        Self {
-            lsn,
-            within: Some(Within { commit, changes }),
-        }
-    }
-
+impl At {
     /// One change less.
     fn before(mut self) -> Self {
         if let Some(within) = &mut self.within {
@@ -415,6 +333,7 @@ impl Place {
 mod tests {
     use super::*;
     use crate::source::catalog::tests::lines;
+    use crate::source::changes::lsn::Lsn;
     use crate::source::changes::pgoutput::Column as Told;
     use bytes::Bytes;
 
@@ -443,15 +362,15 @@ mod tests {
         Value::Text(Bytes::from_static(text.as_bytes()))
     }
 
-    fn after() -> Place {
-        Place::within(Lsn(1), Lsn(2), 7)
+    fn after() -> (At, u32) {
+        (At::within(Lsn(1), Lsn(2), 7), 9)
     }
 
     /// What is told: the change, the values, and how many changes were read behind it.
     fn told_of(old: Option<&Old>, row: Option<&Tuple>) -> Vec<(Change, Vec<Cell>, u64)> {
         let mut rows = Rows::default();
         rows.push(&shape(), old, row, after()).expect("a change");
-        let changes = |place: Place| place.within.expect("within").changes;
+        let changes = |place: At| place.within.expect("within").changes;
         let rows = rows.rows.into_iter();
         rows.map(|row| (row.change, row.cells, changes(row.after)))
             .collect()

@@ -8,10 +8,13 @@ use sluice_sdk::{Fault, log};
 /// Which part of what the server keeps for a slot must be left; less is told.
 const KEPT_LEFT_MIN: u64 = 4;
 
+/// How often it is looked for the end of a transaction, and how the server waits in between.
+const LOOKS: usize = 50;
+const PAUSE: &str = "SELECT pg_sleep(0.03)";
+
 const STANDING: &str = "\
 SELECT s.plugin, s.database = current_database(), s.confirmed_flush_lsn, s.wal_status, s.safe_wal_size, \
- pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
- s.confirmed_flush_lsn)::bigint, \
+ CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
  (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size' AND setting <> '-1') \
 FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = $1";
 
@@ -24,8 +27,8 @@ pub(super) struct Slot {
     status: String,
     /// Bytes that the log may grow by before the server gives the slot up; none where it never does.
     left: Option<u64>,
-    /// Bytes of the log that nobody has confirmed.
-    pub(super) behind: u64,
+    /// Where the server's log ends.
+    end: Lsn,
     /// Bytes that the server keeps for one at most; none where that has no end.
     kept_max: Option<u64>,
 }
@@ -36,19 +39,50 @@ pub(super) fn find(session: &mut Session, changes: &Changes) -> Result<Option<Sl
     rows.first().map(|row| Slot::of(row, changes)).transpose()
 }
 
-/// Makes the slot. Waits for the transactions that are under way.
+/// Makes the slot. Waits for the transactions that are under way: one that was committed before the slot's place must be
+/// seen by whoever reads the tables next.
 pub(super) fn make(session: &mut Session, changes: &Changes) -> Result<(), Fault> {
     session.query(
         "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')",
         &[Some(&changes.slot)],
     )?;
     log::info("a replication slot was made", &[("slot", &changes.slot)]);
-    Ok(())
+    let xmax = session.query("SELECT pg_snapshot_xmax(pg_current_snapshot())", &[])?;
+    let xmax = xmax.into_iter().flatten().flatten().next();
+    until(
+        session,
+        "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8",
+        &xmax.unwrap_or_default(),
+    )
+}
+
+/// Waits, a second and a half at most, until none of these transactions is under way: a server tells of a commit in its
+/// log before others see it. Each number is the last 32 bits of its own, as a text of an array.
+pub(super) fn settled(session: &mut Session, transactions: &str) -> Result<(), Fault> {
+    until(
+        session,
+        "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'transactionid' AND l.granted \
+         AND l.mode = 'ExclusiveLock' AND l.transactionid = ANY ($1::text::xid[]))",
+        transactions,
+    )
+}
+
+fn until(session: &mut Session, sql: &str, parameter: &str) -> Result<(), Fault> {
+    for _ in 0..LOOKS {
+        let answer = session.query(sql, &[Some(parameter)])?;
+        if answer.into_iter().flatten().flatten().next().as_deref() == Some("t") {
+            return Ok(());
+        }
+        session.run(PAUSE)?;
+    }
+    Err(Fault::transient(
+        "a transaction that was committed is not to be seen yet: it may wait for a standby",
+    ))
 }
 
 impl Slot {
     fn of(row: &Row, changes: &Changes) -> Result<Self, Fault> {
-        let [plugin, here, confirmed, status, left, behind, kept_max] = &row[..] else {
+        let [plugin, here, confirmed, status, left, end, kept_max] = &row[..] else {
             return Err(Fault::broken(
                 "the server tells something else of its slots",
             ));
@@ -62,12 +96,15 @@ impl Slot {
         let number =
             |value: &Option<String>| value.as_deref().and_then(|value| value.parse::<i64>().ok());
         let bytes = |value| number(value).map(|bytes| u64::try_from(bytes).unwrap_or_default());
-        let confirmed = confirmed.as_deref().and_then(|place| place.parse().ok());
+        let place = |value: &Option<String>| {
+            let place = value.as_deref().and_then(|place| place.parse().ok());
+            place.unwrap_or_default()
+        };
         Ok(Self {
-            confirmed: confirmed.unwrap_or_default(),
+            confirmed: place(confirmed),
             status: status.clone().unwrap_or_default(),
             left: bytes(left),
-            behind: bytes(behind).unwrap_or_default(),
+            end: place(end),
             kept_max: bytes(kept_max),
         })
     }
@@ -87,12 +124,18 @@ impl Slot {
                 changes.slot, self.confirmed
             )));
         }
+        if place > self.end {
+            return Err(Fault::cursor_lost(format!(
+                "the server's log ends at {}, before the place {place}: it is another server's, or was restored; {hint}",
+                self.end
+            )));
+        }
         Ok(())
     }
 
     /// Tells an operator how far behind it is, and warns before the server gives it up.
     pub(super) fn tell(&self, changes: &Changes) {
-        let behind = self.behind.to_string();
+        let behind = self.end.0.saturating_sub(self.confirmed.0).to_string();
         let left = self
             .left
             .map_or_else(|| "no end".to_owned(), |left| left.to_string());
@@ -180,8 +223,11 @@ pub(super) fn check<'a>(
         &[Some(name), Some(&config.schema)],
     )?;
     for table in tables {
-        let part = parts.iter().find(|part| part[0].as_deref() == Some(table));
-        match part.map(|part| part[1].as_deref() == Some("t")) {
+        let part = parts.iter().find_map(|part| match &part[..] {
+            [Some(name), is_whole] if name == table => Some(is_whole.as_deref() == Some("t")),
+            _ => None,
+        });
+        match part {
             Some(true) => {}
             Some(false) => {
                 return wrong(format!(
@@ -217,7 +263,7 @@ mod tests {
             confirmed: Lsn(100),
             status: status.to_owned(),
             left,
-            behind: 7,
+            end: Lsn(107),
             kept_max,
         }
     }
@@ -226,7 +272,9 @@ mod tests {
     fn what_is_gone_is_told_and_what_soon_goes_is_warned_of() {
         let sound = slot("reserved", None, None);
         assert_eq!(sound.has(Lsn(100), &changes()), Ok(()));
-        for (slot, place) in [(&sound, 99), (&slot("lost", None, Some(1)), 100)] {
+        assert_eq!(sound.has(Lsn(107), &changes()), Ok(()));
+        let lost = slot("lost", None, Some(1));
+        for (slot, place) in [(&sound, 99), (&sound, 108), (&lost, 100)] {
             let fault = slot.has(Lsn(place), &changes()).expect_err("gone");
             assert!(matches!(fault, Fault::CursorLost(_)), "{fault}");
         }
@@ -247,15 +295,15 @@ mod tests {
     #[test]
     fn anothers_slot_is_not_read() {
         let row = |plugin: &str, here: &str| -> Row {
-            let row = [plugin, here, "0/10", "reserved", "", "16", ""];
+            let row = [plugin, here, "0/10", "reserved", "", "0/20", ""];
             row.iter()
                 .map(|value| (!value.is_empty()).then(|| (*value).to_owned()))
                 .collect()
         };
         let found = Slot::of(&row("pgoutput", "t"), &changes()).expect("a slot");
         assert_eq!(
-            (found.confirmed, found.behind, found.left),
-            (Lsn(16), 16, None)
+            (found.confirmed, found.end, found.left),
+            (Lsn(16), Lsn(32), None)
         );
         for (plugin, here) in [("test_decoding", "t"), ("pgoutput", "f"), ("", "")] {
             assert!(
