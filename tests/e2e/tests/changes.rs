@@ -217,10 +217,10 @@ CREATE TABLE here.lines (id int PRIMARY KEY, doc int);
 CREATE PUBLICATION everything FOR TABLES IN SCHEMA here WITH (publish = 'insert, update, delete');
 ";
 
-/// Two tables by turns, more of them than a page has parts; long values that are left as they were; keys that are padded,
+/// Two tables by turns, more of them than a page takes; long values that are left as they were; keys that are padded,
 /// binary, and changed: all in one transaction, in the middle of which the host is killed.
 const TURNS: &str = "BEGIN; \
-     DO $$ BEGIN FOR g IN 5001..7100 LOOP INSERT INTO here.docs VALUES (g, 0, 'short'); INSERT INTO here.lines VALUES (g, g); END LOOP; END $$; \
+     DO $$ BEGIN FOR g IN 5001..6100 LOOP INSERT INTO here.docs VALUES (g, 0, 'short'); INSERT INTO here.lines VALUES (g, g); END LOOP; END $$; \
      UPDATE here.docs SET n = n + 1; UPDATE here.docs SET body = body || 'x' WHERE id < 10; UPDATE here.docs SET n = n + 1 WHERE id < 2000; \
      UPDATE here.whole SET n = n + 1; DELETE FROM here.whole WHERE id < 5; \
      UPDATE here.codes SET v = -v; DELETE FROM here.codes WHERE v < -90; UPDATE here.codes SET code = 'x' || v WHERE v > -10; \
@@ -272,4 +272,56 @@ fn a_large_transaction_over_tables_of_every_kind_arrives_whole() {
     judged(&client, &host);
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+}
+
+/// Kills the host again and again as it works, then lets it end what it does.
+fn through_kills(host: &TestHost, what: &str, is_done: impl Fn() -> bool) {
+    for kill in 0..5 {
+        let service = Service::spawn(host);
+        std::thread::sleep(Duration::from_millis(900 + 350 * kill));
+        drop(service); // By SIGKILL.
+    }
+    let mut service = Service::start(host);
+    service.until(what, |_| is_done());
+    service.stops();
+    assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+}
+
+#[test]
+fn files_arrive_in_a_table_once_whatever_is_killed() {
+    let rows = 3 * rows();
+    let server = Postgres::start("CREATE SCHEMA there");
+    let source = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"in\", format = \"csv\", stream = \"ledger\" }\n\n\
+                  [schema.ledger]\nkey = [\"id\"]\nfields = { id = \"int64\", note = \"text\", amount = \"decimal(12,2)\" }\n";
+    let sink = stage(&server, "there", ", create = true, mode = \"append\"");
+    let host = deployment(&server, source, &sink);
+    for file in 0..4 {
+        let csv = (0..rows / 4).fold("id,note,amount\n".to_owned(), |csv, row| {
+            let id = file * (rows / 4) + row;
+            csv + &format!("{id},\"entry, {id}\",{id}.25\n")
+        });
+        host.write(&format!("in/{file}.csv"), csv);
+    }
+    let client = server.client();
+    // Added, not replaced: what came twice would be refused, or stand there twice.
+    through_kills(&host, "every row", || {
+        let said = client.sql("SELECT count(*), count(DISTINCT id), sum(amount) FROM there.ledger");
+        let sum = rows * (rows - 1) / 2 + rows / 4;
+        said == Ok(format!("{rows}|{rows}|{sum}.00"))
+    });
+}
+
+#[test]
+fn a_table_arrives_in_files_once_whatever_is_killed() {
+    let rows = 3 * rows();
+    let server = Postgres::start(&ledger(rows));
+    let sink = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n";
+    let source = stage(&server, "here", ", tables = { ledger = { splits = 2 } }");
+    let host = deployment(&server, &source, sink);
+    let all: Vec<u64> = (1..=rows).collect();
+    through_kills(&host, "every row", || {
+        let mut ids = service::ids(&host, "out");
+        ids.sort_unstable();
+        ids == all
+    });
 }
