@@ -6,6 +6,7 @@ mod pieces;
 mod stage;
 mod table;
 
+use crate::base::unhex;
 use crate::config::Config;
 use crate::session::Session;
 use sluice_sdk::sink::{Commit, Context, Part, Target};
@@ -22,6 +23,8 @@ pub struct PostgresSink {
     session: Session,
     /// What each stream's table is known to have.
     schemas: BTreeMap<String, Known>,
+    /// Whether the table of places is there for certain.
+    has_places: bool,
     unit: Unit,
 }
 
@@ -75,24 +78,30 @@ impl Sink for PostgresSink {
     fn open(config: Config, context: Context, targets: Vec<Target>) -> Result<Self, Fault> {
         config.valid()?;
         let mut session = Session::open(&config)?;
-        table::ensure_commits(&mut session, &config)?;
         let mut schemas = BTreeMap::new();
         for target in targets {
             let schema = target.schema;
-            let structures = table::ensure(&mut session, &config, &target.stream, &schema)?;
-            schemas.insert(target.stream, Known { schema, structures });
+            // A pipeline that is only checked makes nothing: the first unit does.
+            let found = table::ensure(&mut session, &config, &target.stream, &schema, false)?;
+            if let Some(structures) = found {
+                schemas.insert(target.stream, Known { schema, structures });
+            }
         }
         Ok(Self {
             config,
             context,
             session,
             schemas,
+            has_places: false,
             unit: Unit::None,
         })
     }
 
     /// Waits for whoever still writes this split: its transaction ends, one way or the other.
     fn committed(&mut self) -> Result<Option<Commit>, Fault> {
+        if !table::is_there(&mut self.session, &table::commits(&self.config))? {
+            return Ok(None);
+        }
         // The first unit's row is seen by nobody yet: whoever would write it too waits for it.
         self.session.run("BEGIN")?;
         self.session.execute(
@@ -122,7 +131,7 @@ impl Sink for PostgresSink {
                 .parse()
                 .ok()
                 .zip(sequence.parse().ok())
-                .zip(unhex(cursor)),
+                .zip(unhex(cursor.as_bytes())),
             _ => None,
         };
         let ((epoch, sequence), cursor) = commit.ok_or_else(|| {
@@ -144,6 +153,10 @@ impl Sink for PostgresSink {
         if self.unit != Unit::None {
             self.session.run("ROLLBACK")?;
             self.unit = Unit::None;
+        }
+        if !self.has_places {
+            table::ensure_commits(&mut self.session, &self.config)?;
+            self.has_places = true;
         }
         for part in &parts {
             self.fit(part)?;
@@ -212,7 +225,9 @@ impl PostgresSink {
         if known.is_some_and(|known| known.schema == schema) {
             return Ok(());
         }
-        let structures = table::ensure(&mut self.session, &self.config, &part.stream, &schema)?;
+        let (session, config) = (&mut self.session, &self.config);
+        let structures = table::ensure(session, config, &part.stream, &schema, true)?;
+        let structures = structures.unwrap_or_default();
         self.schemas
             .insert(part.stream.clone(), Known { schema, structures });
         Ok(())
@@ -260,11 +275,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}"); // Into memory.
         text
     })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }

@@ -72,6 +72,8 @@ fn a_table_is_copied_in_ranges_and_again_only_what_is_new() {
         ", create = true",
     );
     drop(host.sluice(&["check", PIPELINE]).done());
+    let made = "SELECT count(*) FROM pg_tables WHERE schemaname = 'there'";
+    assert_eq!(server.sql(made), "0", "a check makes nothing");
     let report = host.run(PIPELINE);
     assert_eq!(report["written"], 1_000);
     assert_eq!(difference(&server, "things"), "");

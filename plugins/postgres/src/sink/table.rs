@@ -67,13 +67,15 @@ struct Held {
 }
 
 /// Sees to it that a stream's table has every field, and changes no value of it: makes it, or the columns that it lacks,
-/// or says what is missing. Gives the fields whose columns are arrays or composites.
+/// or says what is missing. Gives the fields whose columns are arrays or composites; none where something is to be made and
+/// `makes` says not yet.
 pub(super) fn ensure(
     session: &mut Session,
     config: &Config,
     stream: &str,
     schema: &Schema,
-) -> Result<Structures, Fault> {
+    makes: bool,
+) -> Result<Option<Structures>, Fault> {
     if config.mode == Mode::Upsert && schema.key.is_empty() {
         return Err(Fault::misconfigured(format!(
             "stream `{stream}` has no key to find its rows by; hint: `[schema.{stream}] key = […]` in the pipeline, or `mode = \"append\"`"
@@ -87,8 +89,10 @@ pub(super) fn ensure(
                 "there is no table {table}; hint: make it, or `create = true`"
             )));
         }
-        made(session, &create(&table, schema), &table)?;
-        return Ok(Structures::new());
+        if makes {
+            made(session, &create(&table, schema), &table)?;
+        }
+        return Ok(makes.then(Structures::new));
     }
     let find = |field: &Field| has.iter().find(|held| held.name == field.name);
     let found = schema
@@ -112,7 +116,7 @@ pub(super) fn ensure(
     let missing = schema.fields.iter().filter(|field| find(field).is_none());
     let missing: Vec<&Field> = missing.collect();
     if missing.is_empty() {
-        return Ok(structures);
+        return Ok(Some(structures));
     }
     if !config.create {
         let names: Vec<_> = missing.iter().map(|field| field.name.as_str()).collect();
@@ -120,6 +124,9 @@ pub(super) fn ensure(
             "table {table} has no column `{}`; hint: add it, leave the field out before the sink, or `create = true`",
             names.join("`, `")
         )));
+    }
+    if !makes {
+        return Ok(None);
     }
     // Older rows have no value there, whatever the schema says of new ones.
     let added = missing.iter().map(|field| {
@@ -129,7 +136,7 @@ pub(super) fn ensure(
     let added: Vec<String> = added.collect();
     let alter = format!("ALTER TABLE {table} {}", added.join(", "));
     made(session, &alter, &table)?;
-    Ok(structures)
+    Ok(Some(structures))
 }
 
 impl Held {

@@ -1,5 +1,5 @@
-//! What changes in tables, from the server's log, in the order of its transactions. A page ends between two of them,
-//! but where one alone is more than a page.
+//! What changes in tables, from the server's log, in the order of its transactions. A page ends between two of them, but
+//! where there is more of one than a page takes.
 
 mod cells;
 mod log;
@@ -21,7 +21,7 @@ use rows::{Rows, Shape};
 use serde::{Deserialize, Serialize};
 use sluice_sdk::source::{Limit, Split};
 use sluice_sdk::{Fault, Page};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ pub(super) fn split(session: &mut Session, changes: &Changes) -> Result<Split, F
     }
 }
 
-/// That the log tells of these streams, and how far behind the slot is.
+/// That the log tells of these streams.
 pub(super) fn check(
     session: &mut Session,
     config: &Config,
@@ -110,11 +110,7 @@ pub(super) fn check(
         catalog::table(session, config, stream)?.told_by_log(stream)?;
     }
     let tables = streams.iter().map(|stream| config.name(stream));
-    slot::check(session, config, changes, tables)?;
-    if let Some(slot) = slot::find(session, changes)? {
-        slot.tell(changes);
-    }
-    Ok(())
+    slot::check(session, config, changes, tables)
 }
 
 /// Reads the log.
@@ -124,9 +120,7 @@ pub struct LogReader {
     session: Session,
     log: Log,
     /// Streams by the names of their tables.
-    streams: HashMap<String, String>,
-    /// The same, for the place.
-    names: Vec<String>,
+    streams: BTreeMap<String, String>,
     /// Tables as the log told them last; none where they are not asked for.
     shapes: HashMap<u32, Option<Rc<Shape>>>,
     place: At,
@@ -154,7 +148,7 @@ impl LogReader {
         place: &Place,
     ) -> Result<Self, Fault> {
         let mut session = Session::open(&config)?;
-        let mut streams = HashMap::new();
+        let mut streams = BTreeMap::new();
         for stream in &split.streams {
             streams.insert(config.name(stream).to_owned(), stream.clone());
         }
@@ -175,6 +169,7 @@ impl LogReader {
             )));
         };
         slot.has(place.lsn, &changes)?;
+        slot.tell(&changes);
         let log = Log::open(&config, &changes, place.lsn, slot.confirmed)?;
         Ok(Self {
             config,
@@ -182,7 +177,6 @@ impl LogReader {
             session,
             log,
             streams,
-            names: split.streams.clone(),
             shapes: HashMap::new(),
             place: At {
                 lsn: place.lsn,
@@ -256,7 +250,7 @@ impl LogReader {
     fn cursor(&self, at: At) -> Cursor {
         Cursor::Log(Place {
             lsn: at.lsn,
-            streams: self.names.clone(),
+            streams: self.streams.values().cloned().collect(),
             within: at.within,
         })
     }

@@ -1,6 +1,7 @@
 //! A value of the log as the host reads it in CSV: the same text that a page of its table has for it.
 
 use super::super::types::Kind;
+use crate::base::unhex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -30,16 +31,6 @@ pub(super) fn written(kind: Kind, text: &[u8]) -> Option<Cow<'_, [u8]>> {
         ),
         _ => Cow::Borrowed(text),
     })
-}
-
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.chunks(2);
-    let pairs = pairs.map(|pair| match pair {
-        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
-        _ => None,
-    });
-    pairs.collect()
 }
 
 /// Appends a field of CSV; none is no value, and an empty text is one.
