@@ -23,8 +23,6 @@ pub struct PostgresSink {
     session: Session,
     /// What each stream's table is known to have.
     schemas: BTreeMap<String, Known>,
-    /// Streams whose tables lack something that the first unit makes, also where it holds none of their records.
-    unmade: Vec<Target>,
     /// Whether the table of places is there for certain.
     has_places: bool,
     unit: Unit,
@@ -80,15 +78,13 @@ impl Sink for PostgresSink {
     fn open(config: Config, context: Context, targets: Vec<Target>) -> Result<Self, Fault> {
         config.valid()?;
         let mut session = Session::open(&config)?;
-        let (mut schemas, mut unmade) = (BTreeMap::new(), Vec::new());
+        let mut schemas = BTreeMap::new();
         for target in targets {
+            let schema = target.schema;
             // A pipeline that is only checked makes nothing: the first unit does.
-            let (stream, schema) = (&target.stream, target.schema.clone());
-            match table::ensure(&mut session, &config, stream, &schema, false)? {
-                Some(structures) => {
-                    schemas.insert(target.stream, Known { schema, structures });
-                }
-                None => unmade.push(target),
+            let found = table::ensure(&mut session, &config, &target.stream, &schema, false)?;
+            if let Some(structures) = found {
+                schemas.insert(target.stream, Known { schema, structures });
             }
         }
         Ok(Self {
@@ -96,7 +92,6 @@ impl Sink for PostgresSink {
             context,
             session,
             schemas,
-            unmade,
             has_places: false,
             unit: Unit::None,
         })
@@ -163,11 +158,8 @@ impl Sink for PostgresSink {
             table::ensure_commits(&mut self.session, &self.config)?;
             self.has_places = true;
         }
-        for target in std::mem::take(&mut self.unmade) {
-            self.fit(&target.stream, &target.schema)?;
-        }
         for part in &parts {
-            self.fit(&part.stream, &part.batch.schema())?;
+            self.fit(part)?;
         }
         self.session.run("BEGIN; SET CONSTRAINTS ALL IMMEDIATE")?;
         self.unit = Unit::Open;
@@ -226,18 +218,18 @@ impl Sink for PostgresSink {
 }
 
 impl PostgresSink {
-    /// A stream's table takes records of this schema: the contract may let it grow.
-    fn fit(&mut self, stream: &str, schema: &Schema) -> Result<(), Fault> {
-        let known = self.schemas.get(stream);
-        if known.is_some_and(|known| known.schema == *schema) {
+    /// A stream's table takes what the part holds: the contract may let its schema grow.
+    fn fit(&mut self, part: &Part) -> Result<(), Fault> {
+        let schema = part.batch.schema();
+        let known = self.schemas.get(&part.stream);
+        if known.is_some_and(|known| known.schema == schema) {
             return Ok(());
         }
         let (session, config) = (&mut self.session, &self.config);
-        let structures = table::ensure(session, config, stream, schema, true)?;
+        let structures = table::ensure(session, config, &part.stream, &schema, true)?;
         let structures = structures.unwrap_or_default();
-        let schema = schema.clone();
         self.schemas
-            .insert(stream.to_owned(), Known { schema, structures });
+            .insert(part.stream.clone(), Known { schema, structures });
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod rounds;
 mod same;
 mod served;
 mod start;
+mod tables;
 
 pub use beside::beside;
 pub use cost::{Cost, measure};
@@ -30,3 +31,4 @@ pub use requests::requests;
 pub use rounds::{Outcome, Subject, interleave, table};
 pub use served::served;
 pub use start::start;
+pub use tables::tables;

@@ -7,14 +7,15 @@
 use anyhow::{Context, Result, bail};
 use sluice_bench::{
     Host, beside, decision, job, kernels, load, make_orders, memory, requests, served, start,
+    tables,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const USAGE: &str = "usage: sluice-bench run --host BINARY --plugins DIR --work DIR [--hostile FILE] [--quick] \
-                     [job|kernels|start|decision|requests|beside|served|memory …] | orders N DIR";
-const NAMES: [&str; 8] = [
-    "job", "kernels", "start", "decision", "requests", "beside", "served", "memory",
+                     [job|kernels|start|decision|requests|beside|served|tables|memory …] | orders N DIR";
+const NAMES: [&str; 9] = [
+    "job", "kernels", "start", "decision", "requests", "beside", "served", "tables", "memory",
 ];
 
 /// How much is measured.
@@ -32,6 +33,8 @@ struct Sizes {
     served_records: u64,
     served_window: Duration,
     served_rounds: usize,
+    table_rows: u64,
+    table_rounds: usize,
     /// About 340 bytes each.
     memory_records: u64,
 }
@@ -47,9 +50,11 @@ const WHOLE: Sizes = Sizes {
     request_rounds: 7,
     beside_records: 1_000_000,
     beside_rounds: 5,
-    served_records: 1_500_000,
-    served_window: Duration::from_secs(10),
-    served_rounds: 3,
+    served_records: 2_000_000,
+    served_window: Duration::from_secs(15),
+    served_rounds: 5,
+    table_rows: 1_000_000,
+    table_rounds: 3,
     memory_records: 6_000_000,
 };
 const QUICK: Sizes = Sizes {
@@ -66,6 +71,8 @@ const QUICK: Sizes = Sizes {
     served_records: 1_000_000,
     served_window: Duration::from_secs(4),
     served_rounds: 1,
+    table_rows: 100_000,
+    table_rounds: 1,
     memory_records: 1_000_000,
 };
 
@@ -128,6 +135,7 @@ fn run(options: &[&str]) -> Result<()> {
                     served(&host, hostile, &work, records, sizes.served_window, rounds)?
                 }
             }
+            "tables" => tables(&host, &work, sizes.table_rows, sizes.table_rounds)?,
             _ => memory(&host, &work, sizes.memory_records)?,
         };
         println!("\n{text}({before} before, {} after)", load());

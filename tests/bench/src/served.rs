@@ -1,6 +1,7 @@
 //! What honest pipelines keep of their throughput in one service, side by side with some that are not: one whose plugin
 //! traps, one whose plugin computes for ever, one whose every record becomes a dead letter. What was read is taken from
-//! the service's own metrics, over a while in which all of them are at work. Rounds interleave.
+//! the service's own metrics, over a while in which all of them are at work. Rounds interleave, and each has two windows
+//! without the bad ones, one before and one after: what those two differ by is what chance does.
 
 use crate::deployment::{FIELDS, Host, STEPS};
 use crate::job::tell;
@@ -26,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Records received so far, by pipeline.
 type Received = BTreeMap<String, u64>;
 
-/// Records a second of each honest pipeline, alone and beside the bad ones: the median of `rounds` windows.
+/// Records a second of each honest pipeline, alone and beside the bad ones: medians over `rounds`.
 pub fn served(
     host: &Host,
     hostile: &Path,
@@ -38,26 +39,43 @@ pub fn served(
     let input = make_orders(records, work)?;
     let folder = work.join("served");
     deploy(host, hostile, &folder, &input)?;
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mut windows = Windows::default();
     // A round that is not counted compiles the plugins.
     for round in 0..=rounds {
         tell(round, rounds, "17 honest pipelines");
-        let rates = window_of(host, &folder, &[], window)?;
+        let before = window_of(host, &folder, &[], window)?;
         tell(
             round,
             rounds,
             "beside one that traps, one that hangs, one that floods",
         );
-        let with = window_of(host, &folder, &BAD, window)?;
+        let beside = window_of(host, &folder, &BAD, window)?;
+        tell(round, rounds, "17 honest pipelines, again");
+        let after = window_of(host, &folder, &[], window)?;
         if round > 0 {
-            alone.push(rates);
-            beside.push(with);
+            windows.before.push(before);
+            windows.beside.push(beside);
+            windows.after.push(after);
         }
     }
-    Ok(table(window, &alone, &beside))
+    Ok(table(window, &windows))
 }
 
-fn table(window: Duration, alone: &[Received], beside: &[Received]) -> String {
+/// A window of each kind for each round.
+#[derive(Default)]
+struct Windows {
+    before: Vec<Received>,
+    beside: Vec<Received>,
+    after: Vec<Received>,
+}
+
+fn table(window: Duration, windows: &Windows) -> String {
+    let Windows {
+        before,
+        beside,
+        after,
+    } = windows;
+    let alone: Vec<Received> = before.iter().chain(after).cloned().collect();
     let seconds = window.as_secs_f64();
     let sum =
         |rounds: &[Received]| median(rounds.iter().map(|round| round.values().sum()).collect());
@@ -69,10 +87,13 @@ fn table(window: Duration, alone: &[Received], beside: &[Received]) -> String {
                 .collect(),
         )
     };
-    let names = alone.first().into_iter().flat_map(|round| round.keys());
-    let kept = names.map(|name| of(beside, name) as f64 / (of(alone, name) as f64).max(1.0));
-    let worst = kept.fold(f64::INFINITY, f64::min);
-    let (alone, beside) = (sum(alone), sum(beside));
+    let least = |some: &[Received], others: &[Received]| {
+        let names = others.first().into_iter().flat_map(|round| round.keys());
+        let kept = names.map(|name| of(some, name) as f64 / (of(others, name) as f64).max(1.0));
+        kept.fold(f64::INFINITY, f64::min)
+    };
+    let (worst, chance) = (least(beside, &alone), least(after, before));
+    let (alone, beside) = (sum(&alone), sum(beside));
     let together = beside as f64 / (alone as f64).max(1.0);
     let mut text = format!(
         "served: {HONEST} honest pipelines in one service, windows of {seconds} s; medians\n{:<42} {:>11} {:>6}\n{:<42} {:>11.0}\n",
@@ -96,6 +117,8 @@ fn table(window: Duration, alone: &[Received], beside: &[Received]) -> String {
         "{name:<42} {:>11} {worst:>6.2}  at least {KEPT_MIN}: {word}",
         ""
     );
+    let name = "the same of two windows without the bad ones";
+    let _ = writeln!(text, "{name:<42} {:>11} {chance:>6.2}", "");
     text
 }
 
@@ -321,9 +344,12 @@ mod tests {
     fn what_is_kept_is_told_and_judged() {
         let round =
             |one: u64, two: u64| Received::from([("a".to_owned(), one), ("b".to_owned(), two)]);
-        let alone = [round(100, 100), round(100, 100), round(1, 1)];
-        let beside = [round(95, 75), round(95, 75), round(95, 75)];
-        let text = table(Duration::from_secs(2), &alone, &beside);
+        let windows = Windows {
+            before: vec![round(100, 100); 3],
+            beside: vec![round(95, 75), round(95, 75), round(1, 1)],
+            after: vec![round(100, 90), round(110, 90), round(110, 100)],
+        };
+        let text = table(Duration::from_secs(2), &windows);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[2].ends_with("100"), "{text}");
         assert!(
@@ -334,6 +360,7 @@ mod tests {
             lines[4].contains("0.75") && lines[4].ends_with("MISSED"),
             "{text}"
         );
+        assert!(lines[5].ends_with("0.90"), "{text}");
     }
 
     #[test]

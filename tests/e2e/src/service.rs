@@ -16,6 +16,8 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 pub struct Service<'a> {
     /// Its deployment.
     pub host: &'a TestHost,
+    /// How long it is waited for.
+    pub patience: Duration,
     child: Child,
 }
 
@@ -36,7 +38,11 @@ impl<'a> Service<'a> {
             .stderr(log)
             .spawn()
             .expect("the binary runs");
-        Self { host, child }
+        Self {
+            host,
+            patience: PATIENCE,
+            child,
+        }
     }
 
     /// Starts it, and waits until it answers.
@@ -54,7 +60,7 @@ impl<'a> Service<'a> {
         let began = Instant::now();
         while !is_so(self) {
             let ended = self.child.try_wait().expect("a child");
-            let late = began.elapsed() > PATIENCE;
+            let late = began.elapsed() > self.patience;
             assert!(
                 ended.is_none() && !late,
                 "waited for: {what}\n{ended:?}\n{}\n{:#?}",

@@ -21,6 +21,17 @@ fn rows() -> u64 {
     })
 }
 
+/// Rows of the tests that only copy.
+fn copied() -> u64 {
+    rows().max(60_000)
+}
+
+/// Waits for as long as so many rows may take.
+fn patient(mut service: Service<'_>) -> Service<'_> {
+    service.patience *= u32::try_from(copied() / 60_000).expect("not so many rows");
+    service
+}
+
 fn ledger(rows: u64) -> String {
     format!(
         "CREATE SCHEMA here;\nCREATE SCHEMA there;\n\
@@ -168,7 +179,7 @@ fn source_and_destination_are_equal_whatever_is_killed() {
     let writer = Writer::start(client.clone(), rows);
     let (mut judgements, mut before) = (0, 0);
     for kill in 0..KILLS {
-        let mut service = Service::spawn(&host);
+        let mut service = patient(Service::spawn(&host));
         if kill % (KILLS / RESTARTS) == 1 {
             service.until("a unit", |_| units(&client) > before);
             server.restart();
@@ -180,7 +191,7 @@ fn source_and_destination_are_equal_whatever_is_killed() {
         before = units(&client);
         drop(service); // By SIGKILL.
     }
-    let mut service = Service::start(&host);
+    let mut service = patient(Service::start(&host));
     service.until("what was behind is read", |_| judged(&client, &host));
     let changes = writer.stop();
     service.until("source and destination are equal", |_| {
@@ -214,6 +225,7 @@ INSERT INTO here.codes SELECT g, '10.0.0.1', g FROM generate_series(1, 99) AS g;
 CREATE TABLE here.bin (k bytea PRIMARY KEY, v int[]);
 INSERT INTO here.bin SELECT decode(md5(g::text), 'hex'), ARRAY[g] FROM generate_series(1, 99) AS g;
 CREATE TABLE here.lines (id int PRIMARY KEY, doc int);
+INSERT INTO here.lines VALUES (1, 1);
 CREATE PUBLICATION everything FOR TABLES IN SCHEMA here WITH (publish = 'insert, update, delete');
 ";
 
@@ -261,27 +273,31 @@ fn a_large_transaction_over_tables_of_every_kind_arrives_whole() {
         &stage(&server, "there", ", create = true"),
     );
     let client = server.client();
-    let mut service = Service::start(&host);
+    let mut service = patient(Service::start(&host));
     service.until("the snapshot", |_| differing(&client).is_empty());
     server.sql(TURNS);
     let before = units(&client);
     service.until("a part of it", |_| units(&client) > before);
     drop(service); // By SIGKILL.
-    let mut service = Service::start(&host);
+    let mut service = patient(Service::start(&host));
     service.until("all of it", |_| differing(&client).is_empty());
     judged(&client, &host);
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
 }
 
-/// Kills the host again and again as it works, then lets it end what it does.
-fn through_kills(host: &TestHost, what: &str, is_done: impl Fn() -> bool) {
-    for kill in 0..5 {
+/// Kills the host again and again as it works, and the server now and then, then lets it end what it does.
+fn through_kills(host: &TestHost, server: &mut Postgres, what: &str, is_done: impl Fn() -> bool) {
+    for kill in 0..KILLS {
         let service = Service::spawn(host);
-        std::thread::sleep(Duration::from_millis(900 + 350 * kill));
+        std::thread::sleep(Duration::from_millis(900 + copied() / 1_000));
+        if kill % (KILLS / RESTARTS) == 1 {
+            server.restart();
+        }
+        std::thread::sleep(Duration::from_millis(350 * (kill % 5)));
         drop(service); // By SIGKILL.
     }
-    let mut service = Service::start(host);
+    let mut service = patient(Service::start(host));
     service.until(what, |_| is_done());
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
@@ -289,8 +305,8 @@ fn through_kills(host: &TestHost, what: &str, is_done: impl Fn() -> bool) {
 
 #[test]
 fn files_arrive_in_a_table_once_whatever_is_killed() {
-    let rows = 3 * rows();
-    let server = Postgres::start("CREATE SCHEMA there");
+    let rows = copied();
+    let mut server = Postgres::start("CREATE SCHEMA there");
     let source = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"in\", format = \"csv\", stream = \"ledger\" }\n\n\
                   [schema.ledger]\nkey = [\"id\"]\nfields = { id = \"int64\", note = \"text\", amount = \"decimal(12,2)\" }\n";
     let sink = stage(&server, "there", ", create = true, mode = \"append\"");
@@ -304,7 +320,7 @@ fn files_arrive_in_a_table_once_whatever_is_killed() {
     }
     let client = server.client();
     // Added, not replaced: what came twice would be refused, or stand there twice.
-    through_kills(&host, "every row", || {
+    through_kills(&host, &mut server, "every row", || {
         let said = client.sql("SELECT count(*), count(DISTINCT id), sum(amount) FROM there.ledger");
         let sum = rows * (rows - 1) / 2 + rows / 4;
         said == Ok(format!("{rows}|{rows}|{sum}.00"))
@@ -313,13 +329,13 @@ fn files_arrive_in_a_table_once_whatever_is_killed() {
 
 #[test]
 fn a_table_arrives_in_files_once_whatever_is_killed() {
-    let rows = 3 * rows();
-    let server = Postgres::start(&ledger(rows));
+    let rows = copied();
+    let mut server = Postgres::start(&ledger(rows));
     let sink = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n";
     let source = stage(&server, "here", ", tables = { ledger = { splits = 2 } }");
     let host = deployment(&server, &source, sink);
     let all: Vec<u64> = (1..=rows).collect();
-    through_kills(&host, "every row", || {
+    through_kills(&host, &mut server, "every row", || {
         let mut ids = service::ids(&host, "out");
         ids.sort_unstable();
         ids == all
