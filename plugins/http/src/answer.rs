@@ -40,14 +40,6 @@ pub(crate) fn outcome(
     match (response.status, asked) {
         (200..=299, _) | (404 | 410, Asked::Delete) => Ok(None),
         (409, _) if config.conflict == Conflict::Ok => Ok(None),
-        (403, _) if response.header("retry-after").is_some() => {
-            // Some APIs say "too many requests" so. The SDK knows how to read the time.
-            Err(Response {
-                status: 429,
-                ..response.clone()
-            }
-            .fault())
-        }
         (405 | 406 | 415 | 501 | 505, _) | (404 | 410, Asked::WriteAtFixedPath) => Err(
             Fault::misconfigured(format!("the server answered {}", response.status)),
         ),

@@ -47,6 +47,8 @@ pub(crate) struct Endpoint {
     #[serde(default)]
     pub(crate) pagination: Pagination,
     pub(crate) incremental: Option<Incremental>,
+    #[serde(default)]
+    pub(crate) conditional: bool,
 }
 
 /// A parameter's value.
@@ -94,11 +96,14 @@ pub(crate) enum Pagination {
     Cursor {
         #[serde(default = "cursor")]
         cursor_param: String,
-        cursor_pointer: String,
+        cursor_pointer: Option<String>,
+        cursor_field: Option<String>,
+        more_pointer: Option<String>,
         size_param: Option<String>,
         size: Option<u64>,
     },
     Link {
+        link_pointer: Option<String>,
         size_param: Option<String>,
         size: Option<u64>,
     },
@@ -131,16 +136,34 @@ pub(crate) struct Incremental {
     pub(crate) param: String,
     pub(crate) field: String,
     pub(crate) start: Option<Mark>,
+    pub(crate) template: Option<String>,
 }
+
+/// What stands for the value in a template.
+const SINCE: &str = "{since}";
 
 impl Incremental {
     /// The field as a pointer.
     pub(crate) fn pointer(&self) -> String {
-        if self.field.starts_with('/') {
-            return self.field.clone();
-        }
-        format!("/{}", self.field.replace('~', "~0").replace('/', "~1"))
+        pointer(&self.field)
     }
+
+    /// What the parameter says for a value.
+    pub(crate) fn asked(&self, since: &Mark) -> String {
+        let since = since.to_string();
+        match &self.template {
+            Some(template) => template.replace(SINCE, &since),
+            None => since,
+        }
+    }
+}
+
+/// A field's name, or a pointer already, as an RFC 6901 pointer.
+pub(crate) fn pointer(field: &str) -> String {
+    if field.starts_with('/') {
+        return field.to_owned();
+    }
+    format!("/{}", field.replace('~', "~0").replace('/', "~1"))
 }
 
 impl Pagination {
@@ -157,7 +180,9 @@ impl Pagination {
             | Pagination::Cursor {
                 size_param, size, ..
             }
-            | Pagination::Link { size_param, size } => Some((size_param.as_deref()?, (*size)?)),
+            | Pagination::Link {
+                size_param, size, ..
+            } => Some((size_param.as_deref()?, (*size)?)),
         }
     }
 
@@ -193,6 +218,7 @@ impl Pagination {
             | Pagination::Link {
                 size_param: Some(_),
                 size: None,
+                ..
             } => Some("`size_param` needs a `size`"),
             Pagination::Cursor {
                 size_param: None,
@@ -202,6 +228,7 @@ impl Pagination {
             | Pagination::Link {
                 size_param: None,
                 size: Some(_),
+                ..
             } => Some("`size` needs a `size_param`"),
             Pagination::Page {
                 size: None,
@@ -213,9 +240,27 @@ impl Pagination {
                 short_page_ends: true,
                 ..
             } => Some("`short_page_ends` needs a `size`"),
-            Pagination::Cursor { cursor_pointer, .. } if !cursor_pointer.starts_with('/') => {
+            Pagination::Cursor {
+                cursor_pointer,
+                cursor_field,
+                ..
+            } if cursor_pointer.is_some() == cursor_field.is_some() => {
+                Some("`cursor` needs either `cursor_pointer` or `cursor_field`")
+            }
+            Pagination::Cursor {
+                cursor_pointer: Some(pointer),
+                ..
+            } if !pointer.starts_with('/') => {
                 Some("`cursor_pointer` is not a pointer: `/meta/next`")
             }
+            Pagination::Cursor {
+                more_pointer: Some(pointer),
+                ..
+            } if !pointer.starts_with('/') => Some("`more_pointer` is not a pointer: `/has_more`"),
+            Pagination::Link {
+                link_pointer: Some(pointer),
+                ..
+            } if !pointer.starts_with('/') => Some("`link_pointer` is not a pointer: `/next`"),
             _ if self.size().is_some_and(|(_, size)| size == 0) => Some("`size` is 0"),
             _ => None,
         }
@@ -262,6 +307,12 @@ impl Config {
             }
             if let Some(what) = endpoint.pagination.fault() {
                 return wrong(what);
+            }
+            let template = endpoint.incremental.as_ref();
+            if let Some(template) = template.and_then(|incremental| incremental.template.as_ref())
+                && !template.contains(SINCE)
+            {
+                return wrong("`template` has no `{since}`, which stands for the value");
             }
         }
         Ok(base)
@@ -317,6 +368,30 @@ mod tests {
         check(
             &stream(r#","pagination":{"style":"cursor","cursor_pointer":"next"}"#),
             "`cursor_pointer` is not a pointer",
+        );
+        check(
+            &stream(r#","pagination":{"style":"cursor"}"#),
+            "`cursor` needs either `cursor_pointer` or `cursor_field`",
+        );
+        check(
+            &stream(
+                r#","pagination":{"style":"cursor","cursor_field":"id","cursor_pointer":"/n"}"#,
+            ),
+            "`cursor` needs either",
+        );
+        check(
+            &stream(
+                r#","pagination":{"style":"cursor","cursor_field":"id","more_pointer":"more"}"#,
+            ),
+            "`more_pointer` is not a pointer",
+        );
+        check(
+            &stream(r#","pagination":{"style":"link","link_pointer":"next"}"#),
+            "`link_pointer` is not a pointer",
+        );
+        check(
+            &stream(r#","incremental":{"param":"q","field":"at","template":"at > since"}"#),
+            "`template` has no `{since}`",
         );
         check(
             &stream(r#","pagination":{"style":"link","size":5}"#),

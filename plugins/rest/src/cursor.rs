@@ -25,6 +25,35 @@ pub struct Cursor {
     /// The latest value of this reading so far: what the next one asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seen: Option<Latest>,
+    /// The last reading's `ETag`, where one request gave all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<Tag>,
+}
+
+/// An `ETag`. Stops a server from filling the cursor.
+const TAG_BYTES_MAX: usize = 256;
+
+/// What an answer is known by, and what was asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tag {
+    /// A hash of the path and the query.
+    target: String,
+    pub(crate) etag: String,
+}
+
+impl Tag {
+    /// None for a tag that is longer than any should be.
+    pub(crate) fn of(target: &str, etag: &str) -> Option<Self> {
+        (etag.len() <= TAG_BYTES_MAX).then(|| Self {
+            target: fingerprint(target),
+            etag: etag.to_owned(),
+        })
+    }
+
+    pub(crate) fn is_of(&self, target: &str) -> bool {
+        self.target == fingerprint(target)
+    }
 }
 
 /// A page.
@@ -118,14 +147,15 @@ impl Cursor {
         };
         Self {
             since,
+            tag: self.tag,
             ..Self::default()
         }
     }
 }
 
-/// A record's text, as far as it takes to know it again.
-fn fingerprint(record: &str) -> String {
-    Sha256::digest(record)[..8]
+/// A text, as far as it takes to know it again.
+fn fingerprint(text: &str) -> String {
+    Sha256::digest(text)[..8]
         .iter()
         .fold(String::new(), |mut hex, byte| {
             // Writing to a string cannot fail.
@@ -179,7 +209,9 @@ mod tests {
             pages: u64::MAX,
             since: Some(latest()),
             seen: Some(latest()),
+            tag: Tag::of("/x", &"x".repeat(TAG_BYTES_MAX)),
         };
+        assert_eq!(Tag::of("/x", &"x".repeat(TAG_BYTES_MAX + 1)), None);
         assert!(serde_json::to_vec(&cursor).expect("json").len() <= 64 << 10);
     }
 

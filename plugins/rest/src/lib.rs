@@ -6,6 +6,7 @@ mod answer;
 mod config;
 mod cursor;
 mod link;
+mod paging;
 mod reader;
 mod source;
 

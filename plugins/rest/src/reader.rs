@@ -2,17 +2,14 @@
 
 use crate::address::{self, Base};
 use crate::answer::{self, Mark};
-use crate::config::{Config, Endpoint, Pagination};
-use crate::cursor::{Cursor, Latest, Place};
-use crate::link;
+use crate::config::{Config, Endpoint};
+use crate::cursor::{Cursor, Latest, Place, Tag};
+use crate::paging::Behind;
 use serde_json::value::RawValue;
 use sluice_sdk::http::{Request, Response};
 use sluice_sdk::source::{Document, Limit, Next};
 use sluice_sdk::{Fault, Page, Reader};
 use std::time::Duration;
-
-/// A token for the next page. Stops a server from filling the cursor.
-const TOKEN_BYTES_MAX: usize = 8 << 10;
 
 /// Reads one stream.
 pub struct PageReader {
@@ -26,14 +23,9 @@ pub struct PageReader {
 
 /// What the plugin made of an answer.
 struct Answered {
-    /// How many records came.
-    count: usize,
-    /// Whether an answer with more records is possible at all.
-    array: bool,
     /// What goes on to the host; none where nothing is new.
     document: Option<(String, Vec<u8>)>,
-    /// The next page, where the answer names it.
-    token: Option<String>,
+    behind: Behind,
 }
 
 impl PageReader {
@@ -48,9 +40,9 @@ impl PageReader {
                 cursor.since = incremental.start.clone().map(Latest::new);
             }
         } else if cursor.place == Place::Done && config.repeat {
-            cursor = Cursor::default();
+            cursor = cursor.next_reading();
         }
-        if !fits(&cursor.place, &endpoint.pagination) {
+        if !endpoint.pagination.fits(&cursor.place) {
             return Err(Fault::cursor_lost(
                 "the pagination was set to another style in the middle of a reading; hint: reset the checkpoint of this split",
             ));
@@ -73,7 +65,7 @@ impl PageReader {
     /// Asks for the page at hand, and gives nothing on.
     pub(crate) fn probe(&self) -> Result<(), Fault> {
         let target = self.target();
-        let response = self.ask(&target)?;
+        let response = self.ask(&target, None)?;
         self.look(&response, &mut self.cursor.clone()).map(|_| ())
     }
 
@@ -89,34 +81,12 @@ impl PageReader {
             .map(|(name, value)| (name.as_str(), value.to_string()))
             .collect();
         if let (Some(incremental), Some(since)) = (&self.endpoint.incremental, &self.cursor.since) {
-            query.push((&incremental.param, since.value.to_string()));
+            query.push((&incremental.param, incremental.asked(&since.value)));
         }
         if let Some((param, size)) = self.endpoint.pagination.size() {
             query.push((param, size.to_string()));
         }
-        match (&self.endpoint.pagination, &self.cursor.place) {
-            (Pagination::Page { page_param, .. }, Place::Page(page)) => {
-                query.push((page_param, page.to_string()));
-            }
-            (
-                Pagination::Page {
-                    page_param,
-                    first_page,
-                    ..
-                },
-                _,
-            ) => query.push((page_param, first_page.to_string())),
-            (Pagination::Offset { offset_param, .. }, Place::Offset(offset)) => {
-                query.push((offset_param, offset.to_string()));
-            }
-            (Pagination::Offset { offset_param, .. }, _) => {
-                query.push((offset_param, "0".to_owned()));
-            }
-            (Pagination::Cursor { cursor_param, .. }, Place::Token(token)) => {
-                query.push((cursor_param, token.clone()));
-            }
-            _ => {}
-        }
+        query.extend(self.endpoint.pagination.parameter(&self.cursor.place));
         let path = self.base.path(&self.endpoint.path);
         address::with_query(
             &path,
@@ -124,7 +94,27 @@ impl PageReader {
         )
     }
 
-    fn ask(&self, target: &str) -> Result<Response, Fault> {
+    /// The `ETag` of the last reading, where one request gave it whole, and this request is the same.
+    fn known(&self, target: &str) -> Option<&str> {
+        let is_first = self.endpoint.conditional && self.cursor.pages == 0;
+        let tag = self.cursor.tag.as_ref().filter(|_| is_first)?;
+        tag.is_of(target).then_some(tag.etag.as_str())
+    }
+
+    /// At the end of a reading.
+    fn finished(&self, cursor: Cursor) -> Cursor {
+        let place = match self.endpoint.incremental {
+            Some(_) => Place::Start,
+            None => Place::Done,
+        };
+        Cursor {
+            place,
+            ..cursor.next_reading()
+        }
+    }
+
+    /// `known` is what makes it a conditional request (RFC 9110, 13.1.2): only then is 304 an answer.
+    fn ask(&self, target: &str, known: Option<&str>) -> Result<Response, Fault> {
         let mut request = Request::get(format!("{}{target}", self.base.origin()));
         if !self
             .headers
@@ -136,8 +126,12 @@ impl PageReader {
         for (name, value) in &self.headers {
             request = request.header(name, value.as_str());
         }
+        if let Some(etag) = known {
+            request = request.header("if-none-match", etag);
+        }
         let response = request.send().map_err(|fault| self.in_context(fault))?;
-        if (200..300).contains(&response.status) {
+        let is_unchanged = known.is_some() && response.status == 304;
+        if is_unchanged || (200..300).contains(&response.status) {
             Ok(response)
         } else {
             Err(self.in_context(refused(&response)))
@@ -159,11 +153,10 @@ impl PageReader {
 
     /// Finds the records, leaves out those that the last reading gave already, and notes the latest.
     fn look(&self, response: &Response, cursor: &mut Cursor) -> Result<Answered, Fault> {
+        let pagination = &self.endpoint.pagination;
         let nothing = || Answered {
-            count: 0,
-            array: true,
             document: None,
-            token: None,
+            behind: Behind::nothing(pagination, response),
         };
         if response.status == 204 {
             return Ok(nothing());
@@ -187,18 +180,8 @@ impl PageReader {
             all if all == records.len() => Some((pointer.clone(), response.body.clone())),
             _ => Some((String::new(), format!("[{}]", fresh.join(",")).into_bytes())),
         };
-        let token = match &self.endpoint.pagination {
-            Pagination::Cursor { cursor_pointer, .. } => answer::at(json, cursor_pointer)
-                .map_err(not_json)?
-                .and_then(token),
-            _ => None,
-        };
-        Ok(Answered {
-            count: records.len(),
-            array,
-            document,
-            token,
-        })
+        let behind = Behind::of(pagination, response, json, (&records, array)).map_err(not_json)?;
+        Ok(Answered { document, behind })
     }
 
     /// The records that the last reading did not give.
@@ -228,55 +211,6 @@ impl PageReader {
             fresh.push(text);
         }
         Ok(fresh)
-    }
-
-    /// The page behind the one at hand; none at the end.
-    fn next_place(
-        &self,
-        response: &Response,
-        answered: &Answered,
-        target: &str,
-    ) -> Result<Option<Place>, Fault> {
-        let count = answered.count as u64;
-        let last = count == 0
-            || !answered.array
-            || self
-                .endpoint
-                .pagination
-                .full_page()
-                .is_some_and(|size| count < size);
-        let place = match (&self.endpoint.pagination, &self.cursor.place) {
-            (Pagination::None, _) => return Ok(None),
-            (Pagination::Page { .. } | Pagination::Offset { .. }, _) if last => return Ok(None),
-            (Pagination::Page { .. }, Place::Page(page)) => Place::Page(page + 1),
-            (Pagination::Page { first_page, .. }, _) => Place::Page(first_page + 1),
-            (Pagination::Offset { .. }, Place::Offset(offset)) => Place::Offset(offset + count),
-            (Pagination::Offset { .. }, _) => Place::Offset(count),
-            (Pagination::Cursor { .. }, _) => match &answered.token {
-                None => return Ok(None),
-                Some(token) if token.len() > TOKEN_BYTES_MAX => {
-                    return Err(self.broken("has a token longer than 8 KiB"));
-                }
-                Some(token) => Place::Token(token.clone()),
-            },
-            (Pagination::Link { .. }, _) => match next_link(response) {
-                None => return Ok(None),
-                Some(reference) => {
-                    let next = self.base.resolve(target, reference);
-                    let next = next.map_err(|why| {
-                        self.broken(&format!("has a link to the next page that {why}"))
-                    })?;
-                    if next == target {
-                        return Err(self.broken("names itself as the next page"));
-                    }
-                    Place::Target(next)
-                }
-            },
-        };
-        if place == self.cursor.place {
-            return Err(self.broken("names itself as the next page"));
-        }
-        Ok(Some(place))
     }
 
     fn broken(&self, what: &str) -> Fault {
@@ -309,11 +243,18 @@ impl Reader for PageReader {
             return Ok(Page::end(self.cursor.clone()));
         }
         let target = self.target();
-        let response = self.ask(&target)?;
+        let known = self.known(&target);
+        let response = self.ask(&target, known)?;
         let mut cursor = self.cursor.clone();
+        if response.status == 304 {
+            self.cursor = self.finished(cursor);
+            return Ok(Page::end(self.cursor.clone()));
+        }
         let answered = self.look(&response, &mut cursor)?;
         let number = cursor.pages + 1;
-        let next = match self.next_place(&response, &answered, &target)? {
+        let pagination = &self.endpoint.pagination;
+        let next = pagination.next(&self.cursor.place, &answered.behind, (&self.base, &target));
+        let next = match next.map_err(|what| self.broken(&what))? {
             Some(place) => {
                 cursor = Cursor {
                     place,
@@ -322,15 +263,12 @@ impl Reader for PageReader {
                 };
                 self.wait_ms.map_or(Next::More, Next::WaitMs)
             }
-            None if self.endpoint.incremental.is_some() => {
-                cursor = cursor.next_reading();
-                Next::End
-            }
             None => {
-                cursor = Cursor {
-                    place: Place::Done,
-                    ..Cursor::default()
-                };
+                // The tag of a page says nothing of the pages behind it.
+                cursor.tag = (number == 1 && self.endpoint.conditional)
+                    .then(|| Tag::of(&target, response.header("etag")?))
+                    .flatten();
+                cursor = self.finished(cursor);
                 Next::End
             }
         };
@@ -358,44 +296,8 @@ fn wait_ms(rate: f64) -> u64 {
     })
 }
 
-/// Whether a place is one of this style.
-fn fits(place: &Place, pagination: &Pagination) -> bool {
-    match place {
-        Place::Start | Place::Done => true,
-        Place::Page(_) => matches!(pagination, Pagination::Page { .. }),
-        Place::Offset(_) => matches!(pagination, Pagination::Offset { .. }),
-        Place::Token(_) => matches!(pagination, Pagination::Cursor { .. }),
-        Place::Target(_) => matches!(pagination, Pagination::Link { .. }),
-    }
-}
-
-/// A text or a number; null, false and the empty text are the end.
-fn token(value: &RawValue) -> Option<String> {
-    match serde_json::from_str(value.get()).ok()? {
-        serde_json::Value::String(text) if !text.is_empty() => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn next_link(response: &Response) -> Option<&str> {
-    let links = response
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("link"));
-    links.map(|(_, value)| value.as_str()).find_map(link::next)
-}
-
 /// What a status means for a request that only reads: where the SDK sees a defect of records, it is the settings.
 fn refused(response: &Response) -> Fault {
-    if response.status == 403 && response.header("retry-after").is_some() {
-        // Some APIs say "too many requests" so. The SDK knows how to read the time.
-        return Response {
-            status: 429,
-            ..response.clone()
-        }
-        .fault();
-    }
     match response.fault() {
         Fault::Broken(message) => Fault::misconfigured(message),
         Fault::Misconfigured(message) if (300..400).contains(&response.status) => {

@@ -143,6 +143,156 @@ fn every_style_reads_to_the_end() {
 }
 
 #[test]
+fn the_last_record_asks_for_the_next_page() {
+    let check = |pagination: Value, answers: &[(&str, Value)]| {
+        let log = serve(answers);
+        let mut pagination = pagination;
+        pagination["style"] = json!("cursor");
+        pagination["cursor_param"] = json!("starting_after");
+        let stream = json!({ "path": "/x", "records": "/data", "pagination": pagination });
+        let read = read(&config(stream), None);
+        assert_eq!(log.borrow().len(), answers.len());
+        read
+    };
+    let page = |ids: &[i64], more: bool| json!({ "data": rows(ids), "has_more": more });
+    let told = json!({ "cursor_field": "id", "more_pointer": "/has_more" });
+    let two = [
+        ("/x", page(&[1, 2], true)),
+        ("/x?starting_after=2", page(&[3], false)),
+    ];
+    assert_eq!(ids(&check(told.clone(), &two).expect("read")), [1, 2, 3]);
+    let empty = [("/x", page(&[], true))];
+    assert_eq!(ids(&check(told.clone(), &empty).expect("read")), [0; 0]);
+    // Where nothing says that there is no more, a page without records does.
+    let untold = json!({ "cursor_field": "/id" });
+    let three = [&two[..], &[("/x?starting_after=3", page(&[], false))]].concat();
+    assert_eq!(ids(&check(untold, &three).expect("read")), [1, 2, 3]);
+
+    let same = [
+        ("/x", page(&[1], true)),
+        ("/x?starting_after=1", page(&[1], true)),
+    ];
+    let fault = check(told.clone(), &same).expect_err("a loop").to_string();
+    assert!(fault.ends_with("names itself as the next page"), "{fault}");
+    let nameless = [("/x", json!({ "data": [{}], "has_more": true }))];
+    let fault = check(told, &nameless).expect_err("no id").to_string();
+    assert!(fault.ends_with("has no `id` in its last record"), "{fault}");
+}
+
+#[test]
+fn a_link_may_stand_in_the_body() {
+    let stream = json!({ "path": "/x", "records": "/records",
+        "pagination": { "style": "link", "link_pointer": "/nextRecordsUrl" } });
+    serve(&[
+        (
+            "/x",
+            json!({ "records": rows(&[1, 2]), "nextRecordsUrl": "/x/01g-2" }),
+        ),
+        ("/x/01g-2", json!({ "records": rows(&[3]), "done": true })),
+    ]);
+    assert_eq!(
+        ids(&read(&config(stream.clone()), None).expect("read")),
+        [1, 2, 3]
+    );
+    serve(&[(
+        "/x",
+        json!({ "records": [], "nextRecordsUrl": "https://evil/x" }),
+    )]);
+    let fault = read(&config(stream), None)
+        .expect_err("elsewhere")
+        .to_string();
+    assert!(fault.contains("leads to `https://evil`"), "{fault}");
+}
+
+#[test]
+fn what_is_new_may_be_asked_for_in_a_text() {
+    let incremental =
+        json!({ "param": "q", "field": "at", "start": 0, "template": "at >= {since} order by at" });
+    let settings = config(json!({ "path": "/x", "incremental": incremental }));
+    serve(&[(
+        "/x?q=at%20%3E%3D%200%20order%20by%20at",
+        json!([{ "id": 1, "at": 7 }]),
+    )]);
+    let first = read(&settings, None).expect("read");
+    serve(&[(
+        "/x?q=at%20%3E%3D%207%20order%20by%20at",
+        json!([{ "id": 1, "at": 7 }, { "id": 2, "at": 7 }]),
+    )]);
+    let second = read(&settings, first.cursor.as_ref()).expect("read");
+    assert_eq!((ids(&first), ids(&second)), (vec![1], vec![2]));
+}
+
+/// Serves `/x` in pages of one record, each with its tag, and keeps what was asked: the target and its `If-None-Match`.
+fn serve_tagged(pages: usize) -> Rc<RefCell<Vec<(String, Option<String>)>>> {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let own = Rc::clone(&log);
+    testing::http(move |request| {
+        let target = request.url.strip_prefix("http://a").expect("it").to_owned();
+        let known = request
+            .headers
+            .iter()
+            .find(|(name, _)| name == "if-none-match");
+        let known = known.map(|(_, value)| value.clone());
+        own.borrow_mut().push((target.clone(), known.clone()));
+        let etag = format!("W/\"{target}\"");
+        if known.as_ref() == Some(&etag) {
+            return Ok(Response::new(304, ""));
+        }
+        let page = target.rsplit('=').next().and_then(|page| page.parse().ok());
+        let page = page.unwrap_or(1);
+        let response = Response::new(200, rows(&[1]).to_string()).with_header("etag", etag);
+        Ok(match page < pages {
+            true => response.with_header("link", format!("</x?page={}>; rel=next", page + 1)),
+            false => response,
+        })
+    });
+    log
+}
+
+#[test]
+fn a_reading_of_one_request_is_asked_for_conditionally() {
+    let mut settings =
+        config(json!({ "path": "/x", "conditional": true, "pagination": { "style": "link" } }));
+    settings["repeat"] = json!(true);
+    let log = serve_tagged(1);
+    let mut cursor = None;
+    let mut given = Vec::new();
+    for _ in 0..3 {
+        let read = read(&settings, cursor.as_ref()).expect("read");
+        given.push(ids(&read).len());
+        cursor = read.cursor;
+    }
+    assert_eq!(given, [1, 0, 0]);
+    let known: Vec<bool> = log
+        .borrow()
+        .iter()
+        .map(|(_, known)| known.is_some())
+        .collect();
+    assert_eq!(known, [false, true, true]);
+    // What else is asked for is another answer.
+    let mut other = settings.clone();
+    other["streams"][0]["query"] = json!({ "q": 1 });
+    assert_eq!(ids(&read(&other, cursor.as_ref()).expect("read")), [1]);
+    // And so is it where the setting went.
+    settings["streams"][0]["conditional"] = json!(false);
+    assert_eq!(ids(&read(&settings, cursor.as_ref()).expect("read")), [1]);
+    assert!(log.borrow()[3..].iter().all(|(_, known)| known.is_none()));
+}
+
+/// The first page may be the same while a later one is not.
+#[test]
+fn a_reading_of_several_requests_is_asked_for_whole() {
+    let mut settings =
+        config(json!({ "path": "/x", "conditional": true, "pagination": { "style": "link" } }));
+    settings["repeat"] = json!(true);
+    let log = serve_tagged(2);
+    let first = read(&settings, None).expect("read");
+    let second = read(&settings, first.cursor.as_ref()).expect("read");
+    assert_eq!((ids(&first).len(), ids(&second).len()), (2, 2));
+    assert!(log.borrow().iter().all(|(_, known)| known.is_none()));
+}
+
+#[test]
 fn links_are_followed_on_the_same_server_only() {
     let answer = |link: &'static str| {
         testing::http(move |request| {
@@ -296,7 +446,12 @@ fn answers_become_faults() {
         Response::new(403, "").with_header("retry-after", "1"),
         "transient: ",
     );
+    check(
+        Response::new(403, "").with_header("x-ratelimit-remaining", "0"),
+        "transient: ",
+    );
     check(Response::new(429, ""), "transient: ");
+    check(Response::new(304, ""), "misconfigured: ");
     check(Response::new(500, ""), "transient: ");
     check(Response::new(404, ""), "misconfigured: ");
     check(Response::new(400, ""), "misconfigured: ");

@@ -121,8 +121,9 @@ impl Response {
     }
 
     /// What this status means for a plugin that did not expect it: 401, 403 and 407 are [`Fault::Unauthorized`]; 408,
-    /// 425, 429 and 5xx are [`Fault::Transient`] with the answer's `Retry-After`; 3xx, 404, 405 and 410 are
-    /// [`Fault::Misconfigured`]; anything else is [`Fault::Broken`].
+    /// 425, 429 and 5xx are [`Fault::Transient`] with the answer's `Retry-After`, or with its `X-RateLimit-Reset` where
+    /// `X-RateLimit-Remaining` is 0, and so is a 403 with either; 3xx, 404, 405 and 410 are [`Fault::Misconfigured`];
+    /// anything else is [`Fault::Broken`].
     pub fn fault(&self) -> Fault {
         status::fault(self)
     }

@@ -14,6 +14,9 @@
 //! The idempotency key stands in the header `Idempotency-Key`; for an array it holds one key for each item, parted by
 //! commas. With [`Options::key_field`] it stands in that field of each record instead.
 //!
+//! Beside it: [`GitHub`] and [`Salesforce`] behave as those companies document it, in what a connector meets;
+//! [`Authorization`] and [`Neighbour`] are servers that somebody else wrote.
+//!
 //! ```
 //! let upstream = sluice_upstream::Upstream::start(sluice_upstream::Options::default())?;
 //! assert!(upstream.address().starts_with("http://127.0.0.1:"));
@@ -23,28 +26,34 @@
 mod auth;
 mod authorization;
 mod collections;
+mod github;
+mod listening;
+mod neighbour;
 mod pages;
 mod proxy;
+mod salesforce;
 mod script;
 mod serve;
 
 pub use auth::Auth;
 pub use authorization::Authorization;
 pub use collections::Counts;
+pub use github::{Asked, GitHub};
+pub use neighbour::Neighbour;
 pub use proxy::{Arrived, FaultProxy, Script, Trouble};
+pub use salesforce::Salesforce;
 
 use collections::Collections;
+use listening::Listening;
 use script::{Script as Turns, Turn};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// Says why a record is refused, or nothing.
 pub type Refusal = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
@@ -188,20 +197,12 @@ impl Shared {
 /// async runtime or without one.
 pub struct Upstream {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    listening: Listening,
 }
 
 impl Upstream {
     /// Binds and serves. It answers when this returns.
     pub fn start(options: Options) -> io::Result<Upstream> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let shared = Arc::new(Shared {
             collections: Mutex::new(Collections::new(&options.seed)),
             script: Mutex::default(),
@@ -212,34 +213,19 @@ impl Upstream {
             held: watch::Sender::new(0),
             options,
         });
-        let (stop, stopped) = oneshot::channel();
-        let router = serve::router(Arc::clone(&shared), address);
-        let thread = std::thread::Builder::new()
-            .name("upstream".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = serve::run(listener, router) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Upstream {
-            shared,
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let own = Arc::clone(&shared);
+        let listening = Listening::start(move |address| serve::router(own, address))?;
+        Ok(Upstream { shared, listening })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listening.address)
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.listening.address.port()
     }
 
     /// The records of a collection in the order they arrived; empty for one that nothing arrived in.
@@ -313,20 +299,10 @@ fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic of the server has been printed already, and a second one here would abort the test.
-            let _ = thread.join();
-        }
-    }
-}
-
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
-            .field("address", &self.address)
+            .field("address", &self.listening.address)
             .finish_non_exhaustive()
     }
 }

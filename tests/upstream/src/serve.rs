@@ -43,15 +43,6 @@ pub(crate) fn router(shared: Arc<Shared>, address: SocketAddr) -> Router {
         .with_state(server)
 }
 
-/// Serves until it is dropped. A listener that cannot be used was refused before this is called.
-pub(crate) async fn run(listener: std::net::TcpListener, router: Router) {
-    let listener =
-        tokio::net::TcpListener::from_std(listener).expect("a bound, non-blocking listener");
-    axum::serve(listener, router)
-        .await
-        .expect("axum's accept loop returns no error");
-}
-
 fn seen(request: &Request) -> Seen {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Seen {

@@ -3,10 +3,12 @@
 
 mod graph;
 pub mod guards;
+mod size;
 mod source;
 mod tree;
 
 pub use graph::Graph;
+pub use size::stale_rows;
 pub use source::{Breach, forbidden_words, has_no_opening, overlong, readme_commands};
 pub use tree::rust_files;
 

@@ -1,7 +1,7 @@
 //! The rules of this house, held against this repository. How a breach is found is tested in `src/`.
 
 use sluice_walls::{
-    Graph, forbidden_words, has_no_opening, hold, overlong, readme_commands, rust_files,
+    Graph, forbidden_words, has_no_opening, hold, overlong, readme_commands, rust_files, stale_rows,
 };
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -260,4 +260,16 @@ fn the_readme_has_its_two_commands() {
     if let Err(breach) = readme_commands(&readme) {
         hold(&[breach]);
     }
+}
+
+/// What a plugin takes is no guess.
+#[test]
+fn the_guide_counts_the_lines_of_every_plugin() {
+    let guide = include_str!("../../../sdk/rust/README.md");
+    let plugins = graph().own_in("plugins");
+    let names: Vec<&str> = plugins
+        .iter()
+        .map(|name| name.trim_start_matches("sluice-"))
+        .collect();
+    hold(&stale_rows(guide, &names));
 }

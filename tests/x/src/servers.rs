@@ -1,5 +1,5 @@
-//! The servers that tests speak to and we do not build: nginx, PostgreSQL, and an authorization server of npm's; and strace, which
-//! the crash tests need. Installed here, started by the tests themselves.
+//! The servers that tests speak to and we do not build: nginx, PostgreSQL, of npm's an authorization server and Prism, of
+//! PyPI's `localstripe`; and strace, which the crash tests need. Installed here, started by the tests themselves.
 
 use crate::project::Project;
 use crate::steps::Steps;
@@ -8,10 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 5;
+pub(crate) const STEPS: usize = 7;
 
-/// The oldest that the authorization server runs on.
+/// The oldest that npm's servers run on.
 const NODE_MAJOR_MIN: u32 = 20;
+
+/// Servers of npm's and PyPI's: a folder of `tests`, with what is in it. Each is installed beside the build output, and
+/// the tests are told where by [`tell`].
+const BY_NPM: [&str; 2] = ["authorization-server", "prism"];
+const NPM_FILES: [&str; 3] = ["package-lock.json", "package.json", "server.mjs"];
+const BY_PIP: &str = "localstripe";
+const PIP_FILES: [&str; 2] = ["requirements.txt", "server.py"];
 
 /// Where nginx lies on systems whose users do not have it on their path.
 const NGINX_ELSEWHERE: [&str; 3] = [
@@ -35,7 +42,10 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
     steps.act("look for PostgreSQL", || postgres(project))?;
     steps.act("look for strace", || strace(project))?;
     steps.act("look for node", || node(project))?;
-    steps.act("install the authorization server", || install(project))?;
+    for name in BY_NPM {
+        steps.act(&format!("install {name}"), || by_npm(project, name))?;
+    }
+    steps.act("install localstripe", || by_pip(project))?;
     found.context("nginx was found")
 }
 
@@ -48,9 +58,12 @@ pub(crate) fn strace(project: &Project) -> Result<String> {
     Ok(found.display().to_string())
 }
 
-/// Where the authorization server is installed.
-pub(crate) fn authorization(project: &Project) -> PathBuf {
-    project.target.join("authorization-server")
+/// Tells a test where the servers of npm's and PyPI's are.
+pub(crate) fn tell(project: &Project, tests: &mut Command) {
+    for name in BY_NPM.into_iter().chain([BY_PIP]) {
+        let variable = format!("SLUICE_{}", name.to_ascii_uppercase().replace('-', "_"));
+        tests.env(variable, project.target.join(name));
+    }
 }
 
 fn nginx(project: &Project) -> Result<PathBuf> {
@@ -133,26 +146,62 @@ fn node(project: &Project) -> Result<String> {
     }
 }
 
-/// As its lock file has it, beside the build output. Nothing of it is run on installation.
-fn install(project: &Project) -> Result<String> {
-    let (from, to) = (
-        project.root.join("tests/authorization-server"),
-        authorization(project),
-    );
-    let lock = std::fs::read(from.join("package-lock.json")).context("its lock file")?;
-    let installed = to.join("installed");
-    std::fs::create_dir_all(&to).context("cannot make its folder")?;
-    for name in ["package.json", "package-lock.json", "server.mjs"] {
-        std::fs::copy(from.join(name), to.join(name)).with_context(|| format!("`{name}`"))?;
+/// As its lock file has it. Nothing of it is run on installation.
+fn by_npm(project: &Project, name: &str) -> Result<String> {
+    install(project, name, &NPM_FILES, |folder| {
+        let mut npm = project.command("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(folder);
+        vec![npm]
+    })
+    .context("next: look at what npm says; it needs its registry")
+}
+
+/// As its requirements have it, in an environment of its own. Built packages only, but for itself: it is to be had as
+/// source.
+fn by_pip(project: &Project) -> Result<String> {
+    let has_venv = |mut python: Command| output(python.args(["-c", "import ensurepip"]));
+    if has_venv(project.command("python3")).is_err() {
+        debian(project, "python3-venv")?;
     }
+    install(project, BY_PIP, &PIP_FILES, |folder| {
+        let mut make = project.command("python3");
+        make.args(["-m", "venv", "--clear", "venv"])
+            .current_dir(folder);
+        let mut pip = project.command(folder.join("venv/bin/pip"));
+        pip.args(["install", "--quiet", "--only-binary", ":all:"])
+            .args(["--no-binary", BY_PIP])
+            .args(["--require-hashes", "--requirement", PIP_FILES[0]])
+            .current_dir(folder);
+        vec![make, pip]
+    })
+    .context("next: look at what pip says; it needs Python 3.11 and the index of packages")
+}
+
+/// Copies its files, the first of which says what is to be installed, and installs it where that changed.
+fn install(
+    project: &Project,
+    name: &str,
+    files: &[&str],
+    commands: impl Fn(&Path) -> Vec<Command>,
+) -> Result<String> {
+    let (from, to) = (
+        project.root.join("tests").join(name),
+        project.target.join(name),
+    );
+    std::fs::create_dir_all(&to).context("cannot make its folder")?;
+    for file in files {
+        std::fs::copy(from.join(file), to.join(file)).with_context(|| format!("`{file}`"))?;
+    }
+    let lock = std::fs::read(from.join(files[0])).context("its lock file")?;
+    let installed = to.join("installed");
     if std::fs::read(&installed).is_ok_and(|had| had == lock) {
         return Ok("installed already".to_owned());
     }
-    let mut npm = project.command("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(&to);
-    println!("  $ {}", crate::steps::line(&npm));
-    output(&mut npm).context("next: look at what npm says; it needs its registry")?;
+    for mut command in commands(&to) {
+        println!("  $ {}", crate::steps::line(&command));
+        output(&mut command)?;
+    }
     // Last, so that what broke off is done again.
     std::fs::write(&installed, lock).context("cannot write its mark")?;
     Ok("installed".to_owned())

@@ -23,10 +23,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     let mut tests = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
     project.tell(&mut tests);
     tests.env("SLUICE_NGINX", nginx);
-    tests.env(
-        "SLUICE_AUTHORIZATION_SERVER",
-        servers::authorization(project),
-    );
+    servers::tell(project, &mut tests);
     let next = "mend it, and try that program alone: the same line with --test PROGRAM";
     steps.run("run every test", tests, next)?;
     steps.finish("Every test passed");
