@@ -3,9 +3,11 @@
 
 pub mod canary;
 pub mod checker;
+pub mod nats;
 pub mod postgres;
 pub mod progress;
 pub mod service;
+pub mod tls;
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -215,13 +217,18 @@ impl TestHost {
 
     /// The same, with trust in the authority of a database that listens there. Granted again where it was before.
     pub fn grant_trusting(&self, pipeline: &str, server: &postgres::Postgres) {
-        self.write("ca.pem", &server.authority);
+        self.grant_at(pipeline, server.port, &server.authority);
+    }
+
+    /// The same, of any server at this port.
+    pub fn grant_at(&self, pipeline: &str, port: u16, authority: &str) {
+        self.write("ca.pem", authority);
         let networks = ["--network", "127.0.0.0/8", "--network", "::1/128"];
         drop(
             self.sluice(&[&["grant", "new", pipeline], &networks[..]].concat())
                 .done(),
         );
-        let port = format!("port = {}\n", server.port);
+        let port = format!("port = {port}\n");
         for entry in std::fs::read_dir(self.path("grants")).expect("a folder") {
             let name = entry.expect("an entry").file_name();
             let name = format!("grants/{}", name.to_string_lossy());

@@ -1,7 +1,7 @@
 //! A PostgreSQL server of the tests' own: a fresh cluster in a temporary folder, on loopback at a port that was free,
 //! with TLS by a made-up authority, run by somebody who is not root. Gone when it is dropped.
 
-use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyPair};
+use crate::tls::Tls;
 use sluice_sdk::net::NetError;
 use sluice_sdk::testing::{self, Event, Turn};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -266,28 +266,14 @@ fn finish(command: &mut Command) {
 
 /// A certificate for `localhost`, signed by an authority of its own.
 fn certify(data: &Path, account: &Account) -> String {
-    let authority_key = KeyPair::generate().expect("a key");
-    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
-    authority.distinguished_name = DistinguishedName::new();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let pem = authority
-        .self_signed(&authority_key)
-        .expect("a certificate")
-        .pem();
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    for (name, text) in [
-        ("server.crt", certificate.pem()),
-        ("server.key", key.serialize_pem()),
-    ] {
+    let tls = Tls::new();
+    for (name, text) in [("server.crt", tls.certificate), ("server.key", tls.key)] {
         let file = data.join(name);
         std::fs::write(&file, text).expect("a file");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
         account.own(&file);
     }
-    pem
+    tls.authority
 }
 
 fn served(account: &Account, folder: &Path, settings: &[String]) -> Command {

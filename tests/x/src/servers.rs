@@ -1,5 +1,5 @@
-//! The servers that tests speak to and we do not build: nginx, PostgreSQL, of npm's an authorization server and Prism, of
-//! PyPI's `localstripe`; and strace, which the crash tests need. Installed here, started by the tests themselves.
+//! The servers that tests speak to and we do not build: nginx, PostgreSQL, NATS, of npm's an authorization server and
+//! Prism, of PyPI's `localstripe`; and strace, which the crash tests need. Installed here, started by the tests themselves.
 
 use crate::project::Project;
 use crate::steps::Steps;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 7;
+pub(crate) const STEPS: usize = 8;
 
 /// The oldest that npm's servers run on.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -27,6 +27,9 @@ const NGINX_ELSEWHERE: [&str; 3] = [
     "/usr/local/nginx/sbin/nginx",
 ];
 
+/// Where Debian keeps NATS, which is not on every user's path.
+const NATS_ELSEWHERE: &str = "/usr/sbin/nats-server";
+
 /// Where Debian keeps PostgreSQL, a folder for each version.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
@@ -40,6 +43,7 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
         Ok(said)
     })?;
     steps.act("look for PostgreSQL", || postgres(project))?;
+    steps.act("look for NATS", || nats(project))?;
     steps.act("look for strace", || strace(project))?;
     steps.act("look for node", || node(project))?;
     for name in BY_NPM {
@@ -47,6 +51,19 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
     }
     steps.act("install localstripe", || by_pip(project))?;
     found.context("nginx was found")
+}
+
+/// The tests run it by themselves, with folders and ports of their own.
+fn nats(project: &Project) -> Result<String> {
+    let known = || {
+        on_path("nats-server")
+            .or_else(|| Some(PathBuf::from(NATS_ELSEWHERE)).filter(|path| path.is_file()))
+    };
+    if known().is_none() {
+        debian(project, "nats-server")?;
+    }
+    let found = known().context("NATS was installed and is not there")?;
+    Ok(found.display().to_string())
 }
 
 /// What the crash tests look at system calls with.
