@@ -83,6 +83,27 @@ impl<'t> Assembly<'t> {
         self.numbers.len()
     }
 
+    /// A whole batch is good, in the schema's columns.
+    pub fn accept_all(&mut self, data: RecordBatch, numbers: Vec<u64>) -> Result<(), Stop> {
+        if self.rows() > 0 {
+            self.cut();
+        }
+        let told = |at: usize| self.asked.and_then(|asked| asked.get(at)).copied();
+        let changes = self.asked.map(|_| {
+            let rows = self.records..self.records + numbers.len();
+            rows.map(|at| told(at).unwrap_or(Change::Upsert)).collect()
+        });
+        self.records += numbers.len();
+        self.batches.push(Batch::entering(
+            self.target.stream.clone(),
+            Arc::clone(self.target.schema),
+            data,
+            changes,
+            self.places(numbers),
+        ));
+        self.bounded()
+    }
+
     /// The record just read into the columns is good. `bytes` is how long it was.
     #[inline]
     pub fn accept(&mut self, number: u64, bytes: usize) -> Result<(), Stop> {

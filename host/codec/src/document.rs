@@ -3,7 +3,7 @@
 use crate::assembly::{Assembly, Stop};
 use crate::infer::Kind;
 use crate::json::object::ObjectReader;
-use crate::{csv, json, ndjson};
+use crate::{csv, json, ndjson, parquet};
 use sluice_model::batch::{Batch, Change, PlaceUnit};
 use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
@@ -29,6 +29,8 @@ pub enum DocumentFormat {
         /// The line of names, where `bytes` does not begin with it.
         header: Option<Vec<u8>>,
     },
+    /// Rows of one row group of a Parquet file.
+    Parquet(parquet::Rows),
 }
 
 /// Whole records, as the system sent them.
@@ -110,6 +112,9 @@ pub fn decode(document: &Document<'_>, target: &Target<'_>) -> Outcome {
 fn read(document: &Document<'_>, target: &Target<'_>) -> Result<Outcome, Stop> {
     if let DocumentFormat::Csv { delimiter, header } = document.format {
         return csv::decode(document, *delimiter, header.as_deref(), target);
+    }
+    if let DocumentFormat::Parquet(rows) = document.format {
+        return parquet::decode(document, rows, target);
     }
     let mut reader = ObjectReader::new(target.schema, target.drift);
     let (assembly, lines) = if let DocumentFormat::Json { pointer } = document.format {

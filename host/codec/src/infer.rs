@@ -12,6 +12,7 @@ use crate::json::number::Number;
 use crate::json::scan::{Flaw, Found, Scanner};
 use crate::moment::{self, Offset};
 use crate::ndjson::Lines;
+use crate::parquet;
 use crate::problem::shown;
 use sluice_model::guards::Guard;
 use sluice_model::limits;
@@ -202,8 +203,31 @@ pub fn infer(
             let records = records.map_err(|error| unreadable(error.to_string()))?;
             sample_csv(records, records_max, &mut sample);
         }
+        DocumentFormat::Parquet(rows) => {
+            let found = parquet::schema(&rows.footer).map_err(unreadable)?;
+            return of_columns(document.name, &found, previous);
+        }
     }
     sample.schema(document.name, text_only, previous)
+}
+
+/// A file that says the types of its columns.
+fn of_columns(name: &str, found: &Schema, previous: Option<&Schema>) -> Result<Schema, InferError> {
+    let mut fields: Vec<Field> = previous.map_or(&[][..], Schema::fields).to_vec();
+    for new in found.fields() {
+        match fields.iter_mut().find(|field| field.name == new.name) {
+            Some(field) => field.kind = parquet::both(field.kind, new.kind),
+            None => fields.push(new.clone()),
+        }
+    }
+    for field in &mut fields {
+        field.nullable = true;
+    }
+    let key = previous.map_or(&[][..], Schema::key).to_vec();
+    Schema::new(fields, key).map_err(|error| InferError::NoSchema {
+        name: name.to_owned(),
+        reason: reason(&error),
+    })
 }
 
 fn sample_items(

@@ -1,4 +1,4 @@
-//! Bytes to record batches and back: NDJSON, JSON, CSV. Pure: no clock, no disk, no network, no tokio, no wasmtime.
+//! Bytes to record batches and back: NDJSON, JSON, CSV, Parquet. Pure: no clock, no disk, no network, no tokio, no wasmtime.
 //!
 //! Whatever a file holds, decoding ends: nesting, record size, records, refusals and nulls filled in are bounded by
 //! [`sluice_model::limits`], and each byte is read a bounded number of times. A record that cannot be read, or does
@@ -18,8 +18,9 @@
 //!
 //! ```text
 //! document ─ ndjson │ json::items ─ json::object ─ json::value ─┐
-//!          └ csv::records ─ csv::fit ───────────────────────────┴─ columns ─ assembly ─ batches, rejections
-//! batch ─ encode::{json, csv} ─ bytes        batch ─ identity ─ row ids
+//!          │ csv::records ─ csv::fit ───────────────────────────┴─ columns ─ assembly ─ batches, rejections
+//!          └ parquet ─────────────────────────────────────────────────────────┘
+//! batch ─ encode::{json, csv}, parquet::write ─ bytes        batch ─ identity ─ row ids
 //! ```
 
 #![allow(
@@ -37,6 +38,7 @@ mod infer;
 mod json;
 mod moment;
 mod ndjson;
+mod parquet;
 mod problem;
 mod widen;
 
@@ -44,3 +46,4 @@ pub use document::{Decoded, Document, DocumentFormat, Outcome, Target, decode};
 pub use encode::{EncodeError, Format, encode, encode_rows, record_json};
 pub use identity::{ROW_ID_BYTES, RowKey, digests, row_id, row_ids};
 pub use infer::{InferError, infer};
+pub use parquet::{Rows as ParquetRows, encode as encode_parquet};

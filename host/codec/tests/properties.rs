@@ -8,8 +8,8 @@ use arrow_array::{
 use arrow_select::concat::concat_batches;
 use proptest::prelude::*;
 use sluice_codec::{
-    Decoded, Document, DocumentFormat, Format, Outcome, Target, decode, encode, encode_rows, infer,
-    row_ids,
+    Decoded, Document, DocumentFormat, Format, Outcome, ParquetRows, Target, decode, encode,
+    encode_parquet, encode_rows, infer, row_ids,
 };
 use sluice_model::contract::Drift;
 use sluice_model::ids::StreamName;
@@ -82,6 +82,22 @@ fn decoded(
         Outcome::Decoded(decoded) => decoded,
         other => panic!("{other:?}"),
     }
+}
+
+/// The first row group of a whole file.
+fn parquet(bytes: &[u8]) -> DocumentFormat {
+    let length = bytes.len().checked_sub(8).map(|at| &bytes[at..at + 4]);
+    let length = length.map_or(0, |length| {
+        u32::from_le_bytes(length.try_into().expect("four bytes")) as usize
+    });
+    let at = bytes.len().saturating_sub(length.saturating_add(8));
+    DocumentFormat::Parquet(ParquetRows {
+        offset: 0,
+        footer: bytes[at..].to_vec(),
+        group: 0,
+        first: 0,
+        count: u32::MAX,
+    })
 }
 
 fn formats() -> impl Strategy<Value = DocumentFormat> {
@@ -273,6 +289,41 @@ proptest! {
             prop_assert_eq!(&decoded.rejections, &vec![], "{}", String::from_utf8_lossy(&bytes));
             assert_same(&whole(&decoded, &schema), &batch);
         }
+    }
+
+    #[test]
+    fn parquet_reads_back(batch in batches(), cut in any::<prop::sample::Index>()) {
+        prop_assume!(batch.num_rows() > 0);
+        let schema = every_kind(true);
+        let cut = cut.index(batch.num_rows());
+        let (head, tail) = (batch.slice(0, cut), batch.slice(cut, batch.num_rows() - cut));
+        let bytes = encode_parquet(&schema, &[&head, &tail], None, usize::MAX).expect("encoded");
+        let decoded = decoded(&parquet(&bytes), &bytes, 1, &schema);
+        prop_assert_eq!(&decoded.rejections, &vec![]);
+        assert_same(&whole(&decoded, &schema), &batch);
+        let inferred = infer(&Document { format: &parquet(&bytes), bytes: &bytes, name: "file", first_line: 1, changes: None }, 5, None);
+        prop_assert_eq!(inferred.expect("a schema"), (*schema).clone());
+    }
+
+    /// Damaged anywhere, it is refused, or its records are all accounted for; it never takes the host with it.
+    #[test]
+    fn damaged_parquet_is_harmless(
+        batch in batches(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        drift in drifts(),
+    ) {
+        prop_assume!(batch.num_rows() > 0);
+        let schema = every_kind(true);
+        let mut bytes = encode_parquet(&schema, &[&batch], None, usize::MAX).expect("encoded");
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Outcome::Decoded(decoded) = run(&parquet(&bytes), &bytes, 1, &schema, drift) {
+            let rows: usize = decoded.batches.iter().map(sluice_model::batch::Batch::rows).sum();
+            prop_assert_eq!(decoded.records as usize, rows + decoded.rejections.len());
+        }
+        let _ = infer(&Document { format: &parquet(&bytes), bytes: &bytes, name: "file", first_line: 1, changes: None }, 5, None);
     }
 
     #[test]

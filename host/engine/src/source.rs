@@ -7,7 +7,7 @@ use crate::instance::Instance;
 use crate::pace::timeout;
 use crate::splits::{self, Split};
 use arrow_array::RecordBatch;
-use sluice_codec::DocumentFormat;
+use sluice_codec::{DocumentFormat, ParquetRows};
 use sluice_model::batch::Change;
 use sluice_model::checkpoint::Cursor;
 use sluice_model::fault::{Fault, FaultKind};
@@ -339,7 +339,11 @@ fn size(page: &wit::Page) -> (usize, usize) {
             }
             wit::Content::Document(document) => {
                 let changes = document.changes.as_ref().map_or(0, Vec::len);
-                (rows, bytes + document.bytes.len() + changes)
+                let footer = match &document.format {
+                    wit::DocumentFormat::Parquet(parquet) => parquet.footer.len(),
+                    _ => 0,
+                };
+                (rows, bytes + document.bytes.len() + footer + changes)
             }
         })
 }
@@ -387,7 +391,7 @@ fn part(given: wit::Part, streams: &[StreamName]) -> Result<PagePart, Lie> {
             }
         }
         wit::Content::Document(document) => Content::Document {
-            format: format(document.format)?,
+            format: format(document.format, document.offset)?,
             bytes: document.bytes,
             name: answer::quoted(&document.name),
             offset: document.offset,
@@ -397,7 +401,7 @@ fn part(given: wit::Part, streams: &[StreamName]) -> Result<PagePart, Lie> {
     Ok(PagePart { stream, content })
 }
 
-fn format(given: wit::DocumentFormat) -> Result<DocumentFormat, Lie> {
+fn format(given: wit::DocumentFormat, offset: u64) -> Result<DocumentFormat, Lie> {
     Ok(match given {
         wit::DocumentFormat::Json(pointer) => DocumentFormat::Json { pointer },
         wit::DocumentFormat::Ndjson => DocumentFormat::Ndjson,
@@ -414,5 +418,12 @@ fn format(given: wit::DocumentFormat) -> Result<DocumentFormat, Lie> {
                 header: csv.header,
             }
         }
+        wit::DocumentFormat::Parquet(parquet) => DocumentFormat::Parquet(ParquetRows {
+            offset,
+            footer: parquet.footer,
+            group: parquet.row_group,
+            first: parquet.first_row,
+            count: parquet.rows,
+        }),
     })
 }

@@ -30,6 +30,12 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 pub const DOCUMENT_REJECTIONS_MAX: usize = 128 << 10;
 /// Rows times columns of one document. Stops a file of a million `{}` from being filled up with nulls in memory.
 pub const DOCUMENT_CELLS_MAX: usize = 8 << 20;
+/// The end of a Parquet file, its metadata. Stops a footer of a million row groups from being a tree in memory.
+pub const PARQUET_FOOTER_BYTES_MAX: usize = 1 << 20;
+/// One page of a Parquet file, unpacked. Stops a page whose header says two gigabytes from being made room for.
+pub const PARQUET_PAGE_BYTES_MAX: usize = 16 << 20;
+/// What the pages of one row group may become together, unpacked. Stops a decompression bomb.
+pub const PARQUET_GROUP_BYTES_MAX: u64 = 256 << 20;
 /// What one page may become in memory, refused records included. Stops many small documents, each within its bounds, from
 /// becoming more together than the host has.
 pub const PAGE_DECODED_BYTES_MAX: u64 = 128 << 20;

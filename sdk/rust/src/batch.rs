@@ -127,6 +127,20 @@ impl<'a> Batch<'a> {
         Ok(self.host().encode(format)?)
     }
 
+    /// One whole Parquet file of batches of one schema, in their order, encoded natively by the host: the granted columns,
+    /// without the records that ask to be deleted. One batch at least.
+    pub fn encode_parquet(batches: Vec<Batch<'static>>) -> Result<Vec<u8>, Fault> {
+        #[cfg(not(target_family = "wasm"))]
+        if batches.iter().all(|batch| batch.as_table().is_some()) {
+            return Ok(crate::testing::parquet(&batches));
+        }
+        let handles = batches.into_iter().filter_map(|batch| match batch.inner {
+            Inner::Owned(handle) => Some(handle),
+            _ => None,
+        });
+        Ok(records::encode_parquet(handles.collect())?)
+    }
+
     /// The same, one JSON object a row: for sinks that send one record in each request.
     pub fn encode_rows(&self) -> Result<Packed, Fault> {
         #[cfg(not(target_family = "wasm"))]

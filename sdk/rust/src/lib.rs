@@ -22,6 +22,7 @@ pub mod framing;
 pub mod http;
 pub mod log;
 pub mod net;
+pub mod parquet;
 pub mod record;
 pub mod secret;
 pub mod sink;

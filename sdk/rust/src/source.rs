@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-pub use wire::{CsvInput, Document, DocumentFormat, Limit, Split, Stream};
+pub use wire::{CsvInput, Document, DocumentFormat, Limit, ParquetInput, Split, Stream};
 
 /// A plugin that reads from a system.
 pub trait Source: 'static {
@@ -219,6 +219,22 @@ impl Document {
     ) -> Self {
         Self {
             format: DocumentFormat::Csv(CsvInput { delimiter, header }),
+            bytes,
+            name: name.into(),
+            offset,
+            changes: None,
+        }
+    }
+
+    /// Rows of a row group of a Parquet file. `offset` is where `bytes` begins in it; see [`crate::parquet`].
+    pub fn parquet(
+        name: impl Into<String>,
+        offset: u64,
+        input: ParquetInput,
+        bytes: Vec<u8>,
+    ) -> Self {
+        Self {
+            format: DocumentFormat::Parquet(input),
             bytes,
             name: name.into(),
             offset,

@@ -22,4 +22,5 @@ pub use read::{Read, read_all, read_split};
 pub use table::Table;
 pub use write::Writer;
 
+pub(crate) use encode::parquet;
 pub(crate) use network::{logged, respond, reveal};

@@ -7,6 +7,7 @@ pub mod nats;
 pub mod postgres;
 pub mod progress;
 pub mod service;
+pub mod storage;
 pub mod tls;
 
 use serde_json::Value;

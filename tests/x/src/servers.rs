@@ -1,5 +1,6 @@
 //! The servers that tests speak to and we do not build: nginx, PostgreSQL, NATS, of npm's an authorization server and
-//! Prism, of PyPI's `localstripe`; and strace, which the crash tests need. Installed here, started by the tests themselves.
+//! Prism, of PyPI's `localstripe` and one of S3; and strace, which the crash tests need. Installed here, started by the
+//! tests themselves.
 
 use crate::project::Project;
 use crate::steps::Steps;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 8;
+pub(crate) const STEPS: usize = 9;
 
 /// The oldest that npm's servers run on.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -17,7 +18,11 @@ const NODE_MAJOR_MIN: u32 = 20;
 /// the tests are told where by [`tell`].
 const BY_NPM: [&str; 2] = ["authorization-server", "prism"];
 const NPM_FILES: [&str; 3] = ["package-lock.json", "package.json", "server.mjs"];
-const BY_PIP: &str = "localstripe";
+/// With what is to be had as source only.
+const BY_PIP: [(&str, Option<&str>); 2] = [
+    ("localstripe", Some("localstripe")),
+    ("object-storage", None),
+];
 const PIP_FILES: [&str; 2] = ["requirements.txt", "server.py"];
 
 /// Where nginx lies on systems whose users do not have it on their path.
@@ -49,7 +54,9 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
     for name in BY_NPM {
         steps.act(&format!("install {name}"), || by_npm(project, name))?;
     }
-    steps.act("install localstripe", || by_pip(project))?;
+    for (name, source) in BY_PIP {
+        steps.act(&format!("install {name}"), || by_pip(project, name, source))?;
+    }
     found.context("nginx was found")
 }
 
@@ -77,7 +84,7 @@ pub(crate) fn strace(project: &Project) -> Result<String> {
 
 /// Tells a test where the servers of npm's and PyPI's are.
 pub(crate) fn tell(project: &Project, tests: &mut Command) {
-    for name in BY_NPM.into_iter().chain([BY_PIP]) {
+    for name in BY_NPM.into_iter().chain(BY_PIP.map(|(name, _)| name)) {
         let variable = format!("SLUICE_{}", name.to_ascii_uppercase().replace('-', "_"));
         tests.env(variable, project.target.join(name));
     }
@@ -174,21 +181,25 @@ fn by_npm(project: &Project, name: &str) -> Result<String> {
     .context("next: look at what npm says; it needs its registry")
 }
 
-/// As its requirements have it, in an environment of its own. Built packages only, but for itself: it is to be had as
-/// source.
-fn by_pip(project: &Project) -> Result<String> {
+/// As its requirements have it, in an environment of its own. Built packages only, but for `source`.
+fn by_pip(project: &Project, name: &str, source: Option<&str>) -> Result<String> {
     let has_venv = |mut python: Command| output(python.args(["-c", "import ensurepip"]));
     if has_venv(project.command("python3")).is_err() {
         debian(project, "python3-venv")?;
     }
-    install(project, BY_PIP, &PIP_FILES, |folder| {
+    install(project, name, &PIP_FILES, |folder| {
         let mut make = project.command("python3");
         make.args(["-m", "venv", "--clear", "venv"])
             .current_dir(folder);
         let mut pip = project.command(folder.join("venv/bin/pip"));
         pip.args(["install", "--quiet", "--only-binary", ":all:"])
-            .args(["--no-binary", BY_PIP])
-            .args(["--require-hashes", "--requirement", PIP_FILES[0]])
+            .args(
+                source
+                    .map(|name| ["--no-binary", name])
+                    .into_iter()
+                    .flatten(),
+            )
+            .args(["--requirement", PIP_FILES[0]])
             .current_dir(folder);
         vec![make, pip]
     })

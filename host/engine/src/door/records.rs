@@ -6,8 +6,10 @@ use crate::columns::lower;
 use crate::guest::Guest;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use sluice_codec::{EncodeError, Format, encode, encode_rows, row_ids};
-use sluice_model::batch::Batch;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+use sluice_codec::{EncodeError, Format, encode, encode_parquet, encode_rows, row_ids};
+use sluice_model::batch::{Batch, Change};
 use sluice_model::guards::Guard;
 use sluice_model::ports::Refusal;
 use sluice_policy::Effective;
@@ -33,7 +35,39 @@ impl Handle {
     }
 }
 
-impl wit::Host for Guest {}
+impl wit::Host for Guest {
+    fn encode_parquet(
+        &mut self,
+        batches: Vec<Resource<Handle>>,
+    ) -> wasmtime::Result<Result<Vec<u8>, wit::ColumnError>> {
+        let mut given = Vec::with_capacity(batches.len());
+        for batch in batches {
+            given.push(self.table.delete(batch)?);
+        }
+        let given = given.iter().map(Handle::batch);
+        let given = given.collect::<wasmtime::Result<Vec<&Batch>>>()?;
+        let Some(first) = given.first() else {
+            return Err(wasmtime::Error::msg("it asked for a file of no batches"));
+        };
+        if given.iter().any(|batch| batch.schema != first.schema) {
+            let message = "it asked for one file of batches whose schemas differ";
+            return Err(wasmtime::Error::msg(message));
+        }
+        let columns = match readable(first, &self.effective) {
+            Ok(columns) => columns,
+            Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
+        };
+        tell(&mut self.tally, first, columns.as_deref());
+        let kept = given.iter().map(|batch| upserts(batch));
+        let kept = kept.collect::<wasmtime::Result<Vec<RecordBatch>>>()?;
+        let kept: Vec<&RecordBatch> = kept.iter().collect();
+        let bytes_max = bytes_max(&self.bounds);
+        let file =
+            encode_parquet(&first.schema, &kept, columns.as_deref(), bytes_max).map_err(beyond)?;
+        self.tell_used();
+        Ok(Ok(file))
+    }
+}
 
 impl wit::HostBatch for Guest {
     fn rows(&mut self, batch: Resource<Handle>) -> wasmtime::Result<u32> {
@@ -129,6 +163,21 @@ impl wit::HostBatch for Guest {
         self.table.delete(batch)?;
         Ok(())
     }
+}
+
+/// A batch without the rows that ask to be deleted.
+fn upserts(batch: &Batch) -> wasmtime::Result<RecordBatch> {
+    let Some(changes) = &batch.changes else {
+        return Ok(batch.data.clone());
+    };
+    let stays: Vec<bool> = changes
+        .iter()
+        .map(|change| *change == Change::Upsert)
+        .collect();
+    Ok(filter_record_batch(
+        &batch.data,
+        &BooleanArray::from(stays),
+    )?)
 }
 
 /// What the guest could be given at all: more is not made for it.
