@@ -254,23 +254,20 @@ impl Reader for PageReader {
         let number = cursor.pages + 1;
         let pagination = &self.endpoint.pagination;
         let next = pagination.next(&self.cursor.place, &answered.behind, (&self.base, &target));
-        let next = match next.map_err(|what| self.broken(&what))? {
-            Some(place) => {
-                cursor = Cursor {
-                    place,
-                    pages: number,
-                    ..cursor
-                };
-                self.wait_ms.map_or(Next::More, Next::WaitMs)
-            }
-            None => {
-                // The tag of a page says nothing of the pages behind it.
-                cursor.tag = (number == 1 && self.endpoint.conditional)
-                    .then(|| Tag::of(&target, response.header("etag")?))
-                    .flatten();
-                cursor = self.finished(cursor);
-                Next::End
-            }
+        let next = if let Some(place) = next.map_err(|what| self.broken(&what))? {
+            cursor = Cursor {
+                place,
+                pages: number,
+                ..cursor
+            };
+            self.wait_ms.map_or(Next::More, Next::WaitMs)
+        } else {
+            // The tag of a page says nothing of the pages behind it.
+            cursor.tag = (number == 1 && self.endpoint.conditional)
+                .then(|| Tag::of(&target, response.header("etag")?))
+                .flatten();
+            cursor = self.finished(cursor);
+            Next::End
         };
         self.cursor = cursor;
         let page = Page {

@@ -222,8 +222,10 @@ fn what_is_new_may_be_asked_for_in_a_text() {
     assert_eq!((ids(&first), ids(&second)), (vec![1], vec![2]));
 }
 
+type Tagged = Rc<RefCell<Vec<(String, Option<String>)>>>;
+
 /// Serves `/x` in pages of one record, each with its tag, and keeps what was asked: the target and its `If-None-Match`.
-fn serve_tagged(pages: usize) -> Rc<RefCell<Vec<(String, Option<String>)>>> {
+fn serve_tagged(pages: usize) -> Tagged {
     let log = Rc::new(RefCell::new(Vec::new()));
     let own = Rc::clone(&log);
     testing::http(move |request| {
@@ -241,10 +243,10 @@ fn serve_tagged(pages: usize) -> Rc<RefCell<Vec<(String, Option<String>)>>> {
         let page = target.rsplit('=').next().and_then(|page| page.parse().ok());
         let page = page.unwrap_or(1);
         let response = Response::new(200, rows(&[1]).to_string()).with_header("etag", etag);
-        Ok(match page < pages {
-            true => response.with_header("link", format!("</x?page={}>; rel=next", page + 1)),
-            false => response,
-        })
+        let next = (page < pages).then(|| format!("</x?page={}>; rel=next", page + 1));
+        Ok(next
+            .map(|link| response.clone().with_header("link", link))
+            .unwrap_or(response))
     });
     log
 }

@@ -257,9 +257,8 @@ fn page(shared: &Shared, path: &str, query: &[(String, String)], headers: &Heade
     if page < last && !same {
         let to = |page: usize, relation: &str| {
             let rest = query.iter().filter(|(name, _)| name != "page");
-            let rest: String = rest
-                .map(|(name, value)| format!("{name}={}&", value.replace('+', "%2B")))
-                .collect();
+            let pairs = rest.map(|(name, value)| format!("{name}={}&", value.replace('+', "%2B")));
+            let rest = pairs.collect::<Vec<_>>().concat();
             let public = locked(&shared.public);
             format!("<{public}{path}?{rest}page={page}>; rel=\"{relation}\"")
         };

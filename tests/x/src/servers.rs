@@ -1,5 +1,5 @@
 //! The servers that tests speak to and we do not build: nginx, PostgreSQL, NATS, of npm's an authorization server and
-//! Prism, of PyPI's `localstripe` and one of S3; and strace, which the crash tests need. Installed here, started by the
+//! Prism, of pip's `localstripe` and one of S3; and strace, which the crash tests need. Installed here, started by the
 //! tests themselves.
 
 use crate::project::Project;
@@ -14,7 +14,7 @@ pub(crate) const STEPS: usize = 9;
 /// The oldest that npm's servers run on.
 const NODE_MAJOR_MIN: u32 = 20;
 
-/// Servers of npm's and PyPI's: a folder of `tests`, with what is in it. Each is installed beside the build output, and
+/// Servers of npm's and pip's: a folder of `tests`, with what is in it. Each is installed beside the build output, and
 /// the tests are told where by [`tell`].
 const BY_NPM: [&str; 2] = ["authorization-server", "prism"];
 const NPM_FILES: [&str; 3] = ["package-lock.json", "package.json", "server.mjs"];
@@ -82,7 +82,7 @@ pub(crate) fn strace(project: &Project) -> Result<String> {
     Ok(found.display().to_string())
 }
 
-/// Tells a test where the servers of npm's and PyPI's are.
+/// Tells a test where the servers of npm's and pip's are.
 pub(crate) fn tell(project: &Project, tests: &mut Command) {
     for name in BY_NPM.into_iter().chain(BY_PIP.map(|(name, _)| name)) {
         let variable = format!("SLUICE_{}", name.to_ascii_uppercase().replace('-', "_"));
