@@ -245,6 +245,7 @@ fn what_is_new_is_read_from_where_that_was() {
     client.publish("here.things", (101..=490).map(thing));
     client.publish("here.others", (1..=10).map(thing));
     assert_eq!(host.run(PIPELINE)["read"], 390);
+    assert_eq!(place(&host), Some(500), "behind what is not read, too");
     drop(
         host.sluice(&["checkpoint", "reset", PIPELINE, "--yes"])
             .done(),

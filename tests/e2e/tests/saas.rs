@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 const TOKEN: &str = "sk_test_made_up_5f1c9a";
@@ -108,18 +109,20 @@ fn customers_of_stripe_are_read_once_and_then_what_happens_to_them() {
     assert!(!answer.err.contains("not-a-key"), "{answer:#?}");
 }
 
-/// An issue as GitHub's own document has one, with this number, last changed so many minutes into a day.
+/// An issue as GitHub's own document has one.
+static EXAMPLE: LazyLock<Value> = LazyLock::new(|| {
+    let folder = std::env::var("SLUICE_PRISM").expect(
+        "SLUICE_PRISM is not set: run `cargo x test`, which installs what these tests need",
+    );
+    let file = "node_modules/@octokit/openapi/generated/api.github.com.json";
+    let text = std::fs::read(Path::new(&folder).join(file)).expect("GitHub's document");
+    let document: Value = serde_json::from_slice(&text).expect("json");
+    document["components"]["examples"]["issue-items"]["value"][0].clone()
+});
+
+/// One with this number, last changed so many minutes into a day.
 fn issue(number: u64, minute: u64) -> Value {
-    let folder =
-        std::env::var("SLUICE_PRISM").expect("SLUICE_PRISM is not set: run `cargo x test`");
-    static EXAMPLE: std::sync::OnceLock<Value> = std::sync::OnceLock::new();
-    let example = EXAMPLE.get_or_init(|| {
-        let file = "node_modules/@octokit/openapi/generated/api.github.com.json";
-        let text = std::fs::read(Path::new(&folder).join(file)).expect("GitHub's document");
-        let document: Value = serde_json::from_slice(&text).expect("json");
-        document["components"]["examples"]["issue-items"]["value"][0].clone()
-    });
-    let mut issue = example.clone();
+    let mut issue = EXAMPLE.clone();
     issue["id"] = json!(1_000_000 + number);
     issue["number"] = json!(number);
     issue["title"] = json!(format!("Issue {number}"));
@@ -185,9 +188,9 @@ fn issues_of_github_are_read_in_pages_and_then_those_that_changed() {
     // The latest is changed in the same minute, an older one is, and one is opened.
     let mut latest = issue(250, 250);
     latest["title"] = json!("Again");
-    [latest, issue(7, 260), issue(251, 261)]
-        .into_iter()
-        .for_each(|issue| server.put(issue));
+    for issue in [latest, issue(7, 260), issue(251, 261)] {
+        server.put(issue);
+    }
     assert_eq!(host.run("github.toml")["written"], 3);
     let numbers = delivered(&host, "issues", "number");
     let times = |number: &str| numbers.iter().filter(|own| *own == number).count();
@@ -238,7 +241,7 @@ fn contact(number: u64, second: u64) -> Value {
         "Id": format!("003{number:015}"),
         "FirstName": "Ada",
         "LastName": format!("Contact {number}"),
-        "Email": (number % 2 == 0).then(|| format!("c{number}@acme.example")),
+        "Email": number.is_multiple_of(2).then(|| format!("c{number}@acme.example")),
         "SystemModstamp": format!("2026-03-01T{:02}:{:02}:{:02}.000+0000", second / 3600, second / 60 % 60, second % 60),
         "Phone": "not asked for",
     })
@@ -274,13 +277,9 @@ fn contacts_of_salesforce_are_read_with_tokens_that_the_host_gets() {
 
     authority.forget();
     server.put(contact(4_500, 4_500));
-    [
-        contact(3, 5_000),
-        contact(4_501, 4_500),
-        contact(4_502, 5_001),
-    ]
-    .into_iter()
-    .for_each(|contact| server.put(contact));
+    for (number, second) in [(3, 5_000), (4_501, 4_500), (4_502, 5_001)] {
+        server.put(contact(number, second));
+    }
     assert_eq!(host.run("salesforce.toml")["written"], 3);
     let asked = server.asked();
     let since = "SystemModstamp >= 2026-03-01T01:15:00.000+0000 ORDER BY";

@@ -51,7 +51,7 @@ pub struct StreamReader {
     unacknowledged: BTreeMap<u64, String>,
     pull: Option<Pull>,
     pub(super) window: u64,
-    told: Instant,
+    told: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl StreamReader {
             unacknowledged: BTreeMap::new(),
             pull: None,
             window: 1,
-            told: Instant::now(),
+            told: None,
             created: found.created,
             settings,
         })
@@ -131,6 +131,10 @@ impl StreamReader {
         while records.rows() < limit.rows as usize && records.bytes() < limit.bytes as usize {
             let now = Instant::now();
             if self.pull.as_ref().is_none_or(|pull| now > pull.until) {
+                // One that ends without a word: a consumer that is gone answers nothing.
+                if self.pull.take().is_some() {
+                    self.look(false)?;
+                }
                 if !records.is_empty() || now >= until {
                     return Ok(());
                 }
@@ -266,7 +270,7 @@ impl StreamReader {
 
     /// Tells an operator how far behind it is, finds what is gone, and moves on over messages of other subjects.
     fn look(&mut self, is_idle: bool) -> Result<(), Fault> {
-        self.told = Instant::now();
+        self.told = Some(Instant::now());
         let Some(consumer) = jetstream::consumer(
             &mut self.session,
             &self.settings.stream,
@@ -338,7 +342,11 @@ impl Reader for StreamReader {
             }
             Phase::Sent => {
                 self.read_sent(limit, &mut records)?;
-                if self.told.elapsed() > TOLD_EVERY {
+                let is_due = match self.told {
+                    Some(told) => told.elapsed() > TOLD_EVERY,
+                    None => records.is_empty(),
+                };
+                if is_due {
                     self.look(records.is_empty())?;
                 }
                 if self.follow && records.is_empty() {
