@@ -233,7 +233,10 @@ fn limits_of_github_are_waited_for() {
     );
     let statuses = statuses(&server.asked());
     let refused = statuses.iter().filter(|status| **status == 403).count();
-    assert!((2..=4).contains(&refused), "{statuses:?}");
+    assert!(
+        (2..=4).contains(&refused) && statuses.len() == refused + 4,
+        "{statuses:?}"
+    );
 }
 
 fn contact(number: u64, second: u64) -> Value {

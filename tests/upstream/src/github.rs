@@ -43,6 +43,8 @@ struct Shared {
 struct Limit {
     left: u64,
     reset: SystemTime,
+    /// How long the next one lasts, from the request on that uses it up.
+    lasts: Option<Duration>,
     /// Seconds that the next request is asked to wait: a secondary limit.
     slow_down: Option<u64>,
 }
@@ -63,6 +65,7 @@ impl GitHub {
             limit: Mutex::new(Limit {
                 left: LIMIT,
                 reset: SystemTime::now() + Duration::from_hours(1),
+                lasts: None,
                 slow_down: None,
             }),
             asked: Mutex::default(),
@@ -100,10 +103,10 @@ impl GitHub {
         }
     }
 
-    /// So many requests are left, for as long as this.
-    pub fn limit(&self, left: u64, until: Duration) {
+    /// So many requests are left, and from the last of them on none for as long as this.
+    pub fn limit(&self, left: u64, lasts: Duration) {
         let mut limit = locked(&self.shared.limit);
-        (limit.left, limit.reset) = (left, SystemTime::now() + until);
+        (limit.left, limit.lasts) = (left, Some(lasts));
     }
 
     /// The next request is asked to wait for so many seconds.
@@ -183,6 +186,11 @@ fn answer(
     // What has not changed is free.
     if response.status() != StatusCode::NOT_MODIFIED {
         limit.left = limit.left.saturating_sub(1);
+    }
+    if limit.left == 0
+        && let Some(lasts) = limit.lasts.take()
+    {
+        limit.reset = SystemTime::now() + lasts;
     }
     let reset = limit.reset.duration_since(UNIX_EPOCH).unwrap_or_default();
     // A full second later: it is told in whole ones.

@@ -118,7 +118,7 @@ impl Fake {
                     } else {
                         0
                     };
-                    let reply = (words.len() > 3).then(|| words[2]).unwrap_or_default();
+                    let reply = if words.len() > 3 { words[2] } else { "" };
                     let (head, body) = rest[..length].split_at(head);
                     answer.extend(self.published(subject, reply, head, body));
                     rest = &rest[length + 2..];

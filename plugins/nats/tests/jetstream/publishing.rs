@@ -1,8 +1,6 @@
 //! The sink against a server that has some of it, refuses some of it, and goes away.
 
-mod fake;
-
-use fake::SETTINGS;
+use crate::fake::{self, SETTINGS};
 use serde_json::json;
 use sluice_nats::NatsSink;
 use sluice_sdk::sink::Target;
