@@ -374,7 +374,6 @@ fn a_consumer_that_is_removed_is_told_and_made_again() {
         shared.borrow_mut().count("THERE") == 20
     });
     service.stops();
-    drop(shared);
     assert!(ids(&mut client, "THERE").into_iter().eq(1..=20));
 }
 
@@ -630,7 +629,6 @@ fn the_example_of_the_readme_runs() {
         shared.borrow_mut().count("WAREHOUSE") == 40
     });
     service.stops();
-    drop(shared);
     let (subject, _, body) = client.messages("WAREHOUSE").remove(0);
     let record: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(subject, "warehouse.orders.SE");
