@@ -114,7 +114,7 @@ impl ObjectSink {
             let schema = batch.schema();
             match &mut run {
                 Some((of_run, batches)) if *of_run == schema || self.format == Format::Ndjson => {
-                    batches.push(batch)
+                    batches.push(batch);
                 }
                 _ => {
                     let before = run.replace((schema, vec![batch]));

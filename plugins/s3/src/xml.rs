@@ -154,7 +154,7 @@ mod tests {
             "no",
             "{}",
         ] {
-            assert!(tree(text.as_bytes()).is_none(), "{:.60}", text);
+            assert!(tree(text.as_bytes()).is_none(), "{text:.60}");
         }
         assert!(tree(b"<l>\xff</l>").is_none());
     }

@@ -170,6 +170,12 @@ fn what_is_not_s3_is_told() {
     );
 }
 
+/// An answer that claims to be this part.
+fn range(mut response: Response, range: &str) -> Response {
+    response.headers.retain(|(name, _)| name != "content-range");
+    response.with_header("content-range", range)
+}
+
 #[test]
 fn a_part_is_held_to_what_was_asked_for() {
     const TEXT: &[u8] = b"{\"a\":1}\n{\"a\":2}\n";
@@ -178,10 +184,6 @@ fn a_part_is_held_to_what_was_asked_for() {
         let told = told();
         assert!(told.contains(expected), "{told}");
     };
-    fn range(mut response: Response, range: &str) -> Response {
-        response.headers.retain(|(name, _)| name != "content-range");
-        response.with_header("content-range", range)
-    }
     check(
         |response| range(response, "bytes 4-5/16"),
         "sent another part",

@@ -116,6 +116,7 @@ fn column(input: &mut Compact<'_>, group: &mut RowGroup) -> Option<()> {
 /// A value's kind in Thrift's compact protocol.
 type Kind = u8;
 
+const STOP: Kind = 0;
 const TRUE: Kind = 1;
 const FALSE: Kind = 2;
 const BYTE: Kind = 3;
@@ -175,14 +176,15 @@ impl Compact<'_> {
         let mut id = 0_i64;
         loop {
             let head = self.byte()?;
-            if head & 0x0f == 0 {
+            let kind = head & 0x0f;
+            if kind == STOP {
                 return Some(());
             }
             id = match head >> 4 {
                 0 => self.signed()?,
                 delta => id.checked_add(delta.into())?,
             };
-            take(self, id, head & 0x0f)?;
+            take(self, id, kind)?;
         }
     }
 

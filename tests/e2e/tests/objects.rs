@@ -282,15 +282,7 @@ fn its_manifest_asks_for_the_least_that_works() {
         }
         host.write("in/a.ndjson", numbered(0..3, 5));
         storage.put("in/a.ndjson", &numbered(0..3, 5));
-        let secrets = "secrets = { keys = \"storage\" }\n";
-        let stage = |more: &str| {
-            let stage = storage.stage("lesser.wasm", "ndjson", more);
-            if manifest.contains("[[secret]]") {
-                stage
-            } else {
-                stage.replace(secrets, "")
-            }
-        };
+        let stage = |more: &str| storage.stage("lesser.wasm", "ndjson", more);
         let out = format!(
             "out-{}/",
             host.path("x").display().to_string().replace(['/', '.'], "")

@@ -103,7 +103,8 @@ fn each_door_has_one_owner() {
         ),
         (
             "rustls",
-            &["sluice-egress"],
+            // And the native program that the benchmark of tables holds the host against.
+            &["sluice-egress", "sluice-bench"],
             "only `sluice-egress` speaks TLS",
         ),
         (

@@ -32,6 +32,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// It is damaged.
+    #[expect(clippy::needless_pass_by_value, reason = "what errors are mapped with")]
     pub fn broken(what: impl ToString) -> Self {
         Self::Broken(what.to_string())
     }

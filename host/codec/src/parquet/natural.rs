@@ -94,20 +94,23 @@ pub fn column(
     misfits: &mut Vec<Misfit>,
 ) -> Result<ArrayRef, Flaw> {
     Ok(match array.data_type() {
+        DataType::Utf8 if field.kind == FieldType::Json => json(array, field, misfits),
         DataType::Boolean
         | DataType::Int64
         | DataType::Float64
+        | DataType::Utf8
         | DataType::Binary
         | DataType::Date32 => Arc::clone(array),
-        DataType::Utf8 if field.kind == FieldType::Json => json(array, field, misfits),
-        DataType::Utf8 => Arc::clone(array),
         DataType::Int8 => wider::<Int8Type, Int64Type>(array, i64::from),
         DataType::Int16 => wider::<Int16Type, Int64Type>(array, i64::from),
         DataType::Int32 => wider::<Int32Type, Int64Type>(array, i64::from),
         DataType::UInt8 => wider::<UInt8Type, Int64Type>(array, i64::from),
         DataType::UInt16 => wider::<UInt16Type, Int64Type>(array, i64::from),
         DataType::UInt32 => wider::<UInt32Type, Int64Type>(array, i64::from),
-        DataType::Float16 => wider::<Float16Type, Float64Type>(array, |value| value.to_f64()),
+        DataType::Float16 => wider::<Float16Type, Float64Type>(
+            array,
+            <Float16Type as ArrowPrimitiveType>::Native::to_f64,
+        ),
         DataType::Float32 => wider::<Float32Type, Float64Type>(array, f64::from),
         DataType::UInt64 => {
             let values: PrimitiveArray<Decimal128Type> =

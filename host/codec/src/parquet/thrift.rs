@@ -52,17 +52,17 @@ impl Compact<'_> {
         Some((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
     }
 
-    /// The next field of a struct: its kind and its id. None at the struct's end.
-    fn field(&mut self, last: &mut i64) -> Option<Option<(Kind, i64)>> {
+    /// The next field of a struct: its kind and its id. At the struct's end its kind is [`STOP`].
+    fn field(&mut self, last: &mut i64) -> Option<(Kind, i64)> {
         let head = self.byte()?;
         if head & 0x0f == STOP {
-            return Some(None);
+            return Some((STOP, *last));
         }
         *last = match head >> 4 {
             0 => self.signed()?,
             delta => last.checked_add(delta.into())?,
         };
-        Some(Some((head & 0x0f, *last)))
+        Some((head & 0x0f, *last))
     }
 
     fn step(&mut self, bytes: u64) -> Option<()> {
@@ -114,7 +114,11 @@ impl Compact<'_> {
             }
             STRUCT => {
                 let mut last = 0;
-                while let Some((kind, _)) = self.field(&mut last)? {
+                loop {
+                    let (kind, _) = self.field(&mut last)?;
+                    if kind == STOP {
+                        break;
+                    }
                     self.skip(kind, depth + 1)?;
                 }
                 Some(())
@@ -143,7 +147,11 @@ pub fn page_header(bytes: &[u8]) -> Option<PageHeader> {
     let mut header = PageHeader::default();
     let (mut unpacked, mut packed) = (None, None);
     let mut last = 0;
-    while let Some((kind, id)) = input.field(&mut last)? {
+    loop {
+        let (kind, id) = input.field(&mut last)?;
+        if kind == STOP {
+            break;
+        }
         match (id, kind) {
             (2, I16..=I64) => unpacked = Some(usize::try_from(input.signed()?).ok()?),
             (3, I16..=I64) => packed = Some(usize::try_from(input.signed()?).ok()?),
@@ -160,7 +168,11 @@ pub fn page_header(bytes: &[u8]) -> Option<PageHeader> {
 
 fn first_number(input: &mut Compact<'_>) -> Option<u64> {
     let (mut found, mut last) = (None, 0);
-    while let Some((kind, id)) = input.field(&mut last)? {
+    loop {
+        let (kind, id) = input.field(&mut last)?;
+        if kind == STOP {
+            break;
+        }
         if id == 1 && (I16..=I64).contains(&kind) {
             found = Some(u64::try_from(input.signed()?).ok()?);
         } else {

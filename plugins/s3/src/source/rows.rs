@@ -14,7 +14,7 @@ const GROUP_BYTES_MAX: u64 = 15 << 20;
 /// The row groups of an object, and the bytes of one.
 pub(super) struct Groups {
     footer: Vec<u8>,
-    groups: Vec<RowGroup>,
+    found: Vec<RowGroup>,
     held: Option<(u32, Vec<u8>)>,
 }
 
@@ -40,10 +40,10 @@ impl Groups {
             tail = object.range(from, footer as u64)?;
         }
         let footer = tail.split_off(tail.len() - footer);
-        let groups = parquet::row_groups(&footer).map_err(|fault| named(fault, &object.key))?;
+        let found = parquet::row_groups(&footer).map_err(|fault| named(fault, &object.key))?;
         Ok(Self {
             footer,
-            groups,
+            found,
             held: None,
         })
     }
@@ -55,8 +55,8 @@ impl Groups {
         row: u64,
         limit: Limit,
     ) -> Result<(Option<Document>, At, bool), Fault> {
-        let last = self.groups.len();
-        let Some(found) = self.groups.get(group as usize).copied() else {
+        let last = self.found.len();
+        let Some(found) = self.found.get(group as usize).copied() else {
             return Ok((None, At::Row { group, row }, true));
         };
         let next_group = At::Row {
