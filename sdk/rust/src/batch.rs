@@ -134,9 +134,11 @@ impl<'a> Batch<'a> {
         if batches.iter().all(|batch| batch.as_table().is_some()) {
             return Ok(crate::testing::parquet(&batches));
         }
-        let handles = batches.into_iter().filter_map(|batch| match batch.inner {
-            Inner::Owned(handle) => Some(handle),
-            _ => None,
+        let handles = batches.into_iter().filter_map(|batch| {
+            let Inner::Owned(handle) = batch.inner else {
+                return None;
+            };
+            Some(handle)
         });
         Ok(records::encode_parquet(handles.collect())?)
     }

@@ -46,13 +46,7 @@ impl wit::Host for Guest {
         }
         let given = given.iter().map(Handle::batch);
         let given = given.collect::<wasmtime::Result<Vec<&Batch>>>()?;
-        let Some(first) = given.first() else {
-            return Err(wasmtime::Error::msg("it asked for a file of no batches"));
-        };
-        if given.iter().any(|batch| batch.schema != first.schema) {
-            let message = "it asked for one file of batches whose schemas differ";
-            return Err(wasmtime::Error::msg(message));
-        }
+        let first = one_schema(&given)?;
         let columns = match readable(first, &self.effective) {
             Ok(columns) => columns,
             Err(refusal) => return Ok(Err(wit::ColumnError::Denied(self.refused(&refusal)))),
@@ -163,6 +157,18 @@ impl wit::HostBatch for Guest {
         self.table.delete(batch)?;
         Ok(())
     }
+}
+
+/// The first of the batches of one file.
+fn one_schema<'a>(given: &[&'a Batch]) -> wasmtime::Result<&'a Batch> {
+    let Some(first) = given.first() else {
+        return Err(wasmtime::Error::msg("it asked for a file of no batches"));
+    };
+    if given.iter().any(|batch| batch.schema != first.schema) {
+        let message = "it asked for one file of batches whose schemas differ";
+        return Err(wasmtime::Error::msg(message));
+    }
+    Ok(first)
 }
 
 /// A batch without the rows that ask to be deleted.
