@@ -1,6 +1,6 @@
 //! `cargo x storm [SEEDS]`: the long runs of what every test run does in short. A sink that refuses, fails for a minute
-//! and hangs for a minute under 100,000 records; each script of faults with many seeds; and a million rows between tables and
-//! files, through kills of the host and of the server.
+//! and hangs for a minute under 100,000 records; each script of faults with many seeds; a million rows between tables and
+//! files, and a million messages, through kills of the host and of the servers.
 
 use crate::project::Project;
 use crate::steps::Steps;
@@ -15,7 +15,7 @@ const ROWS: &str = "SLUICE_ROWS";
 const ROWS_FULL: &str = "1000000";
 
 pub(crate) fn run(project: &Project) -> Result<()> {
-    let mut steps = Steps::new("storm", servers::STEPS + plugins::STEPS + 3);
+    let mut steps = Steps::new("storm", servers::STEPS + plugins::STEPS + 4);
     let nginx = servers::prepare(project, &mut steps)?;
     let build = ["build", "--workspace", "--all-targets"];
     plugins::prepare(project, &mut steps, &build, &suite::GUESTS)?;
@@ -25,6 +25,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         ("a storm at its full length", "storm"),
         ("each script of faults with every seed", "faults"),
         ("a million rows and what changes in them", "changes"),
+        ("a million messages", "messages"),
     ] {
         // Of the whole workspace, or other features would be compiled: see `plugins::HOST_BUILD`.
         let arguments = [
