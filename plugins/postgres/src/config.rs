@@ -2,10 +2,8 @@
 
 use serde::Deserialize;
 use sluice_sdk::Fault;
+use sluice_sql::{Mode, Table, check_tables};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The most ranges that one table is read in.
-const SPLITS_MAX: usize = 64;
 
 /// The plugin's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,24 +30,6 @@ pub struct Config {
     pub(crate) create: bool,
 }
 
-/// A stream's table.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Table {
-    /// Its name, where that is not the stream's.
-    #[serde(rename = "table")]
-    pub(crate) name: Option<String>,
-    /// Source: the columns that identify a row; the primary key where nothing is said.
-    #[serde(default)]
-    pub(crate) key: Vec<String>,
-    /// Source: a column that rises with each change of a row.
-    pub(crate) cursor: Option<String>,
-    /// Source, with a `cursor` that is a time: rows younger than so many seconds are left to the next read.
-    pub(crate) lag_seconds: Option<u32>,
-    /// Source: in how many ranges of its key it is read.
-    pub(crate) splits: Option<usize>,
-}
-
 /// How the server's log is read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,17 +38,6 @@ pub(crate) struct Changes {
     pub(crate) publication: String,
     /// Who reads it: the server keeps its log for this one. Made where it is not there.
     pub(crate) slot: String,
-}
-
-/// What a record does to a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Replaces the row of its key; or deletes it, where the record asks for that.
-    #[default]
-    Upsert,
-    /// Adds a row.
-    Append,
 }
 
 fn port() -> u16 {
@@ -96,31 +65,19 @@ impl Config {
                 changes.slot
             )));
         }
+        check_tables(&self.tables)?;
         let mut names = BTreeSet::new();
         for (stream, table) in &self.tables {
-            let wrong = |what: String| Fault::misconfigured(format!("`tables.{stream}`: {what}"));
-            if let Some(splits) = table.splits
-                && !(1..=SPLITS_MAX).contains(&splits)
-            {
-                return Err(wrong(format!("`splits` is from 1 to {SPLITS_MAX}")));
-            }
-            if table.splits.is_some() && table.cursor.is_some() {
-                return Err(wrong(
-                    "a table with a `cursor` is read in one split".to_owned(),
-                ));
-            }
+            let wrong = |what: &str| Fault::misconfigured(format!("`tables.{stream}`: {what}"));
             if !names.insert(self.name(stream)) && self.changes.is_some() {
                 return Err(wrong(
-                    "another stream has its table, and the log tells of a change once".to_owned(),
+                    "another stream has its table, and the log tells of a change once",
                 ));
             }
             if table.cursor.is_some() && self.changes.is_some() {
                 return Err(wrong(
-                    "a table whose changes are read from the log needs no `cursor`".to_owned(),
+                    "a table whose changes are read from the log needs no `cursor`",
                 ));
-            }
-            if table.lag_seconds.is_some() && table.cursor.is_none() {
-                return Err(wrong("`lag_seconds` needs a `cursor`".to_owned()));
             }
         }
         Ok(())
@@ -177,14 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
-        for (table, told) in [
-            ("{\"splits\": 0}", "from 1 to 64"),
-            ("{\"splits\": 2, \"cursor\": \"at\"}", "in one split"),
-            ("{\"lag_seconds\": 2}", "needs a `cursor`"),
+    fn a_table_of_the_log_is_one_streams_and_needs_no_cursor() {
+        for (tables, told) in [
+            (
+                r#"{"a": {"table": "t"}, "b": {"table": "t"}}"#,
+                "tells of a change once",
+            ),
+            (r#"{"t": {"cursor": "at"}}"#, "needs no `cursor`"),
+            (r#"{"t": {"splits": 0}}"#, "from 1 to 64"),
         ] {
             let text = format!(
-                "{{\"host\": \"h\", \"database\": \"d\", \"user\": \"u\", \"tables\": {{\"t\": {table}}}}}"
+                r#"{{"host": "h", "database": "d", "user": "u", "changes": {{"publication": "p", "slot": "s"}}, "tables": {tables}}}"#
             );
             let config: Config = sluice_sdk::parse_config(&text).expect("settings");
             let fault = config.valid().expect_err("a mistake").to_string();

@@ -2,7 +2,6 @@
 //! where nobody does.
 
 mod lines;
-mod pieces;
 mod stage;
 mod table;
 
@@ -11,6 +10,7 @@ use crate::config::Config;
 use crate::session::Session;
 use sluice_sdk::sink::{Commit, Context, Part, Target};
 use sluice_sdk::{Fault, Rejection, Schema, Sink};
+use sluice_sql::Unit;
 use stage::Stage;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,19 +32,6 @@ pub struct PostgresSink {
 struct Known {
     schema: Schema,
     structures: Structures,
-}
-
-/// The transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    /// There is none.
-    None,
-    /// It is open, and not whole.
-    Open,
-    /// It holds this unit, whole.
-    Staged(u64, u64),
-    /// This unit was committed before.
-    Published(u64, u64),
 }
 
 impl Sink for PostgresSink {
@@ -198,22 +185,15 @@ impl Sink for PostgresSink {
             rejections.extend(stage.merge()?);
             at += run;
         }
-        self.unit = Unit::Staged(commit.epoch, commit.sequence);
+        self.unit = Unit::staged(commit);
         Ok(rejections)
     }
 
     fn publish(&mut self, commit: &Commit) -> Result<(), Fault> {
-        let mark = (commit.epoch, commit.sequence);
-        match std::mem::replace(&mut self.unit, Unit::None) {
-            Unit::Staged(epoch, sequence) if (epoch, sequence) == mark => {
-                Ok(self.session.commit()?)
-            }
-            Unit::Published(epoch, sequence) if (epoch, sequence) == mark => Ok(()),
-            _ => Err(Fault::broken(format!(
-                "unit {}.{} is to be published and was not written",
-                mark.0, mark.1
-            ))),
+        if self.unit.publish(commit)? {
+            self.session.commit()?;
         }
+        Ok(())
     }
 }
 
@@ -261,7 +241,7 @@ impl PostgresSink {
         self.unit = Unit::None;
         let there = self.committed()?.map(|there| (there.epoch, there.sequence));
         if there == Some((commit.epoch, commit.sequence)) {
-            self.unit = Unit::Published(commit.epoch, commit.sequence);
+            self.unit = Unit::published(commit);
             return Ok(false);
         }
         Err(Fault::misconfigured(format!(

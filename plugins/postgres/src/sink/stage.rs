@@ -2,14 +2,14 @@
 //! own. What the server refuses is narrowed down to its row, behind a savepoint, and the others go on.
 
 use super::lines::{Lines, of_one_column};
-use super::pieces::Pieces;
 use super::table::{Structures, names};
-use crate::config::{Mode, quoted};
+use crate::config::quoted;
 use crate::refusal::Refusal;
 use crate::session::{Error, Session};
 use sluice_sdk::{
     Batch, Change, CsvOutput, Fault, Field, FieldType, Format, Rejection, Schema, Values,
 };
+use sluice_sql::{Mode, Pieces};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -105,7 +105,7 @@ impl<'s> Stage<'s> {
         let refused = self.not_finite(part, batch)?;
         let mut lines = None;
         let mut pieces = Pieces::without(batch.rows(), &refused);
-        while let Some(rows) = pieces.next() {
+        while let Some(rows) = pieces.next_rows() {
             let bytes = if rows.len() == batch.rows() {
                 &csv[..]
             } else {
@@ -207,7 +207,7 @@ impl<'s> Stage<'s> {
         }
         let sql = Sql::of(&self.name, &self.shape, self.mode);
         let mut pieces = Pieces::new(numbers.len());
-        while let Some(rows) = pieces.next() {
+        while let Some(rows) = pieces.next_rows() {
             let tried = &numbers[rows.clone()];
             self.session.run("SAVEPOINT piece")?;
             match merge(self.session, &sql, tried) {

@@ -1,9 +1,10 @@
 //! The tables that are written to: what they have, and what they are made with where the settings allow that.
 
 use crate::base::{made_of, numeric};
-use crate::config::{Config, Mode, quoted};
+use crate::config::{Config, quoted};
 use crate::session::{Error, Session};
 use sluice_sdk::{Fault, Field, FieldType, Schema};
+use sluice_sql::Mode;
 use std::collections::BTreeMap;
 
 /// Where the place of each split stands, beside the data: both become visible in one transaction.

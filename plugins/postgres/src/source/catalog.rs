@@ -5,11 +5,8 @@ use crate::base::made_of;
 use crate::config::{Config, quoted};
 use crate::session::{Row, Session};
 use sluice_sdk::source::Stream;
-use sluice_sdk::{Fault, Field, Schema, nearest};
-use std::collections::BTreeSet;
-
-/// How long a row with a time is left alone, where nothing is said: it may be of a transaction that is still to commit.
-const LAG_SECONDS: u32 = 5;
+use sluice_sdk::{Fault, Field, FieldType, nearest};
+use sluice_sql::{Column as _, Order, Place};
 
 /// A row for each column: a domain as what it is made of, and the place in the primary key.
 const COLUMNS: &str = concat!(
@@ -85,12 +82,8 @@ pub(super) struct Table {
     /// For SQL.
     pub(super) place: String,
     pub(super) columns: Vec<Column>,
-    /// Where the columns stand that identify a row.
-    key: Vec<usize>,
-    /// Where the column stands that rises with each change.
-    cursor: Option<usize>,
-    /// Rows whose cursor is younger are not read yet.
-    pub(super) lag_seconds: u32,
+    /// By which of them it is read.
+    pub(super) order: Order,
     /// Whether it has pages of its own, of which some can be looked at for all.
     pub(super) is_stored: bool,
     /// Whether the log has of a row that was deleted no more than its key.
@@ -267,60 +260,15 @@ impl Table {
         }
         let settings = config.table(stream);
         let name = format!("{}.{name}", config.schema);
-        let wrong = |what: String| Fault::misconfigured(format!("`{name}`: {what}"));
-        let fields = Schema::new(columns.iter().map(Column::field).collect());
-        let find = |column: &str| {
-            fields
-                .expect(column)
-                .map_err(|fault| fault.context(format!("`{name}`")))?;
-            fields.index_of(column).ok_or_else(unexpected)
-        };
-        let is_stored = matches!(&*form, "r" | "p" | "m");
-        let key = if settings.key.is_empty() {
-            primary(&columns)
-        } else {
-            let key = settings.key.iter().map(|column| find(column));
-            key.collect::<Result<Vec<_>, _>>()?
-        };
-        if key.is_empty() {
-            return Err(wrong(format!(
-                "it has no primary key; hint: name the columns that identify a row: `tables.{stream}.key`"
-            )));
-        }
-        if key.iter().collect::<BTreeSet<_>>().len() < key.len() {
-            return Err(wrong(format!("`tables.{stream}.key` names a column twice")));
-        }
         // Only a table can promise that there is a value: a view's columns are all said to be without.
-        let nullable = key
-            .iter()
-            .map(|at| &columns[*at])
-            .find(|column| column.nullable);
-        if let Some(column) = nullable.filter(|_| matches!(&*form, "r" | "p")) {
-            return Err(wrong(format!(
-                "`{}` may be null, and so identifies no row; hint: make it `NOT NULL`, or read by another key",
-                column.name
-            )));
-        }
-        let cursor = settings.cursor.as_deref().map(find).transpose()?;
-        let rises_in_time = cursor.is_some_and(|at| columns[at].kind.is_moment());
-        let lag_seconds = match settings.lag_seconds {
-            Some(1..) if !rises_in_time => {
-                return Err(wrong(
-                    "`lag_seconds` needs a `cursor` that is a timestamp".to_owned(),
-                ));
-            }
-            Some(seconds) => seconds,
-            None if rises_in_time => LAG_SECONDS,
-            None => 0,
-        };
+        let is_table = matches!(&*form, "r" | "p");
+        let order = Order::of(&columns, &settings, stream, &name, is_table)?;
         Ok(Self {
             place: config.place(stream),
             name,
             columns,
-            key,
-            cursor,
-            lag_seconds,
-            is_stored,
+            order,
+            is_stored: matches!(&*form, "r" | "p" | "m"),
             deletes_are_bare: config.changes.is_some() && !is_whole,
         })
     }
@@ -331,12 +279,7 @@ impl Table {
         for field in fields.iter_mut().filter(|_| self.deletes_are_bare) {
             field.nullable = true;
         }
-        for at in &self.key {
-            // A row without a key is not read.
-            fields[*at].nullable = false;
-        }
-        let key = self.key.iter().map(|at| self.columns[*at].name.as_str());
-        let schema = Schema::new(fields).with_key(key);
+        let schema = self.order.schema(&self.columns, fields);
         Stream::new(name).with_schema(schema).incremental()
     }
 
@@ -357,18 +300,21 @@ impl Table {
 
     /// The columns that identify a row.
     pub(super) fn key(&self) -> impl Iterator<Item = &Column> {
-        self.key.iter().map(|at| &self.columns[*at])
+        self.order.key(&self.columns)
     }
 
     pub(super) fn cursor(&self) -> Option<&Column> {
-        self.cursor.map(|at| &self.columns[at])
+        self.order.cursor(&self.columns)
     }
 
-    /// The columns by which it is read: never none, and no two rows alike in them.
+    /// The columns by which it is read.
     pub(super) fn order(&self) -> Vec<&Column> {
-        let of_key = self.key.iter().filter(|at| Some(**at) != self.cursor);
-        let order = self.cursor.iter().chain(of_key);
-        order.map(|at| &self.columns[*at]).collect()
+        self.order.columns(&self.columns)
+    }
+
+    /// That this is a place in it.
+    pub(super) fn fits(&self, place: &Place) -> Result<(), Fault> {
+        place.fits(&self.name, &self.order, &self.columns)
     }
 
     /// The line of names of its rows in CSV, which quotes as SQL does.
@@ -382,29 +328,28 @@ impl Table {
     }
 }
 
-fn primary(columns: &[Column]) -> Vec<usize> {
-    let mut key: Vec<usize> = (0..columns.len())
-        .filter(|at| columns[*at].primary.is_some())
-        .collect();
-    key.sort_by_key(|at| columns[*at].primary);
-    key
-}
+impl sluice_sql::Column for Column {
+    fn name(&self) -> &str {
+        &self.name
+    }
 
-impl Column {
-    fn field(&self) -> Field {
-        let field = Field::new(&self.name, self.kind.field_type());
-        if self.nullable {
-            field.nullable()
-        } else {
-            field
-        }
+    fn field_type(&self) -> FieldType {
+        self.kind.field_type()
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.nullable
+    }
+
+    fn primary(&self) -> Option<u32> {
+        self.primary
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use sluice_sdk::FieldType;
+    use sluice_sdk::Schema;
 
     /// A row of [`COLUMNS`].
     fn row(table: &str, column: &str, required: &str, of: [&str; 4], place: &str) -> Row {
@@ -452,26 +397,6 @@ pub(super) mod tests {
         made("lines", "{}", rows).expect("a table")
     }
 
-    fn names(columns: &[&Column]) -> Vec<String> {
-        columns.iter().map(|column| column.name.clone()).collect()
-    }
-
-    #[test]
-    fn a_table_is_read_by_its_key_or_by_its_cursor() {
-        assert_eq!(names(&orders("{}").order()), ["id"]);
-        let table = orders(r#"{"cursor":"at"}"#);
-        assert_eq!(names(&table.order()), ["at", "id"]);
-        assert_eq!(table.lag_seconds, LAG_SECONDS);
-        assert_eq!(names(&orders(r#"{"cursor":"id"}"#).order()), ["id"]);
-        assert_eq!(orders(r#"{"cursor":"id"}"#).lag_seconds, 0);
-        let rows = vec![
-            row("t", "b", "t", ["int4", "N", "-1", "integer"], "2"),
-            row("t", "a", "t", ["int4", "N", "-1", "integer"], "1"),
-        ];
-        let turned = made("t", "{}", rows).expect("a table");
-        assert_eq!(names(&turned.order()), ["a", "b"]);
-    }
-
     #[test]
     fn its_stream_has_its_columns() {
         let table = orders("{}");
@@ -485,24 +410,5 @@ pub(super) mod tests {
         assert_eq!(schema, Schema::new(expected).with_key(["id"]));
         assert!(stream.incremental);
         assert_eq!(table.header(), b"\"id\",\"at\",\"na\"\"me\"");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_told() {
-        for (settings, told) in [
-            (r#"{"key":["idd"]}"#, "did you mean `id`?"),
-            (r#"{"key":["at"]}"#, "`at` may be null"),
-            (r#"{"key":["id","id"]}"#, "names a column twice"),
-            (r#"{"cursor":"when"}"#, "there is no column `when`"),
-            (r#"{"cursor":"id","lag_seconds":5}"#, "that is a timestamp"),
-        ] {
-            let fault = orders_with(settings).expect_err(settings);
-            assert!(matches!(fault, Fault::Misconfigured(_)), "{fault}");
-            assert!(fault.message().contains("`public.orders`"), "{fault}");
-            assert!(fault.message().contains(told), "{fault}");
-        }
-        let rows = vec![row("t", "a", "t", ["int4", "N", "-1", "integer"], "")];
-        let fault = made("t", "{}", rows).expect_err("no key");
-        assert!(fault.message().contains("`tables.t.key`"), "{fault}");
     }
 }

@@ -2,8 +2,8 @@
 //! which is text, and text has another order.
 
 use super::catalog::{Column, Table};
-use super::cursor::TablePlace;
 use crate::config::{literal, quoted};
+use sluice_sql::{Conditions, Place};
 use std::slice;
 
 /// Begins the transaction of a page: both of its statements see the same rows, and the same time.
@@ -13,41 +13,28 @@ pub(super) const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE REA
 pub(super) const END: &str = "COMMIT";
 
 /// What finds the last of up to so many rows behind `from`, and how many they are; with its parameters.
-pub(super) fn last_row<'a>(
-    table: &Table,
-    from: &'a TablePlace,
-    rows: u32,
-) -> (String, Vec<&'a str>) {
+pub(super) fn last_row<'a>(table: &Table, from: &'a Place, rows: u32) -> (String, Vec<&'a str>) {
     let order = table.order();
     let mut parameters = Vec::new();
     let mut parameter = |value: &'a str, column: &Column| {
         parameters.push(value);
         format!("${}::text::{}", parameters.len(), column.sql_type)
     };
-    let mut wanted = present(&order);
-    wanted.extend(behind(table, from, &mut parameter));
+    let mut wanted = Conditions::new(&order, quoted).behind(from, &mut parameter);
     if let Some(up_to) = &from.up_to {
-        let first = slice::from_ref(&order[0]);
-        wanted.push(compared(
-            first,
-            "<=",
-            slice::from_ref(up_to),
-            &mut parameter,
-        ));
+        wanted = wanted.first("<=", slice::from_ref(up_to), &mut parameter);
     }
-    if let (Some(cursor), 1..) = (table.cursor(), table.lag_seconds) {
-        wanted.push(format!(
-            "{} < now() - make_interval(secs => {})",
-            of("t", cursor),
-            table.lag_seconds
-        ));
-    }
+    let is_old = table.cursor().filter(|_| table.order.lag_seconds > 0);
+    let wanted = wanted.and(is_old.map(|cursor| {
+        let lag = table.order.lag_seconds;
+        format!("{} < now() - make_interval(secs => {lag})", of("t", cursor))
+    }));
     let sql = format!(
         "SELECT {}, count(*) OVER () FROM (SELECT {} FROM {} AS t{} ORDER BY {} LIMIT {rows}) AS s ORDER BY {} LIMIT 1",
         list(&order, |column| of("s", column) + "::text"),
         list(&order, |column| of("t", column)),
         table.place,
-        filter(&wanted),
+        wanted.filter(),
         list(&order, |column| of("t", column)),
         list(&order, |column| of("s", column) + " DESC"),
     );
@@ -55,28 +42,26 @@ pub(super) fn last_row<'a>(
 }
 
 /// What copies the rows behind `from` and up to `last`, and ends the transaction. COPY takes no parameters.
-pub(super) fn copy(table: &Table, from: &TablePlace, last: &[String]) -> String {
+pub(super) fn copy(table: &Table, from: &Place, last: &[String]) -> String {
     let order = table.order();
     let mut constant =
         |value: &str, column: &Column| format!("{}::{}", literal(value), column.sql_type);
-    let mut wanted = present(&order);
+    let mut wanted = Conditions::new(&order, quoted);
     if order.len() > 1 {
-        // Follows from the rest, and is said for the planner: it sees a narrow range in two plain comparisons, in two
-        // of whole rows a quarter of the table, and would sort that for each page.
-        let after = from
-            .after
-            .iter()
-            .map(|after| compared(&order[..1], ">=", after, &mut constant));
-        wanted.extend(after);
-        wanted.push(compared(&order[..1], "<=", last, &mut constant));
+        // Else it would sort a quarter of the table for each page.
+        if let Some(after) = &from.after {
+            wanted = wanted.first(">=", after, &mut constant);
+        }
+        wanted = wanted.first("<=", last, &mut constant);
     }
-    wanted.extend(behind(table, from, &mut constant));
-    wanted.push(compared(&order, "<=", last, &mut constant));
+    let wanted = wanted
+        .behind(from, &mut constant)
+        .whole("<=", last, &mut constant);
     format!(
         "COPY (SELECT {} FROM {} AS t{} ORDER BY {}) TO STDOUT (FORMAT csv); {END}",
         values(table),
         table.place,
-        filter(&wanted),
+        wanted.filter(),
         list(&order, |column| of("t", column)),
     )
 }
@@ -96,56 +81,6 @@ fn values(table: &Table) -> String {
     list(&all, |column| column.kind.expression(&of("t", column)))
 }
 
-/// That there is a value by which a row is found again.
-fn present(order: &[&Column]) -> Vec<String> {
-    let nullable = order.iter().filter(|column| column.nullable);
-    nullable
-        .map(|column| of("t", column) + " IS NOT NULL")
-        .collect()
-}
-
-/// Behind the last row; before there was one, behind the lower bound.
-fn behind<'a>(
-    table: &Table,
-    from: &'a TablePlace,
-    value: &mut impl FnMut(&'a str, &Column) -> String,
-) -> Option<String> {
-    let order = table.order();
-    match (&from.after, &from.above) {
-        (Some(after), _) => Some(compared(&order, ">", after, value)),
-        (None, Some(above)) => Some(compared(&order[..1], ">", slice::from_ref(above), value)),
-        (None, None) => None,
-    }
-}
-
-fn compared<'a>(
-    columns: &[&Column],
-    operator: &str,
-    values: &'a [String],
-    value: &mut impl FnMut(&'a str, &Column) -> String,
-) -> String {
-    let names = list(columns, |column| of("t", column));
-    let values: Vec<String> = columns
-        .iter()
-        .zip(values)
-        .map(|(column, text)| value(text, column))
-        .collect();
-    let values = values.join(", ");
-    if columns.len() == 1 {
-        format!("{names} {operator} {values}")
-    } else {
-        format!("({names}) {operator} ({values})")
-    }
-}
-
-fn filter(wanted: &[String]) -> String {
-    if wanted.is_empty() {
-        String::new()
-    } else {
-        format!(" WHERE {}", wanted.join(" AND "))
-    }
-}
-
 fn of(table: &str, column: &Column) -> String {
     format!("{table}.{}", quoted(&column.name))
 }
@@ -160,16 +95,16 @@ mod tests {
     use super::*;
     use crate::source::catalog::tests::{lines, orders};
 
-    fn behind_row(after: &[&str]) -> TablePlace {
-        TablePlace {
+    fn behind_row(after: &[&str]) -> Place {
+        Place {
             after: Some(after.iter().map(|value| (*value).to_owned()).collect()),
-            ..TablePlace::default()
+            ..Place::default()
         }
     }
 
     #[test]
     fn the_first_page_of_a_table() {
-        let from = TablePlace::default();
+        let from = Place::default();
         let (sql, parameters) = last_row(&orders("{}"), &from, 1_000);
         assert_eq!(
             sql,
@@ -217,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_page_of_a_range() {
-        let range = |after: Option<&[&str]>| TablePlace {
+        let range = |after: Option<&[&str]>| Place {
             above: Some("b".to_owned()),
             up_to: Some("it's".to_owned()),
             ..after.map(behind_row).unwrap_or_default()

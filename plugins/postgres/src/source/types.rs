@@ -90,10 +90,6 @@ impl Kind {
             Self::Binary => format!("translate(encode({column}, 'base64'), E'\\n', '')"),
         }
     }
-
-    pub(super) fn is_moment(self) -> bool {
-        matches!(self, Self::Moment | Self::ZonedMoment)
-    }
 }
 
 /// A numeric whose modifier is a precision and scale that the contract has.

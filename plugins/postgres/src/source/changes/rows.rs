@@ -3,7 +3,7 @@
 
 use super::super::catalog::Table;
 use super::super::types::Kind;
-use super::cells::{Cell, push, written};
+use super::cells::{Cell, written};
 use super::lookup::Answers;
 use super::pgoutput::{Old, Relation, Tuple, Value};
 use super::{At, out_of_turn};
@@ -11,6 +11,7 @@ use crate::config::{Config, quoted};
 use crate::session::{Error, Session};
 use sluice_sdk::source::Document;
 use sluice_sdk::{Change, Fault};
+use sluice_sql::push_field;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -295,13 +296,13 @@ impl Growing {
                 }
                 match answers.cell(number, at, cell) {
                     Cell::Null | Cell::Unchanged => {}
-                    Cell::Written(text) => push(&mut self.csv, Some(text)),
+                    Cell::Written(text) => push_field(&mut self.csv, Some(text)),
                     Cell::Logged(text) => {
                         let text = written(column.kind, text);
                         let text = text.ok_or_else(|| {
                             Fault::broken("the log has a value that is not of its type")
                         })?;
-                        push(&mut self.csv, Some(&text));
+                        push_field(&mut self.csv, Some(&text));
                     }
                 }
             }

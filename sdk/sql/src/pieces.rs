@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Rows that are still to be tried, in order.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub struct Pieces {
     /// The next is the last.
     left: Vec<Range<usize>>,
     /// The most that are tried at once: less after each failure, so that many bad rows do not send the good ones again
@@ -14,12 +14,13 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn new(rows: usize) -> Self {
+    /// All of them.
+    pub fn new(rows: usize) -> Self {
         Self::without(rows, &[])
     }
 
     /// All but these, which ascend.
-    pub(super) fn without(rows: usize, refused: &[usize]) -> Self {
+    pub fn without(rows: usize, refused: &[usize]) -> Self {
         let starts = [0].into_iter().chain(refused.iter().map(|row| row + 1));
         let ends = refused.iter().copied().chain([rows]);
         let mut left: Vec<Range<usize>> = starts.zip(ends).map(|(start, end)| start..end).collect();
@@ -31,7 +32,7 @@ impl Pieces {
     }
 
     /// The next rows to try.
-    pub(super) fn next(&mut self) -> Option<Range<usize>> {
+    pub fn next_rows(&mut self) -> Option<Range<usize>> {
         loop {
             let rows = self.left.pop()?;
             if rows.is_empty() {
@@ -44,13 +45,13 @@ impl Pieces {
     }
 
     /// These were taken.
-    pub(super) fn passed(&mut self) {
+    pub fn passed(&mut self) {
         self.most = self.most.saturating_mul(2);
     }
 
     /// These were refused, for this one where that is known: it is left out. Else they are halved; one that stood alone
     /// is to blame.
-    pub(super) fn failed(&mut self, rows: Range<usize>, culprit: Option<usize>) -> Option<usize> {
+    pub fn failed(&mut self, rows: Range<usize>, culprit: Option<usize>) -> Option<usize> {
         let culprit = culprit.filter(|row| rows.contains(row));
         // Where bad rows are known, about as many as stand between two.
         let most = culprit.map_or(rows.len() / 2, |row| 2 * (row - rows.start));
@@ -76,7 +77,7 @@ mod tests {
     fn tried(rows: usize, bad: &BTreeSet<usize>, is_told: bool) -> (Vec<usize>, Vec<usize>, usize) {
         let mut pieces = Pieces::new(rows);
         let (mut taken, mut refused, mut sent) = (Vec::new(), Vec::new(), 0);
-        while let Some(rows) = pieces.next() {
+        while let Some(rows) = pieces.next_rows() {
             sent += rows.len();
             if let Some(row) = rows.clone().find(|row| bad.contains(row)) {
                 refused.extend(pieces.failed(rows, is_told.then_some(row)));
