@@ -135,11 +135,12 @@ fn changes(held: &Column, kind: FieldType) -> bool {
     let is_number = is_whole || matches!(&*held.type_name, "decimal" | "bit");
     match (kind, &*held.type_name) {
         (FieldType::Timestamp, "datetime" | "timestamp") => scale < SECOND_DIGITS,
-        (FieldType::Timestamp, "date" | "time" | "year") | (FieldType::Date, "time" | "year") => {
-            true
+        (FieldType::Timestamp, "date" | "time" | "year")
+        | (FieldType::Date, "time" | "year")
+        | (FieldType::Int64 | FieldType::Decimal(_), "float" | "double") => true,
+        (FieldType::Decimal(size), _) if is_number => {
+            u64::try_from(size.scale).is_ok_and(|digits| digits > scale)
         }
-        (FieldType::Int64 | FieldType::Decimal(_), "float" | "double") => true,
-        (FieldType::Decimal(size), _) if is_number => i64::from(size.scale) > scale as i64,
         (FieldType::Float64, _) => is_number,
         _ => false,
     }

@@ -32,7 +32,7 @@ pub(super) struct Writer<'s> {
 /// A row, and where it stands in the text.
 struct Row {
     part: usize,
-    row: usize,
+    number: usize,
     is_delete: bool,
     /// Its values in brackets; of a row that is deleted, nothing.
     values: Range<usize>,
@@ -81,7 +81,7 @@ impl<'s> Writer<'s> {
             }
             self.rows.push(Row {
                 part,
-                row,
+                number: row,
                 is_delete,
                 key: values.end..self.text.len(),
                 values,
@@ -158,7 +158,12 @@ impl<'s> Writer<'s> {
         while at < rows.len() {
             if of(texts[at]) > room {
                 let message = "the record is longer than the server takes; hint: a greater `max_allowed_packet` there";
-                self.reject(rows[at].part, rows[at].row, "too-long", message.to_owned());
+                self.reject(
+                    rows[at].part,
+                    rows[at].number,
+                    "too-long",
+                    message.to_owned(),
+                );
                 at += 1;
                 continue;
             }
@@ -186,7 +191,7 @@ impl<'s> Writer<'s> {
                     let culprit = refusal.row().map(|row| piece.start + row - 1);
                     if let Some(at) = pieces.failed(piece, culprit) {
                         let (code, message) = self.told(&refusal);
-                        self.reject(rows[at].part, rows[at].row, code, message);
+                        self.reject(rows[at].part, rows[at].number, code, message);
                     }
                 }
                 Err(error) => return Err(error.into()),
