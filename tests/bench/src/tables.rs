@@ -13,10 +13,10 @@ use std::process::Command;
 
 const PIPELINE: &str = "orders.toml";
 
-/// What ten times the rows may need of memory, of what they need.
+/// What four times the rows may need of memory, of what they need. The fewer fill every buffer on the way: units are of 8 MiB.
 const GROWTH_MAX: f64 = 1.3;
 
-/// Rows of orders, and a table with a tenth of them.
+/// Rows of orders, and a table with a quarter of them.
 fn schemas(rows: u64) -> String {
     format!(
         "CREATE SCHEMA here; CREATE SCHEMA there; CREATE SCHEMA native;
@@ -27,7 +27,7 @@ fn schemas(rows: u64) -> String {
            (ARRAY['eur', 'usd', 'gbp'])[1 + n % 3], (ARRAY['paid', 'open', 'sent', 'cancelled'])[1 + n % 4], n % 2 = 0, \
            timestamptz '2026-01-01+00' + n * interval '1 s', CASE WHEN n % 5 > 0 THEN 'left at the door, ' || md5(n::text) END \
            FROM generate_series(1, {rows}) AS n;
-         CREATE TABLE here.few AS SELECT * FROM here.orders WHERE order_id <= {rows} / 10;
+         CREATE TABLE here.few AS SELECT * FROM here.orders WHERE order_id <= {rows} / 4;
          ALTER TABLE here.few ADD PRIMARY KEY (order_id);
          CREATE TABLE native.orders (order_id bigint PRIMARY KEY, customer text, sku text, qty bigint, \
            unit_price double precision, currency text, status text, created_at timestamptz, note text, total double precision);
@@ -40,7 +40,7 @@ fn schemas(rows: u64) -> String {
 const DIFFERENCE: &str = "SELECT count(*) FROM ((SELECT to_jsonb(t) FROM native.orders AS t EXCEPT ALL SELECT to_jsonb(t) FROM there.orders AS t) \
      UNION ALL (SELECT to_jsonb(t) FROM there.orders AS t EXCEPT ALL SELECT to_jsonb(t) FROM native.orders AS t)) AS d";
 
-/// Measures both, after the host's table was found to be the native program's, and what memory ten times the rows need.
+/// Measures both, after the host's table was found to be the native program's, and what memory four times the rows need.
 pub fn tables(host: &Host, work: &Path, rows: u64, rounds: usize) -> Result<String> {
     let server = Postgres::start("");
     for statement in schemas(rows).split(';') {
@@ -67,7 +67,7 @@ pub fn tables(host: &Host, work: &Path, rows: u64, rounds: usize) -> Result<Stri
         tell(round, rounds, name);
     })?;
     let mut few = sluice(host, server, &folder, "few");
-    tell(1, 1, "sluice, a tenth of the rows");
+    tell(1, 1, "sluice, a quarter of the rows");
     let few = measure((few.command)()?)?;
     let mut text = format!(
         "tables: {rows} rows, PostgreSQL → map → PostgreSQL; the {written} rows written are the same\n"
@@ -99,7 +99,7 @@ fn told(outcomes: &[Outcome], rows: u64, few_bytes: u64) -> String {
     };
     let _ = writeln!(
         text,
-        "ten times the rows: {growth:.2} times the memory, {:.0} MB; at most {GROWTH_MAX}: {word}",
+        "four times the rows: {growth:.2} times the memory, {:.0} MB; at most {GROWTH_MAX}: {word}",
         peak as f64 / 1e6
     );
     text
