@@ -122,7 +122,7 @@ impl Session {
     /// One statement, and all of its rows.
     pub(crate) fn query(&mut self, sql: &str) -> Result<Vec<Row>, Error> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        let flow = self.rows(sql, |row| {
+        let flow = self.rows(sql, None, |row| {
             let text = |value: &&[u8]| String::from_utf8_lossy(value).into_owned();
             let row: Row = row.iter().map(|value| value.as_ref().map(text)).collect();
             bytes += row.iter().flatten().map(String::len).sum::<usize>();
@@ -141,15 +141,20 @@ impl Session {
         }
     }
 
-    /// One statement, and each of its rows as it comes, until one is the last that is wanted.
+    /// One statement, and each of its rows as it comes, until one is the last that is wanted. Each has `wanted` columns.
     pub(crate) fn rows(
         &mut self,
         sql: &str,
+        wanted: Option<usize>,
         mut each: impl FnMut(&[Option<&[u8]>]) -> Flow,
     ) -> Result<Flow, Error> {
         let Begun::Rows(columns) = self.begin(sql)? else {
             return Err(Error::Over(unreadable("to a question")));
         };
+        if wanted.is_some_and(|wanted| wanted != columns) {
+            let message = format!("the server gives {columns} columns, and was asked for others");
+            return Err(Error::Over(Fault::broken(message)));
+        }
         loop {
             let packet = self.wire.next()?;
             match packet.first() {

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
         precision: u8,
         scale: u8,
     },
+    /// A decimal of more digits than the contract has.
+    Digits,
     Date,
     /// Without a time zone: taken for UTC. One of a `timestamp` is in the session's, which is UTC.
     Moment,
@@ -70,7 +72,7 @@ impl Kind {
             },
             "float" => Self::Single,
             "double" => Self::Double,
-            "decimal" => decimal(base).unwrap_or(Self::Text),
+            "decimal" => decimal(base).unwrap_or(Self::Digits),
             "date" => Self::Date,
             "datetime" | "timestamp" => Self::Moment,
             "json" => Self::Json,
@@ -94,7 +96,7 @@ impl Kind {
             Self::Moment => FieldType::Timestamp,
             Self::Json => FieldType::Json,
             Self::Binary => FieldType::Binary,
-            Self::Chosen | Self::Text => FieldType::Text,
+            Self::Digits | Self::Chosen | Self::Text => FieldType::Text,
         }
     }
 
@@ -145,7 +147,11 @@ impl Kind {
                     .all(|byte| byte.is_ascii_digit() || byte == b'.')
         };
         match self {
-            Self::Boolean | Self::Integer | Self::Bits { .. } | Self::Decimal { .. }
+            Self::Boolean
+            | Self::Integer
+            | Self::Bits { .. }
+            | Self::Decimal { .. }
+            | Self::Digits
                 if is_number() =>
             {
                 text.to_owned()
@@ -155,6 +161,20 @@ impl Kind {
             }
             _ => literal(text),
         }
+    }
+
+    /// Whether the server compares it as a number, and with one.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Boolean
+                | Self::Integer
+                | Self::Bits { .. }
+                | Self::Single
+                | Self::Double
+                | Self::Decimal { .. }
+                | Self::Digits
+        )
     }
 
     /// Whether a table can be read in the order of such a column: values that a comparison finds again, in the order that
@@ -290,6 +310,7 @@ mod tests {
             (Kind::Integer, b"-17", "-17", "-17", "-17"),
             (Kind::Integer, b"1 OR 1", "1 OR 1", "1 OR 1", "'1 OR 1'"),
             (Kind::Binary, b"", "", "", "x''"),
+            (Kind::Digits, b"-0.5", "-0.5", "-0.5", "-0.5"),
             (Kind::Text, b"it's", "it's", "it's", "'it''s'"),
             (
                 Kind::Moment,

@@ -124,8 +124,25 @@ fn fits(relation: &Relation, schema: &Schema) -> Result<(), Fault> {
                 type_of(field.kind)
             )));
         }
+        let is_key = schema.key.contains(&field.name);
+        if is_key && is_number(field.kind) && !held.kind.is_number() {
+            return Err(Fault::misconfigured(format!(
+                "table `{name}`: the column `{}` is a `{}` and is looked up by the number that its field is: the server takes \
+                 `7` and `07x` for one; hint: a column of numbers, `{}`",
+                field.name,
+                held.type_name,
+                type_of(field.kind)
+            )));
+        }
     }
     Ok(())
+}
+
+fn is_number(kind: FieldType) -> bool {
+    matches!(
+        kind,
+        FieldType::Boolean | FieldType::Int64 | FieldType::Float64 | FieldType::Decimal(_)
+    )
 }
 
 /// Whether a column takes values of this type and keeps something else: the server rounds, and says nothing.
@@ -324,6 +341,10 @@ mod tests {
             .collect();
         assert_eq!(lacks, ["more"]);
         assert!(fits(&orders(), &schema).is_ok());
+        let by_text = Schema::new(vec![Field::new("na`me", FieldType::Int64)]);
+        assert!(fits(&orders(), &by_text).is_ok());
+        let fault = fits(&orders(), &by_text.with_key(["na`me"])).expect_err("a text by a number");
+        assert!(fault.message().contains("a column of numbers"), "{fault}");
         let bare = Relation {
             is_transactional: false,
             ..orders()

@@ -76,7 +76,8 @@ impl TableReader {
             last: vec![Vec::new(); order.len()],
             ..Rows::default()
         };
-        let flow = session.rows(&table.page(place, asked), |row| {
+        let sql = table.page(place, asked);
+        let flow = session.rows(&sql, Some(table.columns.len()), |row| {
             let before = rows.csv.len();
             for (at, (value, column)) in row.iter().zip(&table.columns).enumerate() {
                 if at > 0 {
@@ -97,7 +98,8 @@ impl TableReader {
                 last.extend_from_slice(row[*at].unwrap_or_default());
             }
             Flow::Go
-        })?;
+        });
+        let flow = flow.map_err(|error| Fault::from(error).context(format!("`{}`", table.name)))?;
         if flow == Flow::Stop {
             self.session = Session::open(&self.config)?;
         }
@@ -131,7 +133,7 @@ impl Reader for TableReader {
         let last = rows.last.iter().zip(&self.order);
         let last = last.map(|(value, at)| self.table.columns[*at].kind.kept(value));
         self.place.advance(by, last.collect(), bytes);
-        let page = if rows.is_cut || rows.count == asked {
+        let page = if rows.is_cut || rows.count >= asked {
             Page::more(self.place.clone())
         } else {
             Page::end(self.place.clone())
