@@ -206,3 +206,160 @@ fn bytes(packet: &impl MySerialize) -> Vec<u8> {
     packet.serialize(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mysql_common::constants::StatusFlags;
+    use sluice_sdk::testing::{self, Event, Turn};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    const PASSWORD: &str = "correct-horse-7";
+
+    /// What was written, and whether TLS was made of it.
+    #[derive(Default)]
+    struct Seen {
+        in_clear: Vec<u8>,
+        in_tls: Vec<u8>,
+        upgraded: Option<String>,
+    }
+
+    fn frame(number: u8, packet: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(packet.len()).expect("a short packet");
+        let [a, b, c, _] = length.to_le_bytes();
+        [&[a, b, c, number], packet].concat()
+    }
+
+    fn greeted(plugin: &str, capabilities: CapabilityFlags) -> Vec<u8> {
+        let greeting = HandshakePacket::new(
+            10,
+            b"8.4.0".as_slice(),
+            7,
+            *b"abcdefgh",
+            Some(b"ijklmnopqrst\0".as_slice()),
+            capabilities,
+            45,
+            StatusFlags::SERVER_STATUS_AUTOCOMMIT,
+            Some(plugin.as_bytes()),
+        );
+        frame(0, &bytes(&greeting))
+    }
+
+    /// A login against a server that greets so, and then says these packets, each with its number. The
+    /// request for TLS is packet 1, and the answer to the challenge is packet 2.
+    fn login(greeting: Vec<u8>, says: &[(u8, &[u8])]) -> (Result<Login, Fault>, Seen) {
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let answers = says.iter().map(|(number, packet)| frame(*number, packet));
+        let mut turns = [greeting].into_iter().chain(answers.collect::<Vec<_>>());
+        testing::secrets(&[("password", Some(PASSWORD))]);
+        let record = Rc::clone(&seen);
+        let mut turns = std::iter::from_fn(move || turns.next());
+        let turns = Rc::new(RefCell::new(move || turns.next()));
+        testing::net(move |_, _, _| {
+            let (record, turns) = (Rc::clone(&record), Rc::clone(&turns));
+            Ok(Box::new(move |event| {
+                let mut seen = record.borrow_mut();
+                match event {
+                    Event::Upgrade(name) => {
+                        seen.upgraded = Some(name.to_owned());
+                        Turn::Wait
+                    }
+                    Event::Read(written) => {
+                        if seen.upgraded.is_some() {
+                            seen.in_tls.extend_from_slice(written);
+                        } else {
+                            seen.in_clear.extend_from_slice(written);
+                        }
+                        (*turns.borrow_mut())().map_or(Turn::End, Turn::Send)
+                    }
+                }
+            }))
+        });
+        let config = r#"{"host": "db.example", "database": "d", "user": "u"}"#;
+        let config: Config = sluice_sdk::parse_config(config).expect("settings");
+        let login = Login::open(&config);
+        let seen = seen.take();
+        (login, seen)
+    }
+
+    fn has_password(bytes: &[u8]) -> bool {
+        bytes
+            .windows(PASSWORD.len())
+            .any(|window| window == PASSWORD.as_bytes())
+    }
+
+    fn told(login: Result<Login, Fault>) -> String {
+        login.err().expect("a refusal").to_string()
+    }
+
+    const DONE: &[u8] = &[OK, 0, 0, 2, 0, 0, 0];
+
+    #[test]
+    fn a_challenge_is_answered_without_the_password() {
+        for (plugin, says) in [
+            ("mysql_native_password", &[(3, DONE)][..]),
+            ("caching_sha2_password", &[(3, &[MORE, 3]), (4, DONE)]),
+        ] {
+            let (login, seen) = login(greeted(plugin, CAPABILITIES), says);
+            assert!(login.is_ok_and(|login| !login.is_mariadb), "{plugin}");
+            assert_eq!(seen.upgraded.as_deref(), Some("db.example"));
+            assert!(!has_password(&seen.in_clear) && !has_password(&seen.in_tls));
+        }
+    }
+
+    #[test]
+    fn a_server_that_knows_no_hash_yet_is_told_the_password_within_tls() {
+        let says = [(3, &[MORE, 4][..]), (5, DONE)];
+        let (login, seen) = login(greeted("caching_sha2_password", CAPABILITIES), &says);
+        assert!(login.is_ok());
+        assert!(has_password(&seen.in_tls) && !has_password(&seen.in_clear));
+    }
+
+    #[test]
+    fn nobody_asks_for_the_password_itself() {
+        let switch = [&[SWITCH][..], b"mysql_clear_password\0"].concat();
+        let (refused, seen) = login(
+            greeted("mysql_native_password", CAPABILITIES),
+            &[(3, switch.as_slice())],
+        );
+        let told = told(refused);
+        assert!(told.starts_with("misconfigured") && told.contains("`mysql_clear_password`"));
+        assert!(!has_password(&seen.in_tls));
+    }
+
+    #[test]
+    fn nothing_is_said_without_tls() {
+        let bare = CAPABILITIES - CapabilityFlags::CLIENT_SSL;
+        let (refused, seen) = login(greeted("mysql_native_password", bare), &[]);
+        assert!(told(refused).contains("the server has no TLS"));
+        assert!(seen.in_clear.is_empty() && seen.upgraded.is_none());
+    }
+
+    #[test]
+    fn more_than_a_greeting_in_the_clear_is_an_attack() {
+        let mut greeting = greeted("mysql_native_password", CAPABILITIES);
+        greeting.extend(frame(2, DONE));
+        let (refused, seen) = login(greeting, &[]);
+        assert!(told(refused).contains("more than a greeting"));
+        assert!(seen.upgraded.is_none());
+    }
+
+    #[test]
+    fn a_refusal_at_any_point_is_told() {
+        let denied = b"\xff\x15\x04#28000Access denied for user 'u'";
+        let (refused, _) = login(
+            greeted("mysql_native_password", CAPABILITIES),
+            &[(3, denied)],
+        );
+        assert!(told(refused).starts_with("unauthorized"));
+        let full = frame(0, b"\xff\x10\x04Too many connections");
+        assert!(told(login(full, &[]).0).starts_with("transient"));
+        let (endless, _) = login(
+            greeted("caching_sha2_password", CAPABILITIES),
+            &[(3, &[MORE, 9])],
+        );
+        assert!(told(endless).contains("its challenge"));
+        assert!(told(login(frame(0, b"\x09old"), &[]).0).contains("cannot be read"));
+    }
+}
