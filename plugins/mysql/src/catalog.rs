@@ -16,7 +16,8 @@ fn columns(wanted: &str, is_mariadb: bool) -> String {
     };
     format!(
         "SELECT t.TABLE_NAME, t.TABLE_TYPE, COALESCE(e.TRANSACTIONS, ''), c.COLUMN_NAME, c.IS_NULLABLE, c.DATA_TYPE, \
-         c.COLUMN_TYPE, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, k.SEQ_IN_INDEX, {is_json} \
+         c.COLUMN_TYPE, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, k.SEQ_IN_INDEX, {is_json}, \
+         c.EXTRA LIKE '%STORED GENERATED%' OR c.EXTRA LIKE '%VIRTUAL GENERATED%' \
          FROM information_schema.TABLES AS t \
          JOIN information_schema.COLUMNS AS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME \
          LEFT JOIN information_schema.ENGINES AS e ON e.ENGINE = t.ENGINE \
@@ -42,6 +43,8 @@ pub(crate) struct Column {
     pub(crate) nullable: bool,
     /// Its place in the primary key, from one.
     pub(crate) primary: Option<u32>,
+    /// Whether the server makes its values of others.
+    pub(crate) is_generated: bool,
 }
 
 impl sluice_sql::Column for Column {
@@ -121,6 +124,7 @@ fn relations(rows: Vec<Row>) -> Result<Vec<Relation>, Fault> {
             of_seconds,
             place,
             is_json,
+            is_generated,
         ] = &row[..]
         else {
             return Err(unexpected());
@@ -141,6 +145,7 @@ fn relations(rows: Vec<Row>) -> Result<Vec<Relation>, Fault> {
             scale: number(scale).or(number(of_seconds)),
             nullable: nullable != "NO",
             primary: number(place).and_then(|place| place.try_into().ok()),
+            is_generated: is_generated.as_deref() == Some("1"),
         };
         match relations
             .last_mut()
@@ -180,7 +185,8 @@ pub(crate) mod tests {
         ];
         let texts = texts.into_iter().map(|text| Some(text.to_owned()));
         let numbers = [precision, scale].map(|text| Some(text.to_owned()));
-        let rest = [None, place.map(ToOwned::to_owned), Some("0".to_owned())];
+        let no = || Some("0".to_owned());
+        let rest = [None, place.map(ToOwned::to_owned), no(), no()];
         texts.chain(numbers).chain(rest).collect()
     }
 

@@ -104,7 +104,7 @@ impl Kind {
     pub(crate) fn expression(self, table: &str, column: &str) -> String {
         let column = format!("{table}.{}", quoted(column));
         match self {
-            Self::Single => format!("({column} + 0e0)"),
+            Self::Single => format!("({column} * 1e0)"),
             _ => column,
         }
     }

@@ -115,6 +115,13 @@ fn fits(relation: &Relation, schema: &Schema) -> Result<(), Fault> {
         let Some(field) = schema.field(&held.name) else {
             continue;
         };
+        if held.is_generated {
+            return Err(Fault::misconfigured(format!(
+                "table `{name}`: the column `{}` is generated: the server makes its values; hint: leave the field out before \
+                 the sink",
+                field.name
+            )));
+        }
         if changes(held, field.kind) {
             return Err(Fault::misconfigured(format!(
                 "table `{name}`: the column `{}` would change values of the field, which is {}; hint: a column that holds all \
@@ -351,6 +358,10 @@ mod tests {
         };
         let fault = fits(&bare, &schema).expect_err("no transactions");
         assert!(fault.message().contains("ENGINE = InnoDB"), "{fault}");
+        let mut generated = orders();
+        generated.columns[0].is_generated = true;
+        let fault = fits(&generated, &schema).expect_err("it is the server's");
+        assert!(fault.message().contains("`id` is generated"), "{fault}");
         let view = Relation {
             is_view: true,
             ..orders()
