@@ -1,8 +1,10 @@
 //! A deployment in a folder of its own, and the real binary at work in it: what the end-to-end tests walk through.
 //! `cargo x test` builds the binary and the plugins and says where they are.
 
+mod account;
 pub mod canary;
 pub mod checker;
+pub mod mysql;
 pub mod nats;
 pub mod postgres;
 pub mod progress;

@@ -1,13 +1,11 @@
 //! A PostgreSQL server of the tests' own: a fresh cluster in a temporary folder, on loopback at a port that was free,
 //! with TLS by a made-up authority, run by somebody who is not root. Gone when it is dropped.
 
-use crate::tls::Tls;
+use crate::account::{Account, finish};
 use sluice_sdk::net::NetError;
 use sluice_sdk::testing::{self, Event, Turn};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -59,7 +57,7 @@ impl Postgres {
             .args(["-U", USER, "-E", "UTF8", "--locale=C", "--no-sync"]);
         initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
         finish(initdb.arg("--pwfile").arg(&password));
-        let authority = certify(&data, &account);
+        let authority = account.certify(&data);
         for _ in 0..PORTS_TRIED_MAX {
             let free = TcpListener::bind("127.0.0.1:0").expect("a port");
             let port = free.local_addr().expect("an address").port();
@@ -216,64 +214,6 @@ fn programs() -> PathBuf {
     versions.pop().or(found).expect(
         "there is no PostgreSQL on this machine: run `cargo x test`, which installs it on Debian, or install it by hand",
     )
-}
-
-/// Who runs the server: it refuses to be run by root.
-struct Account(Option<(u32, u32)>);
-
-impl Account {
-    fn find() -> Self {
-        let number = |arguments: &[&str]| -> Option<u32> {
-            let output = Command::new("id").args(arguments).output().ok()?;
-            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-        };
-        if number(&["-u"]) != Some(0) {
-            return Self(None);
-        }
-        let of = |name| Some((number(&["-u", name])?, number(&["-g", name])?));
-        Self(Some(
-            of("postgres")
-                .or_else(|| of("nobody"))
-                .expect("an account that is not root's"),
-        ))
-    }
-
-    fn own(&self, path: &Path) {
-        if let Self(Some((user, group))) = self {
-            chown(path, Some(*user), Some(*group)).expect("root may give files away");
-        }
-    }
-
-    fn command(&self, program: &Path, folder: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(folder)
-            .env_clear()
-            .env("TZ", "UTC")
-            .stdin(Stdio::null());
-        if let Self(Some((user, group))) = self {
-            command.uid(*user).gid(*group);
-        }
-        command
-    }
-}
-
-fn finish(command: &mut Command) {
-    let output = command.output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-}
-
-/// A certificate for `localhost`, signed by an authority of its own.
-fn certify(data: &Path, account: &Account) -> String {
-    let tls = Tls::new();
-    for (name, text) in [("server.crt", tls.certificate), ("server.key", tls.key)] {
-        let file = data.join(name);
-        std::fs::write(&file, text).expect("a file");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
-        account.own(&file);
-    }
-    tls.authority
 }
 
 fn served(account: &Account, folder: &Path, settings: &[String]) -> Command {

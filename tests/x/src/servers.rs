@@ -1,5 +1,5 @@
-//! The servers that tests speak to and we do not build: nginx, PostgreSQL, NATS, of npm's an authorization server and
-//! Prism, of pip's `localstripe` and one of S3; and strace, which the crash tests need. Installed here, started by the
+//! The servers that tests speak to and we do not build: nginx, PostgreSQL, MariaDB, NATS, of npm's an authorization server
+//! and Prism, of pip's `localstripe` and one of S3; and strace, which the crash tests need. Installed here, started by the
 //! tests themselves.
 
 use crate::project::Project;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Steps that [`prepare`] takes.
-pub(crate) const STEPS: usize = 9;
+pub(crate) const STEPS: usize = 10;
 
 /// The oldest that npm's servers run on.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -38,6 +38,11 @@ const NATS_ELSEWHERE: &str = "/usr/sbin/nats-server";
 /// Where Debian keeps PostgreSQL, a folder for each version.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
+/// Where Debian keeps MariaDB, which is not on every user's path.
+const MARIADB: &str = "/usr/sbin/mariadbd";
+/// What makes its folder, and what speaks to it.
+const MARIADB_PROGRAMS: [&str; 2] = ["mariadb-install-db", "mariadb"];
+
 /// Installs what is missing, and returns where nginx is.
 pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
     let mut found = None;
@@ -48,6 +53,7 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
         Ok(said)
     })?;
     steps.act("look for PostgreSQL", || postgres(project))?;
+    steps.act("look for MariaDB", || mariadb(project))?;
     steps.act("look for NATS", || nats(project))?;
     steps.act("look for strace", || strace(project))?;
     steps.act("look for node", || node(project))?;
@@ -58,6 +64,20 @@ pub(crate) fn prepare(project: &Project, steps: &mut Steps) -> Result<PathBuf> {
         steps.act(&format!("install {name}"), || by_pip(project, name, source))?;
     }
     found.context("nginx was found")
+}
+
+/// The tests run its programs by themselves; a server of the system's own is not touched.
+fn mariadb(project: &Project) -> Result<String> {
+    let server = || {
+        on_path("mariadbd").or_else(|| Some(PathBuf::from(MARIADB)).filter(|path| path.is_file()))
+    };
+    let is_whole =
+        || server().filter(|_| MARIADB_PROGRAMS.iter().all(|name| on_path(name).is_some()));
+    if is_whole().is_none() {
+        debian(project, "mariadb-server-core mariadb-client-core")?;
+    }
+    let found = is_whole().context("MariaDB was installed and is not there")?;
+    Ok(found.display().to_string())
 }
 
 /// The tests run it by themselves, with folders and ports of their own.
