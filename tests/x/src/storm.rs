@@ -15,7 +15,7 @@ const ROWS: &str = "SLUICE_ROWS";
 const ROWS_FULL: &str = "1000000";
 
 pub(crate) fn run(project: &Project) -> Result<()> {
-    let mut steps = Steps::new("storm", servers::STEPS + plugins::STEPS + 4);
+    let mut steps = Steps::new("storm", servers::STEPS + plugins::STEPS + 5);
     let nginx = servers::prepare(project, &mut steps)?;
     let build = ["build", "--workspace", "--all-targets"];
     plugins::prepare(project, &mut steps, &build, &suite::GUESTS)?;
@@ -25,6 +25,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
         ("a storm at its full length", "storm"),
         ("each script of faults with every seed", "faults"),
         ("a million rows and what changes in them", "changes"),
+        ("the same of MariaDB", "mysql_kills"),
         ("a million messages", "messages"),
     ] {
         // Of the whole workspace, or other features would be compiled: see `plugins::HOST_BUILD`.

@@ -1,0 +1,204 @@
+//! Tables of MariaDB that are copied while rows change, while the host is killed and while the server goes down: source and
+//! destination end equal, row by row. `SLUICE_ROWS` says how many rows; `cargo x storm` gives a million.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures, for whoever asked for them"
+)]
+
+use serde_json::Value;
+use sluice_e2e::TestHost;
+use sluice_e2e::mysql::{Client, Mariadb, PASSWORD};
+use sluice_e2e::service::{self, Service};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const PIPELINE: &str = "pipelines/copy.toml";
+const KILLS: u64 = 8;
+const RESTARTS: u64 = 2;
+
+fn rows() -> u64 {
+    let said = std::env::var("SLUICE_ROWS").ok();
+    let said = said.map_or(0, |said| said.parse().expect("`SLUICE_ROWS` is a number"));
+    said.max(60_000)
+}
+
+/// Fifty rows at a time have the same time.
+fn ledger(rows: u64) -> String {
+    format!(
+        "CREATE TABLE here.ledger (id bigint PRIMARY KEY, account int NOT NULL, amount decimal(14,2), note varchar(60), tags json, \
+           changed timestamp(6) NOT NULL DEFAULT NOW(6) ON UPDATE NOW(6), KEY (changed, id));\n\
+         INSERT INTO here.ledger SELECT seq, seq % 1000, seq / 7.0, CONCAT('entry ', seq), CONCAT('[\"a\",', seq, ']'), \
+           '2026-01-01' + INTERVAL seq DIV 50 SECOND FROM here.seq_1_to_{rows};\n"
+    )
+}
+
+/// With a sink that takes few rows at a time, so that there is a middle to be killed in.
+fn deployment(server: &Mariadb, source: &str, sink: &str) -> TestHost {
+    let host = service::deployment();
+    let manifest = sluice_e2e::manifest("mysql");
+    let is_unit = |line: &&str| line.starts_with("unit = ");
+    let unit = manifest.lines().find(is_unit).expect("it says its unit");
+    let few = "unit = { bytes = \"1MiB\", rows = 500, linger = \"1s\" }";
+    let packed = host.pack("mysql", &manifest.replace(unit, few), "few.wasm");
+    drop(packed.done());
+    host.secret("shop", PASSWORD);
+    let pipeline = format!(
+        "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{}\n[[sink]]\n{}\n\
+         [delivery]\nretry = {{ for = \"2m\", max_delay = \"500ms\" }}\n",
+        server.stage("here", source),
+        server.stage("there", sink)
+    );
+    host.write(PIPELINE, pipeline.replace("sluice/mysql@0.1", "few.wasm"));
+    host.grant_at(PIPELINE, server.port, &server.authority);
+    host
+}
+
+/// How many units the sink has: that something was delivered between two kills.
+fn units(client: &Client) -> u64 {
+    let sum = client.sql("SELECT COALESCE(SUM(sequence), 0) FROM there.sluice_commits");
+    sum.ok()
+        .and_then(|sum| sum.parse().ok())
+        .unwrap_or_default()
+}
+
+/// Waits for as long as so many rows may take.
+fn patient(mut service: Service<'_>) -> Service<'_> {
+    service.patience *= u32::try_from(rows() / 60_000).expect("not so many rows");
+    service
+}
+
+/// Kills the host again and again while it delivers, and the server now and then. How often there was still something to
+/// deliver.
+fn through_kills(host: &TestHost, server: &mut Mariadb, is_done: impl Fn() -> bool) -> u64 {
+    let client = server.client();
+    let (mut before, mut amidst) = (0, 0);
+    for kill in 0..KILLS {
+        let mut service = patient(Service::spawn(host));
+        if kill % (KILLS / RESTARTS) == 1 {
+            service.until("a unit", |_| units(&client) > before || is_done());
+            server.restart();
+            before = units(&client);
+        }
+        service.until("a unit", |_| units(&client) > before || is_done());
+        // Anywhere in the next one.
+        std::thread::sleep(Duration::from_millis(67 * kill % 400));
+        before = units(&client);
+        amidst += u64::from(!is_done());
+        drop(service); // By SIGKILL.
+    }
+    amidst
+}
+
+/// Lets the host end what it does.
+fn ends(host: &TestHost, what: &str, is_done: impl Fn() -> bool) {
+    let mut service = patient(Service::start(host));
+    service.until(what, |_| is_done());
+    service.stops();
+    assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+}
+
+/// Added, not replaced: what came twice would stand there twice.
+#[test]
+fn a_table_arrives_once_whatever_is_killed() {
+    let rows = rows();
+    let mut server = Mariadb::start(&ledger(rows));
+    let source = ", tables = { ledger = { splits = 2 } }";
+    let sink = ", mode = \"append\"";
+    server.sql(
+        "CREATE TABLE there.ledger LIKE here.ledger; ALTER TABLE there.ledger DROP PRIMARY KEY",
+    );
+    let host = deployment(&server, source, sink);
+    let client = server.client();
+    let all = Ok(format!("{rows}\t{rows}"));
+    let is_done = || client.sql("SELECT COUNT(*), COUNT(DISTINCT id) FROM there.ledger") == all;
+    let amidst = through_kills(&host, &mut server, is_done);
+    ends(&host, "every row", is_done);
+    assert_eq!(server.difference("here.ledger", "there.ledger"), "");
+    assert!(
+        amidst >= KILLS / 2,
+        "killed {amidst} times while it delivered"
+    );
+    println!(
+        "{rows} rows once each after {amidst} kills while they were delivered and {RESTARTS} restarts of the server"
+    );
+}
+
+#[test]
+fn rows_that_change_arrive_as_they_are_whatever_is_killed() {
+    let rows = rows();
+    let mut server = Mariadb::start(&ledger(rows));
+    let source = ", tables = { ledger = { cursor = \"changed\" } }";
+    let host = deployment(&server, source, ", create = true");
+    let client = server.client();
+    let writer = Writer::start(client.clone(), rows);
+    let amidst = through_kills(&host, &mut server, || false);
+    let changes = writer.stop();
+    let sum = |database: &str| {
+        client.sql(&format!(
+            "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('|', id, account, amount, note, changed))) FROM {database}.ledger"
+        ))
+    };
+    ends(&host, "source and destination are equal", || {
+        let (here, there) = (sum("here"), sum("there"));
+        here.is_ok() && here == there
+    });
+    assert_eq!(server.difference("here.ledger", "there.ledger"), "");
+    assert_eq!(amidst, KILLS);
+    assert!(changes > KILLS, "changed {changes} times");
+    let count = server.sql("SELECT COUNT(*) FROM there.ledger");
+    println!(
+        "{rows} rows and {changes} transactions beside: {count} rows equal after {KILLS} kills while it delivered and \
+         {RESTARTS} restarts of the server"
+    );
+}
+
+/// Somebody who changes and adds rows, many at the same time, also while the server comes and goes.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    fn start(client: Client, rows: u64) -> Self {
+        let (stop, written) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&written));
+        let thread = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                let ids = (1..=60).map(|one| (number * 7_919 + one * one * 104_729) % rows + 1);
+                let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+                let sql = format!(
+                    "START TRANSACTION; \
+                     UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' WHERE id IN ({}); \
+                     INSERT INTO here.ledger (id, account, amount, note) \
+                     SELECT {rows} + {number} * 10 + seq, seq, seq, NULL FROM here.seq_1_to_8; COMMIT;",
+                    ids.join(", ")
+                );
+                // The host and the server have work to do, too.
+                std::thread::sleep(Duration::from_millis(20));
+                if client.sql(&sql).is_ok() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self {
+            stop,
+            written,
+            thread,
+        }
+    }
+
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it ends");
+        self.written.load(Ordering::Relaxed)
+    }
+}
