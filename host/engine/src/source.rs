@@ -13,6 +13,7 @@ use sluice_model::checkpoint::Cursor;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::StreamName;
+use sluice_model::lag::{Lag, LagUnit};
 use sluice_model::limits;
 use sluice_model::schema::Schema;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Page {
     pub cursor: Cursor,
     /// What comes after.
     pub next: Next,
+    /// How far behind the source it is; none where there is nothing new to say of it.
+    pub lag: Option<Lag>,
 }
 
 /// Records of one stream in a page.
@@ -320,7 +323,19 @@ impl Source {
             parts,
             cursor: page.cursor.into(),
             next,
+            lag: page.lag.map(lag),
         })
+    }
+}
+
+fn lag(given: wit::Lag) -> Lag {
+    Lag {
+        unit: match given.unit {
+            wit::LagUnit::Bytes => LagUnit::Bytes,
+            wit::LagUnit::Records => LagUnit::Records,
+        },
+        behind: given.behind,
+        left: given.left,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod grant;
 pub mod guards;
 pub mod ids;
+pub mod lag;
 pub mod limits;
 pub mod manifest;
 pub mod moment;

@@ -4,6 +4,7 @@
 use crate::keeping::now_ms;
 use sluice_model::checkpoint::Totals;
 use sluice_model::ids::StageId;
+use sluice_model::lag::Lag;
 use sluice_model::ports::{LogLevel, LogLine, Observer, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ pub struct Watch {
     refusals: Mutex<BTreeMap<(StageId, String), (Refusal, u64)>>,
     /// What each split waits for.
     waiting: Mutex<BTreeMap<String, String>>,
+    /// How far behind the source each split is.
+    lags: Mutex<BTreeMap<String, Lag>>,
 }
 
 /// When it all began: now, where nobody says.
@@ -83,6 +86,18 @@ impl Watch {
             Some(what) => drop(waiting.insert(split.to_owned(), what)),
             None => drop(waiting.remove(split)),
         }
+    }
+
+    /// How far behind the source a split is.
+    pub(crate) fn lags(&self, split: &str, lag: Lag) {
+        let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        lags.insert(split.to_owned(), lag);
+    }
+
+    /// How far behind its source the run is, once for each unit that its splits count in.
+    pub fn lag(&self) -> Vec<Lag> {
+        let lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        Lag::all(lags.values().copied())
     }
 
     /// Something is tried again.

@@ -154,7 +154,8 @@ impl Sink for PostgresSink {
             return Ok(Vec::new());
         }
         let mut rejections = Vec::new();
-        let mut stages: Vec<(&str, Schema)> = Vec::new();
+        // Each with how many rows it holds.
+        let mut stages: Vec<((&str, Schema), usize)> = Vec::new();
         let mut at = 0;
         while at < parts.len() {
             let schema = parts[at].batch.schema();
@@ -172,15 +173,20 @@ impl Sink for PostgresSink {
                 structures,
             };
             let key = (parts[at].stream.as_str(), schema);
-            let number = stages.iter().position(|stage| *stage == key);
-            let (number, is_new) = (number.unwrap_or(stages.len()), number.is_none());
-            if is_new {
-                stages.push(key);
+            let found = stages.iter().position(|(stage, _)| *stage == key);
+            let holds = found.map(|number| stages[number].1);
+            let number = found.unwrap_or_else(|| {
+                stages.push((key, 0));
+                stages.len() - 1
+            });
+            if holds.is_some_and(|rows| rows > stage::HELD_ROWS_MAX) {
+                stages[number].1 = 0;
             }
             let session = &mut self.session;
-            let mut stage = Stage::begin(session, number, is_new, shape, self.config.mode)?;
+            let mut stage = Stage::begin(session, number, holds, shape, self.config.mode);
             for (offset, part) in parts[at..at + run].iter().enumerate() {
                 stage.copy(at + offset, &part.batch)?;
+                stages[number].1 += part.batch.rows();
             }
             rejections.extend(stage.merge()?);
             at += run;

@@ -68,7 +68,7 @@ impl Source for PostgresSource {
         let log = match &config.changes {
             Some(changes) => {
                 changes::check(&mut session, config, changes, streams)?;
-                Some(changes::split(&mut session, changes)?)
+                Some(changes::split(&mut session, config, changes)?)
             }
             None => None,
         };

@@ -274,6 +274,7 @@ impl Reader for PageReader {
             parts: Vec::new(),
             cursor: self.cursor.clone(),
             next,
+            lag: None,
         };
         Ok(match answered.document {
             Some((pointer, bytes)) => {

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-pub use wire::{CsvInput, Document, DocumentFormat, Limit, ParquetInput, Split, Stream};
+pub use wire::{
+    CsvInput, Document, DocumentFormat, Lag, LagUnit, Limit, ParquetInput, Split, Stream,
+};
 
 /// A plugin that reads from a system.
 pub trait Source: 'static {
@@ -73,6 +75,8 @@ pub struct Page<C> {
     pub cursor: C,
     /// Whether there is more.
     pub next: Next,
+    /// How far behind the system the pipeline is; none where there is nothing new to say of it.
+    pub lag: Option<Lag>,
 }
 
 /// Whether there is more.
@@ -122,6 +126,7 @@ impl<C> Page<C> {
             parts: Vec::new(),
             cursor,
             next: Next::More,
+            lag: None,
         }
     }
 
@@ -131,6 +136,7 @@ impl<C> Page<C> {
             parts: Vec::new(),
             cursor,
             next: Next::End,
+            lag: None,
         }
     }
 
@@ -140,7 +146,15 @@ impl<C> Page<C> {
             parts: Vec::new(),
             cursor,
             next: Next::WaitMs(wait_ms),
+            lag: None,
         }
+    }
+
+    /// With how far behind the system the pipeline is: an operator is shown it.
+    #[must_use]
+    pub fn lagging(mut self, lag: Option<Lag>) -> Self {
+        self.lag = lag;
+        self
     }
 
     /// With these records. None at all add no part.
@@ -318,6 +332,7 @@ impl<C: Serialize> Page<C> {
                 Next::WaitMs(wait_ms) => wire::Next::Wait(wait_ms),
                 Next::End => wire::Next::End,
             },
+            lag: self.lag,
         })
     }
 }

@@ -231,12 +231,20 @@ impl TestHost {
             self.sluice(&[&["grant", "new", pipeline], &networks[..]].concat())
                 .done(),
         );
+        self.trust(port);
+    }
+
+    /// Every grant of this port trusts `ca.pem`.
+    pub fn trust(&self, port: u16) {
         let port = format!("port = {port}\n");
+        let ca = "ca = \"ca.pem\"\n";
         for entry in std::fs::read_dir(self.path("grants")).expect("a folder") {
             let name = entry.expect("an entry").file_name();
             let name = format!("grants/{}", name.to_string_lossy());
-            if self.path(&name).is_file() && self.read(&name).contains(&port) {
-                self.edit(&name, &port, &format!("{port}ca = \"ca.pem\"\n"));
+            if self.path(&name).is_file() {
+                // Once, where it was granted before.
+                let text = self.read(&name).replace(&format!("{port}{ca}"), &port);
+                self.write(&name, text.replace(&port, &format!("{port}{ca}")));
             }
         }
     }
@@ -273,6 +281,17 @@ fn without_guard(err: &str) -> String {
 pub fn manifest(plugin: &str) -> String {
     let file = ours(plugin).join("manifest.toml");
     std::fs::read_to_string(file).expect("each of our plugins has a manifest")
+}
+
+/// The examples in this language that the README of one of our own plugins shows.
+pub fn examples(plugin: &str, language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(ours(plugin).join("README.md"));
+    let text = text.expect("each of our plugins has a README");
+    let fence = format!("```{language}\n");
+    let after = text.split(&fence).skip(1);
+    after
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// The schema of a guest's settings; one that takes any for a guest that has none.

@@ -75,6 +75,8 @@ impl Postgres {
             );
             // Of no use in a test that never cuts the power.
             arguments.push("fsync=off".to_owned());
+            // Who is restored looks for more of the log than there is.
+            arguments.push("restore_command=false".to_owned());
             arguments.extend(settings.iter().map(ToString::to_string));
             if let Some(server) = ready(&mut served(&account, folder.path(), &arguments)) {
                 let started = Self {
@@ -94,6 +96,33 @@ impl Postgres {
     /// Ends at once, as it would if it were killed, and comes back on the same port.
     pub fn restart(&mut self) {
         self.stop("-QUIT");
+        self.comes_back();
+    }
+
+    /// Copies all of it away, for which it ends.
+    pub fn back_up(&mut self) {
+        self.stop("-INT");
+        let data = self.folder().join("data");
+        finish(
+            Command::new("cp")
+                .arg("-a")
+                .arg(&data)
+                .arg(self.folder().join("copy")),
+        );
+        self.comes_back();
+    }
+
+    /// Is again as it was when it was copied away, and goes on from there: in a timeline of its own, as PostgreSQL has it.
+    pub fn restore(&mut self) {
+        self.stop("-INT");
+        let data = self.folder().join("data");
+        std::fs::remove_dir_all(&data).expect("a folder");
+        std::fs::rename(self.folder().join("copy"), &data).expect("a copy");
+        std::fs::write(data.join("recovery.signal"), "").expect("a file");
+        self.comes_back();
+    }
+
+    fn comes_back(&mut self) {
         let account = Account::find();
         let mut server = served(&account, self.folder.path(), &self.settings);
         self.server = ready(&mut server).expect("its own port is free");
@@ -154,6 +183,7 @@ impl Postgres {
         Client {
             port: self.port,
             authority,
+            database: "postgres".to_owned(),
         }
     }
 
@@ -168,9 +198,19 @@ impl Postgres {
 pub struct Client {
     port: u16,
     authority: PathBuf,
+    database: String,
 }
 
 impl Client {
+    /// The same, in another database.
+    #[must_use]
+    pub fn to(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// What the server says to this SQL, a row a line, its values between `|`; else why it did not take it.
     pub fn sql(&self, sql: &str) -> Result<String, String> {
         let output = Command::new("psql")
@@ -178,8 +218,8 @@ impl Client {
             .env("PGSSLROOTCERT", &self.authority)
             .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d"])
             .arg(format!(
-                "host=localhost port={} user={USER} dbname=postgres sslmode=verify-full",
-                self.port
+                "host=localhost port={} user={USER} dbname={} sslmode=verify-full",
+                self.port, self.database
             ))
             .stdin(Stdio::null())
             .output()

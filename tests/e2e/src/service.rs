@@ -1,6 +1,7 @@
 //! `sluice serve` at work, and what is asked of it.
 
 use crate::TestHost;
+use crate::progress::Page;
 use serde_json::Value;
 use sluice_upstream::Upstream;
 use std::fmt::Write as _;
@@ -124,6 +125,14 @@ impl<'a> Service<'a> {
         let status = status(self.host).expect("a status");
         let address = status["service"]["listen"].as_str();
         address.expect("an address").to_owned()
+    }
+
+    /// How far behind its source a pipeline is, as `/metrics` has it, and how much is left; none where it is not said.
+    pub fn lag(&self, pipeline: &str, unit: &str) -> Option<(u64, Option<u64>)> {
+        let page = Page::fetch(&format!("http://{}/metrics", self.listen())).ok()?;
+        let labels = [("pipeline", pipeline), ("unit", unit)];
+        let behind = page.count("sluice_source_lag", &labels)?;
+        Some((behind, page.count("sluice_source_lag_left", &labels)))
     }
 
     /// What it answers to this.

@@ -186,6 +186,9 @@ fn each_message_arrives_once_whatever_is_killed() {
         let consumer = client.consumer("HERE", "copy");
         client.count("THERE") >= count && consumer["ack_floor"]["stream_seq"] == count
     });
+    service.until("no lag", |service| {
+        service.lag("copy", "records") == Some((0, None))
+    });
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
     let found = ids(&mut client, "THERE");

@@ -277,3 +277,55 @@ fn whoever_is_wrong_is_told() {
     let fault = Writer::<PostgresSink>::open(&server.settings(""), targets).map(drop);
     assert!(matches!(fault, Err(Fault::Unauthorized(_))), "{fault:?}");
 }
+
+#[derive(Record, Clone)]
+struct Measure {
+    #[record(key)]
+    id: i64,
+    value: Option<f64>,
+}
+
+/// The first rows of a table are all refused before any is copied, and more come behind another table's.
+#[test]
+fn tables_that_are_written_by_turns_begin_anew_each_time() {
+    let server = Postgres::start(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, note text); \
+         CREATE TABLE measures (id bigint PRIMARY KEY, value double precision)",
+    );
+    server.reach();
+    let target = |stream: &str, schema| Target {
+        stream: stream.to_owned(),
+        schema,
+    };
+    let targets = vec![
+        target("orders", Order::schema()),
+        target("measures", Measure::schema()),
+    ];
+    let mut writer = Writer::<PostgresSink>::open(&server.settings(""), targets).expect("it opens");
+    let measure = |id, value| {
+        let value = Some(value);
+        ("measures", Table::from_records(vec![Measure { id, value }]))
+    };
+    let note = |id, note| ("orders", Table::from_records(vec![order(id, note)]));
+    let many = (2..=1_200).map(|id| order(id, "many")).collect();
+    let unit = vec![
+        measure(1, f64::NAN),
+        note(1, "one"),
+        measure(1, 1.5),
+        note(1, "two"),
+        measure(2, f64::INFINITY),
+        // More than is left where it is.
+        ("orders", Table::from_records(many)),
+        measure(3, 3.5),
+        note(1, "three"),
+        measure(2, 2.5),
+    ];
+    let rejections = writer.write(unit).expect("it writes");
+    writer.publish().expect("it publishes");
+    let refused: Vec<u32> = rejections.iter().map(|rejection| rejection.part).collect();
+    assert_eq!(refused, [0, 4]);
+    let orders = "SELECT note, count(*) FROM orders GROUP BY 1 ORDER BY 1";
+    assert_eq!(server.sql(orders), "many|1199\nthree|1");
+    let measures = server.sql("SELECT id, value FROM measures ORDER BY id");
+    assert_eq!(measures, "1|1.5\n2|2.5\n3|3.5");
+}

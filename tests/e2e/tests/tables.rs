@@ -265,6 +265,32 @@ fn a_slot_that_is_lost_is_told_and_a_new_snapshot_mends_it() {
     service.until("a new snapshot", is_equal);
 }
 
+/// By its address, under the name that its certificate is for: taken where that is granted too, and for no other.
+#[test]
+fn a_server_that_is_reached_by_its_address_has_a_name() {
+    let server = Postgres::start(THINGS);
+    let host = copying(&server, "", ", create = true");
+    let (text, grant) = (host.read(PIPELINE), "grants/copy.sluice-postgres.toml");
+    let by_address = |name: &str| {
+        let here = format!("host = \"127.0.0.1\"{name}");
+        host.write(PIPELINE, text.replace("host = \"localhost\"", &here));
+        std::fs::remove_file(host.path(grant)).expect("it was granted before");
+        host.grant_trusting(PIPELINE, &server);
+    };
+    by_address("");
+    let answer = host.sluice(&["check", PIPELINE]);
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    assert!(answer.err.contains("certificate"), "{}", answer.err);
+    by_address(", server_name = \"localhost\"");
+    drop(host.sluice(&["check", PIPELINE]).done());
+    assert_eq!(host.run(PIPELINE)["written"], 1_000);
+    // What whoever grants it did not say.
+    host.edit(grant, "host = \"localhost\"", "host = \"db.example\"");
+    let answer = host.sluice(&["check", PIPELINE]);
+    assert_ne!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.err.contains("localhost"), "{}", answer.err);
+}
+
 /// The manifest asks for no more than is needed: without any one of its capabilities the refusal names it.
 #[test]
 fn each_capability_is_needed() {

@@ -184,6 +184,7 @@ impl GuestReader for Lying {
             parts: (0..parts).map(|_| part()).collect(),
             cursor,
             next,
+            lag: None,
         })
     }
 

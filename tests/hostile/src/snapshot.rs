@@ -74,6 +74,7 @@ impl Snapshot {
             } else {
                 Next::End
             },
+            lag: None,
         })
     }
 

@@ -65,8 +65,27 @@ pub fn status(status: &StatusView, json: bool) {
         ">dead-lettered",
     ];
     say_lines(&lines(&headings, &rows));
+    let behind = status.pipelines.iter().filter(|view| !view.lag.is_empty());
+    behind.for_each(lag);
     for view in status.pipelines.iter().filter(|view| view.reason.is_some()) {
         why(view);
+    }
+}
+
+/// How far behind its source a pipeline is.
+fn lag(view: &PipelineView) {
+    for lag in &view.lag {
+        let left = lag.left.map_or_else(String::new, |left| {
+            let soon = if lag.is_short() { "SOON: " } else { "" };
+            let left = count(left);
+            format!("; {soon}{left} more, and the source forgets what is not read")
+        });
+        say(&format!(
+            "\n{}: {} {} behind its source{left}",
+            plain(&view.pipeline, 64),
+            count(lag.behind),
+            lag.unit
+        ));
     }
 }
 

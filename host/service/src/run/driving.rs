@@ -452,13 +452,13 @@ fn spawn_reader(
         Input::Split(split) | Input::Again(split) => {
             let reading = Reading {
                 again,
-                drift: stages.plan.pipeline.contract.drift,
                 stages,
                 split,
                 schemas,
                 pages,
                 gate: Arc::clone(&shared.gates.source),
                 ledger: Arc::clone(&shared.ledger),
+                watch: Arc::clone(&shared.watch),
                 drain: shared.drain.subscribe(),
                 events,
             };

@@ -9,12 +9,12 @@ use super::stages::Stages;
 use crate::keeping::now_ms;
 use crate::ledger::Ledger;
 use crate::schemas::Schemas;
+use crate::watch::Watch;
 use sluice_codec::{Document, Outcome, Target};
 use sluice_delivery::{Event, Next, PageNo};
 use sluice_engine::{Content, Limit, PagePart, Source, Split};
 use sluice_model::batch::{Batch, Places};
 use sluice_model::checkpoint::Cursor;
-use sluice_model::contract::Drift;
 use sluice_model::fault::{Fault, FaultKind};
 use sluice_model::guards::Guard;
 use sluice_model::ids::StreamName;
@@ -52,14 +52,14 @@ pub struct Reading {
     pub again: bool,
     /// The schemas of its streams, which it may let grow.
     pub schemas: Arc<Schemas>,
-    /// What happens to what does not fit.
-    pub drift: Drift,
     /// Where pages go.
     pub pages: Pages,
     /// Whether the source may be called.
     pub gate: Arc<Gate>,
     /// What was seen of late.
     pub ledger: Arc<Ledger>,
+    /// Who is told how far behind it is.
+    pub watch: Arc<Watch>,
     /// Turns true when the run is to end: nothing more is waited for then.
     pub drain: watch::Receiver<bool>,
     /// Where answers go.
@@ -149,6 +149,9 @@ impl Reading {
         let page = self.gate.call_unless(&self.drain, open.source.read(limit));
         let page = page.await;
         let page = page.map_err(|fault| self.stages.plan.source.told(fault))?;
+        if let Some(lag) = page.lag.filter(|_| !self.again) {
+            self.watch.lags(self.split.id.as_str(), lag);
+        }
         let mut decoded = Page::default();
         for part in page.parts {
             self.part(part, &mut open.line, &mut decoded)?;
@@ -263,7 +266,7 @@ impl Reading {
             let target = Target {
                 stream,
                 schema: &schema,
-                drift: self.drift,
+                drift: self.stages.plan.pipeline.contract.drift,
                 batch_rows: BATCH_ROWS_MAX,
             };
             match sluice_codec::decode(document, &target) {

@@ -42,6 +42,12 @@ struct Letters {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Counted {
+    pipeline: String,
+    unit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -63,6 +69,8 @@ struct Families {
     success: Family<Of, Moment>,
     settled: Family<Of, Moment>,
     retries: Family<Of, Counter>,
+    lag: Family<Counted, Whole>,
+    lag_left: Family<Counted, Whole>,
     letters: Family<Letters, Whole>,
     letter_bytes: Family<Of, Whole>,
     jobs_under_way: Family<Of, Whole>,
@@ -133,8 +141,22 @@ impl Families {
             }
         }
         self.retries.get_or_create(&of()).inc_by(figures.retries);
+        self.add_lag(figures);
         self.add_letters(figures);
         self.add_jobs(figures);
+    }
+
+    fn add_lag(&self, figures: &Figures) {
+        for lag in &figures.lag {
+            let labels = Counted {
+                pipeline: figures.pipeline.clone(),
+                unit: lag.unit.word(),
+            };
+            self.lag.get_or_create(&labels).set(lag.behind);
+            if let Some(left) = lag.left {
+                self.lag_left.get_or_create(&labels).set(left);
+            }
+        }
     }
 
     fn add_letters(&self, figures: &Figures) {
@@ -229,6 +251,16 @@ impl Families {
             self.retries,
         );
         registry.register(
+            "sluice_source_lag",
+            "What the source has that is not delivered, as it last said",
+            self.lag,
+        );
+        registry.register(
+            "sluice_source_lag_left",
+            "How much that may grow before the source forgets what is not read",
+            self.lag_left,
+        );
+        registry.register(
             "sluice_dead_letters",
             "Dead letters that the pipeline ever had, by what became of them",
             self.letters,
@@ -307,6 +339,7 @@ mod tests {
     use crate::serve::jobs::JobFigures;
     use crate::serve::seat::Runs;
     use sluice_model::checkpoint::Totals;
+    use sluice_model::lag::{Lag, LagUnit};
     use sluice_model::ports::CommitNumber;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -331,6 +364,11 @@ mod tests {
             success_ms: Some(1_700_000_000_500),
             retries: 7,
             settled_ms: Some(1_700_000_000_250),
+            lag: vec![Lag {
+                unit: LagUnit::Bytes,
+                behind: 900,
+                left: Some(100),
+            }],
             jobs: JobFigures {
                 under_way: 1,
                 done: 2,
@@ -369,6 +407,8 @@ mod tests {
             "sluice_pipeline_last_success_timestamp_seconds{pipeline=\"orders\"} 1700000000.5",
             "sluice_pipeline_last_settled_timestamp_seconds{pipeline=\"orders\"} 1700000000.25",
             "sluice_component_retries_total{pipeline=\"orders\"} 7",
+            "sluice_source_lag{pipeline=\"orders\",unit=\"bytes\"} 900",
+            "sluice_source_lag_left{pipeline=\"orders\",unit=\"bytes\"} 100",
             "sluice_dead_letters{pipeline=\"orders\",standing=\"waiting\"} 8",
             "sluice_dead_letters{pipeline=\"orders\",standing=\"discarded\"} 9",
             "sluice_dead_letters_bytes{pipeline=\"orders\"} 512",

@@ -11,6 +11,7 @@ use crate::watch::Watch;
 use sluice_model::checkpoint::Totals;
 use sluice_model::digest::Digest;
 use sluice_model::ids::PipelineName;
+use sluice_model::lag::Lag;
 use sluice_model::schedule::Schedule;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ struct Inner {
     retries: u64,
     /// When they last settled a record.
     settled_ms: Option<u64>,
+    /// How far behind the source they were.
+    lag: Vec<Lag>,
     runs: Runs,
     alerts: BTreeMap<&'static str, u64>,
     began_ms: Option<u64>,
@@ -76,6 +79,8 @@ pub struct Figures {
     pub success_ms: Option<u64>,
     pub retries: u64,
     pub settled_ms: Option<u64>,
+    /// How far behind its source it is, as that last said.
+    pub lag: Vec<Lag>,
     /// Redrives and backfills.
     pub jobs: JobFigures,
     /// Dead letters, where they can be looked up.
@@ -102,6 +107,7 @@ impl Seat {
                 abandoned: 0,
                 retries: 0,
                 settled_ms: None,
+                lag: Vec::new(),
                 runs: Runs::default(),
                 alerts: BTreeMap::new(),
                 began_ms: None,
@@ -203,6 +209,7 @@ impl Seat {
                 inner.abandoned += glance.abandoned + glance.in_flight;
                 inner.retries += glance.retries;
                 inner.settled_ms = glance.settled_ms.or(inner.settled_ms);
+                inner.lag = last_said(watch.lag(), &inner.lag);
             }
             match outcome {
                 Outcome::Done { .. } => {
@@ -270,6 +277,7 @@ impl Seat {
         let inner = self.inner();
         let glance = inner.watch.as_ref().map(|watch| watch.glance());
         let glance = glance.unwrap_or_default();
+        let lag = inner.watch.as_ref().map(|watch| watch.lag());
         Figures {
             pipeline: self.label.clone(),
             state: inner.standing.state(),
@@ -281,6 +289,7 @@ impl Seat {
             success_ms: inner.success_ms,
             retries: inner.retries + glance.retries,
             settled_ms: glance.settled_ms.or(inner.settled_ms),
+            lag: last_said(lag.unwrap_or_default(), &inner.lag),
             jobs: JobFigures::default(),
             letters: None,
         }
@@ -307,6 +316,12 @@ impl Seat {
             failed_runs: figures.runs.failed,
             totals: figures.totals,
             in_flight: figures.in_flight,
+            lag: figures.lag,
         }
     }
+}
+
+/// A run that has said nothing yet is as far behind as the one before it was.
+fn last_said(now: Vec<Lag>, before: &[Lag]) -> Vec<Lag> {
+    if now.is_empty() { before.to_vec() } else { now }
 }

@@ -12,6 +12,7 @@ use crate::keeping::Keeping;
 use serde::{Deserialize, Serialize};
 use sluice_model::checkpoint::Totals;
 use sluice_model::ids::{HOST_OWN, PipelineName};
+use sluice_model::lag::Lag;
 use sluice_model::pipeline::Pipeline;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -77,6 +78,8 @@ pub struct PipelineView {
     pub totals: Totals,
     /// Records read and not settled yet.
     pub in_flight: u64,
+    /// How far behind its source it is, as that last said since the service began.
+    pub lag: Vec<Lag>,
 }
 
 /// How it all is. Blocking.
@@ -175,5 +178,6 @@ fn left(
         failed_runs: 0,
         totals,
         in_flight: 0,
+        lag: Vec::new(),
     })
 }

@@ -13,7 +13,7 @@ use super::records::{Records, Row};
 use crate::config::{Config, StreamSettings};
 use crate::jetstream::{self, ConsumerInfo, StreamInfo};
 use crate::session::Session;
-use sluice_sdk::source::{Limit, Split};
+use sluice_sdk::source::{Lag, LagUnit, Limit, Split};
 use sluice_sdk::{Fault, Page, Reader, Timestamp, log};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -111,6 +111,16 @@ impl StreamReader {
             created: found.created,
             settings,
         })
+    }
+
+    /// What the consumer has not sent yet, and what it has sent that is not durable.
+    fn lag(&self) -> Lag {
+        let sent = self.unacknowledged.len() as u64;
+        Lag {
+            unit: LagUnit::Records,
+            behind: self.behind.saturating_add(sent),
+            left: None,
+        }
     }
 
     fn place(&self) -> Place {
@@ -350,7 +360,7 @@ impl Reader for StreamReader {
                     self.look(records.is_empty())?;
                 }
                 if self.follow && records.is_empty() {
-                    return Ok(Page::wait_ms(self.place(), 0));
+                    return Ok(Page::wait_ms(self.place(), 0).lagging(Some(self.lag())));
                 }
                 records.is_empty() && self.behind == 0
             }
@@ -359,6 +369,10 @@ impl Reader for StreamReader {
             Page::end(self.place())
         } else {
             Page::more(self.place())
+        };
+        let page = match self.phase {
+            Phase::Sent => page.lagging(Some(self.lag())),
+            Phase::Stored(_) => page,
         };
         Ok(records.put(page, &self.name, &self.settings.stream))
     }

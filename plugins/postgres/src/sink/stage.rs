@@ -16,11 +16,17 @@ use std::ops::Range;
 /// The number that each row is given as it is copied. No name of a field is this long a joke.
 const NUMBER: &str = "\"~sluice row\"";
 
+/// Rows of before that a stage may hold: each merge looks at all of them, and emptying it costs as much as that.
+pub(super) const HELD_ROWS_MAX: usize = 1_000;
+
 /// Rows on their way into one table.
 pub(super) struct Stage<'s> {
     session: &'s mut Session,
     /// As SQL.
     name: String,
+    /// What makes it or empties it, until that is done: it goes with the first statement, for each trip to the server and
+    /// back counts where tables are written by turns.
+    opening: String,
     shape: Shape,
     mode: Mode,
     /// Rows that were copied, in the order of their numbers, which have gaps between runs.
@@ -45,29 +51,31 @@ struct Run {
 }
 
 impl<'s> Stage<'s> {
-    /// In a transaction that is under way. `number` is the stage's own in this transaction, for a shape: one that `is_new`
-    /// is made, and another is empty again. Each that is made takes room in the server's table of locks until the end.
+    /// In a transaction that is under way. `number` is the stage's own in this transaction, for a shape, and `holds` so many
+    /// rows of before: it is made where there is none, and is empty again where they are many. Each that is made takes room
+    /// in the server's table of locks until the end.
     pub(super) fn begin(
         session: &'s mut Session,
         number: usize,
-        is_new: bool,
+        holds: Option<usize>,
         shape: Shape,
         mode: Mode,
-    ) -> Result<Self, Fault> {
+    ) -> Self {
         let name = format!("pg_temp.\"~sluice stage {number}\"");
-        if is_new {
-            session.run(&made(&name, &shape))?;
-        } else {
-            session.run(&format!("TRUNCATE {name}"))?;
-        }
-        Ok(Self {
+        let opening = match holds {
+            None => format!("{}; ", made(&name, &shape)),
+            Some(rows) if rows > HELD_ROWS_MAX => format!("TRUNCATE {name}; "),
+            Some(_) => String::new(),
+        };
+        Self {
             session,
             name,
+            opening,
             shape,
             mode,
             copied: Vec::new(),
             rejections: Vec::new(),
-        })
+        }
     }
 
     fn reject(&mut self, part: usize, row: usize, refusal: &Refusal) {
@@ -112,7 +120,8 @@ impl<'s> Stage<'s> {
                 let lines = lines.get_or_insert_with(|| Lines::of(&csv));
                 &csv[lines.bytes(&rows)]
             };
-            self.session.run("SAVEPOINT piece")?;
+            let opening = std::mem::take(&mut self.opening);
+            self.session.run(&format!("{opening}SAVEPOINT piece"))?;
             match self.session.copy_in(&copy, bytes) {
                 // A line that ends the document early would leave the rest out in silence.
                 Ok(copied) if copied != rows.len() as u64 => {
@@ -173,8 +182,7 @@ impl<'s> Stage<'s> {
     }
 
     fn last_number(&mut self) -> Result<u64, Fault> {
-        self.session.run("RELEASE piece")?;
-        let rows = self.session.query("SELECT lastval()", &[])?;
+        let rows = self.session.rows("RELEASE piece; SELECT lastval()")?;
         let number = rows.into_iter().flatten().flatten().next();
         let number = number.and_then(|number| number.parse().ok());
         number.ok_or_else(|| Fault::transient("the server numbers no rows"))
@@ -182,6 +190,11 @@ impl<'s> Stage<'s> {
 
     /// Has every row take its place in the table; gives those that were refused.
     pub(super) fn merge(mut self) -> Result<Vec<Rejection>, Fault> {
+        // Of parts without a row that can be copied: a later one takes it for made.
+        let opening = std::mem::take(&mut self.opening);
+        if !opening.is_empty() {
+            self.session.run(&opening)?;
+        }
         let runs = std::mem::take(&mut self.copied);
         let mut numbers: Vec<(u64, usize, usize, bool)> = Vec::new();
         for run in &runs {

@@ -7,6 +7,7 @@ mod lookup;
 mod lsn;
 mod pgoutput;
 mod rows;
+mod server;
 mod slot;
 
 pub use lsn::Lsn;
@@ -19,14 +20,16 @@ use log::{Log, Next};
 use pgoutput::{Message, Old, Relation, Tuple};
 use rows::{Rows, Shape};
 use serde::{Deserialize, Serialize};
-use sluice_sdk::source::{Limit, Split};
+use server::Server;
+use sluice_sdk::source::{Lag, Limit, Split};
 use sluice_sdk::{Fault, Page};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How often an operator is told how far behind the slot is.
-const TOLD_EVERY: Duration = Duration::from_mins(1);
+/// How often it is looked how far behind the slot is, and after how many looks that is written down.
+const LOOKED_EVERY: Duration = Duration::from_secs(10);
+const LOOKS_A_LINE: u32 = 6;
 
 /// Where the log is read on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,9 @@ pub struct Place {
     /// The transaction that comes next and is read in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     within: Option<Within>,
+    /// Whose log it is; none in a place of an earlier version, or of somebody who set it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<Server>,
 }
 
 /// A part of a transaction.
@@ -87,13 +93,18 @@ pub(super) fn prepare(session: &mut Session, changes: &Changes) -> Result<(), Fa
 }
 
 /// That split, from where the slot is now: its streams, and those that it comes after, are the caller's.
-pub(super) fn split(session: &mut Session, changes: &Changes) -> Result<Split, Fault> {
+pub(super) fn split(
+    session: &mut Session,
+    config: &Config,
+    changes: &Changes,
+) -> Result<Split, Fault> {
     let split = Split::new(id(changes), "");
     match slot::find(session, changes)? {
         Some(slot) => split.starting_at(&Cursor::Log(Place {
             lsn: slot.confirmed,
             streams: Vec::new(),
             within: None,
+            server: Some(Server::of(&mut Session::replicating(config)?)?),
         })),
         None => Ok(split),
     }
@@ -119,6 +130,8 @@ pub struct LogReader {
     changes: Changes,
     session: Session,
     log: Log,
+    /// Whose log it is.
+    server: Server,
     /// Streams by the names of their tables.
     streams: BTreeMap<String, String>,
     /// Tables as the log told them last; none where they are not asked for.
@@ -128,7 +141,10 @@ pub struct LogReader {
     ready: Rows,
     /// The transaction that is read.
     open: Option<Open>,
-    told: Instant,
+    /// How far behind the slot is, where the host does not know it yet.
+    lag: Option<Lag>,
+    looked: Instant,
+    looks: u32,
 }
 
 /// A transaction that is read.
@@ -168,14 +184,20 @@ impl LogReader {
                 changes.slot
             )));
         };
+        let mut reading = Session::replicating(&config)?;
+        let server = Server::of(&mut reading)?;
+        if let Some(of_place) = &place.server {
+            of_place.has(place.lsn, &server, &mut reading)?;
+        }
         slot.has(place.lsn, &changes)?;
         slot.tell(&changes);
-        let log = Log::open(&config, &changes, place.lsn, slot.confirmed)?;
+        let log = Log::open(reading, &changes, place.lsn, slot.confirmed)?;
         Ok(Self {
             config,
             changes,
             session,
             log,
+            server,
             streams,
             shapes: HashMap::new(),
             place: At {
@@ -184,7 +206,9 @@ impl LogReader {
             },
             ready: Rows::default(),
             open: None,
-            told: Instant::now(),
+            lag: Some(slot.lag()),
+            looked: Instant::now(),
+            looks: 0,
         })
     }
 
@@ -193,12 +217,27 @@ impl LogReader {
     }
 
     pub(super) fn read(&mut self, limit: Limit) -> Result<Page<Cursor>, Fault> {
-        if self.told.elapsed() > TOLD_EVERY {
-            self.told = Instant::now();
-            if let Some(slot) = slot::find(&mut self.session, &self.changes)? {
+        if self.looked.elapsed() > LOOKED_EVERY {
+            self.look()?;
+        }
+        let page = self.next_page(limit)?;
+        Ok(page.lagging(self.lag.take()))
+    }
+
+    /// How far behind the slot is by now.
+    fn look(&mut self) -> Result<(), Fault> {
+        self.looked = Instant::now();
+        self.looks += 1;
+        if let Some(slot) = slot::find(&mut self.session, &self.changes)? {
+            self.lag = Some(slot.lag());
+            if self.looks.is_multiple_of(LOOKS_A_LINE) {
                 slot.tell(&self.changes);
             }
         }
+        Ok(())
+    }
+
+    fn next_page(&mut self, limit: Limit) -> Result<Page<Cursor>, Fault> {
         let until = Instant::now() + Duration::from_millis(limit.wait_ms.into());
         while !self.is_full(limit) {
             let left = until.saturating_duration_since(Instant::now());
@@ -252,6 +291,7 @@ impl LogReader {
             lsn: at.lsn,
             streams: self.streams.values().cloned().collect(),
             within: at.within,
+            server: Some(self.server.clone()),
         })
     }
 

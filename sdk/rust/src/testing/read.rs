@@ -103,6 +103,7 @@ pub fn read_split<S: Source>(
             parts,
             cursor,
             next,
+            lag: _,
         } = reader.read(limit)?;
         parts.iter().for_each(checked);
         waits = if parts.is_empty() { waits + 1 } else { 0 };

@@ -2,7 +2,7 @@
 
 use super::lsn::Lsn;
 use super::pgoutput::{self, Message};
-use crate::config::{Changes, Config, quoted};
+use crate::config::{Changes, quoted};
 use crate::session::Session;
 use bytes::{Buf as _, Bytes};
 use sluice_sdk::Fault;
@@ -36,12 +36,11 @@ pub(super) enum Next {
 impl Log {
     /// From this place on. What the slot confirms is not behind it.
     pub(super) fn open(
-        config: &Config,
+        mut session: Session,
         changes: &Changes,
         from: Lsn,
         confirmed: Lsn,
     ) -> Result<Self, Fault> {
-        let mut session = Session::replicating(config)?;
         session.copy_both(&format!(
             "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', publication_names '{}')",
             quoted(&changes.slot),

@@ -3,6 +3,7 @@
 use super::lsn::Lsn;
 use crate::config::{Changes, Config};
 use crate::session::{Row, Session};
+use sluice_sdk::source::{Lag, LagUnit};
 use sluice_sdk::{Fault, log};
 
 /// Which part of what the server keeps for a slot must be left; less is told.
@@ -133,9 +134,18 @@ impl Slot {
         Ok(())
     }
 
-    /// Tells an operator how far behind it is, and warns before the server gives it up.
+    /// How far behind it is.
+    pub(super) fn lag(&self) -> Lag {
+        Lag {
+            unit: LagUnit::Bytes,
+            behind: self.end.0.saturating_sub(self.confirmed.0),
+            left: self.left,
+        }
+    }
+
+    /// Writes that down, and warns before the server gives it up.
     pub(super) fn tell(&self, changes: &Changes) {
-        let behind = self.end.0.saturating_sub(self.confirmed.0).to_string();
+        let behind = self.lag().behind.to_string();
         let left = self
             .left
             .map_or_else(|| "no end".to_owned(), |left| left.to_string());
