@@ -3,6 +3,7 @@
 
 mod graph;
 pub mod guards;
+pub mod named;
 mod size;
 mod source;
 mod tree;

@@ -1,7 +1,8 @@
 //! The rules of this house, held against this repository. How a breach is found is tested in `src/`.
 
 use sluice_walls::{
-    Graph, forbidden_words, has_no_opening, hold, overlong, readme_commands, rust_files, stale_rows,
+    Graph, forbidden_words, has_no_opening, hold, named, overlong, readme_commands, rust_files,
+    stale_rows,
 };
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -273,4 +274,24 @@ fn the_guide_counts_the_lines_of_every_plugin() {
         .map(|name| name.trim_start_matches("sluice-"))
         .collect();
     hold(&stale_rows(guide, &names));
+}
+
+/// A connector says what it promises, and which test holds that.
+#[test]
+fn every_connector_names_the_tests_of_its_promises() {
+    for plugin in ["mysql", "nats", "postgres", "rest", "s3"] {
+        let file = format!(
+            "{}/../../plugins/{plugin}/README.md",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let readme = std::fs::read_to_string(file).unwrap_or_default();
+        let (_, section) = readme.split_once("\n## Tests\n").expect(plugin);
+        let tests = named::tests(section);
+        assert!(tests.len() > 5, "{plugin}: {}", tests.len());
+        let missing: Vec<&str> = tests
+            .into_iter()
+            .filter(|name| !named::is_test(name))
+            .collect();
+        assert!(missing.is_empty(), "{plugin}: no such test: {missing:#?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! `docs/security.md` held against the code: every test it names is there, every behaviour of the hostile plugin it names
 //! is one, and none is left out; and what no other crate's test can see.
 
+use sluice_walls::named;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,42 +15,26 @@ fn root() -> PathBuf {
 }
 
 /// What stands between single backticks.
-fn named() -> Vec<&'static str> {
+fn words() -> Vec<&'static str> {
     PAGE.lines()
         .flat_map(|line| line.split('`').skip(1).step_by(2))
         .collect()
 }
 
-/// The attribute stands above the function, with nothing but other attributes between.
-fn is_test(named: &str) -> bool {
-    let Some((file, name)) = named.split_once("::") else {
-        return false;
-    };
-    let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
-    ["#[test]", "#[tokio::test"].iter().any(|attribute| {
-        text.split(attribute).skip(1).any(|after| {
-            let head = after.split_once('{').map_or("", |(head, _)| head);
-            head.contains(&format!("fn {name}("))
-        })
-    })
-}
-
 #[test]
 fn every_test_that_the_page_names_is_there() {
-    let tests: Vec<&str> = named()
-        .into_iter()
-        .filter(|name| name.contains(".rs::"))
-        .collect();
+    let tests = named::tests(PAGE);
     assert!(tests.len() > 50, "{}", tests.len());
-    let missing: BTreeSet<_> = tests.into_iter().filter(|name| !is_test(name)).collect();
+    let missing: BTreeSet<_> = tests
+        .into_iter()
+        .filter(|name| !named::is_test(name))
+        .collect();
     assert!(missing.is_empty(), "no such test: {missing:#?}");
-    assert!(!is_test("tests/walls/tests/security.rs::no_such_test"));
-    assert!(!is_test("tests/walls/tests/no_such_file.rs::named"));
 }
 
 #[test]
 fn the_page_names_every_behaviour_and_no_other() {
-    let named: BTreeSet<&str> = named()
+    let named: BTreeSet<&str> = words()
         .into_iter()
         .filter_map(|name| name.strip_prefix("hostile:"))
         .collect();
