@@ -271,17 +271,18 @@ fn columns_are_added_where_that_is_allowed() {
     );
 }
 
+#[derive(Record, Clone)]
+struct Named {
+    #[record(key)]
+    note: String,
+    id: i64,
+}
+
 /// Keys that the table's collation takes for one are one row there: the last counts, as with any other.
 #[test]
 fn keys_are_as_alike_as_the_table_has_them() {
     let server =
         Mariadb::start("CREATE TABLE there.orders (id bigint, note varchar(30) PRIMARY KEY);");
-    #[derive(Record, Clone)]
-    struct Named {
-        #[record(key)]
-        note: String,
-        id: i64,
-    }
     let named = |note: &str, id| Named {
         note: note.to_owned(),
         id,
