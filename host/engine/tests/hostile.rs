@@ -14,7 +14,9 @@ use sluice_model::ids::Role;
 use sluice_model::ports::LogLevel;
 use stage::behaviour::{Behaviour, Plays};
 use stage::server::{Hostile, hidings};
-use stage::{SECRET, Stage, batch, long_texts, plugin, schema, stream, without_names};
+use stage::{
+    SECRET, Stage, batch, in_its_place, long_texts, plugin, schema, stream, without_names,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -437,6 +439,11 @@ fn expected(behaviour: Behaviour) -> Expected {
         ),
         B::CommitHuge => fault(Malformed, &["the cursor is longer than any the host gave"]),
         B::EncodeUndeclared | B::SinkRejectMany | B::SinkRejectText => Expected::Harmless,
+        B::ParquetEmpty => fault(Malformed, &["in `write`", "asked for a file of no batches"]),
+        B::ParquetMixed => fault(
+            Malformed,
+            &["in `write`", "one file of batches whose schemas differ"],
+        ),
         B::EncodeStorm => fault(TimedOut, &["did not return from `write` within 300ms"]),
         B::WritePanic => fault(Trapped, &["panicked in `write`", "in the middle of a unit"]),
         B::SinkPoison => fault(Trapped, &["panicked in `write`", "record 0 is poison"]),
@@ -696,7 +703,11 @@ async fn sink(plugin: &Plugin, stage: &Stage) -> Result<(), Fault> {
                 mark: Mark { epoch: 1, sequence },
                 cursor: vec![1].into(),
             };
-            sink.write(&[batch(3), batch(2)], &commit).await?;
+            let last = match stage.behaviour {
+                Behaviour::ParquetMixed => in_its_place(2),
+                _ => batch(2),
+            };
+            sink.write(&[batch(3), last], &commit).await?;
         }
         Ok(())
     };

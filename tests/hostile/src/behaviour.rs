@@ -463,6 +463,10 @@ behaviours! {
         CommitHuge = "commit-huge",
         /// Looks for a column that is not granted in all that the host encodes.
         EncodeUndeclared = "encode-undeclared",
+        /// Asks for a Parquet file of no batches.
+        ParquetEmpty = "parquet-empty",
+        /// Asks for one Parquet file of batches whose schemas differ.
+        ParquetMixed = "parquet-mixed",
         /// Has the host encode a batch for ever.
         EncodeStorm = "encode-storm",
         /// Rejects one row a hundred thousand times.

@@ -310,6 +310,8 @@ guards! {
     ColumnRead: "a column read that was not granted",
     ColumnsEncoded: "the same, by asking the host to encode the batch",
     EncodeBytes: "records that take gigabytes once the host has encoded them",
+    ParquetBatches: "a file of no batches, in whose place there is none to be given",
+    ParquetSchema: "a column that was not granted, in a batch where it stands in the place of one that was",
     BatchClosed: "records read after their unit is over",
     RowKeyed: "a hidden column's values found by hashing guesses of them",
     EditPut: "a column written that was not granted",
