@@ -167,6 +167,10 @@ fn expected(behaviour: Behaviour) -> Expected {
             &["rows in `read`; at most 1048576 are allowed"],
         ),
         B::PageParts => fault(LimitExceeded, &["gave 5000 parts in `read`"]),
+        B::ParquetHuge => fault(
+            LimitExceeded,
+            &["gave 51380224 bytes of Parquet in `read`; at most 50331648 are allowed"],
+        ),
         B::PageFuel => fault(
             LimitExceeded,
             &["handed over more than 64MiB in one call (in `read`)"],
@@ -473,6 +477,7 @@ async fn every_behaviour_is_contained() {
             Behaviour::LogHuge
             | Behaviour::PageFuel
             | Behaviour::PageHuge
+            | Behaviour::ParquetHuge
             | Behaviour::SplitFuel
             | Behaviour::CursorFuel => stage.memory = "512MiB",
             Behaviour::Device => stage.dir = "/dev".into(),

@@ -245,6 +245,8 @@ behaviours! {
         ChangesShort = "changes-short",
         /// A page larger than any may be.
         PageHuge = "page-huge",
+        /// Hands over a row group larger than any that is taken.
+        ParquetHuge = "parquet-huge",
         /// A page of more rows than any may have.
         PageRows = "page-rows",
         /// A page of more parts than any may have.

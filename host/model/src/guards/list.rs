@@ -284,6 +284,7 @@ guards! {
     PageParts: "a page of a million empty parts",
     PageRows: "a page of a billion rows without a byte",
     PageBytes: "a page that fills the memory",
+    ParquetPacked: "row groups that fill the memory before they are unpacked",
     PageDecoded: "many small documents in one page, which become more than memory holds",
     // Columns that a plugin hands over
     FieldNamed: "a column without a name",
