@@ -2,11 +2,12 @@
 # It says `listening on PORT KEY-ID SECRET`; then it takes commands, one JSON array a line, and answers each with one JSON
 # value: `["put", key, text]`, `["list", prefix]`, `["uploads"]`, `["begin", key]` (an upload that nobody completes),
 # `["parquet", key]` (rows and types as Apache Arrow reads them),
-# `["write-parquet", key, rows, group]` (a file as Apache Arrow writes it). It ends when its standard input ends.
+# `["write-parquet", key, rows, group, letters]` (a file as Apache Arrow writes it, its names of so many letters that do
+# not pack; of few that do where that is 0). It ends when its standard input ends.
 #
 # The user and its keys are made up.
 
-import base64, io, json, logging, sys
+import base64, io, json, logging, random, sys
 
 import boto3
 import pyarrow as pa
@@ -58,11 +59,13 @@ def parquet(key):
     return {'rows': rows, 'types': types}
 
 
-def write_parquet(key, rows, group):
-    columns = {'id': pa.array(range(rows), pa.int64()), 'name': pa.array([f'name {at % 7}' for at in range(rows)])}
+def write_parquet(key, rows, group, letters):
+    names = [random.randbytes(letters // 2).hex() if letters else f'name {at % 7}' for at in range(rows)]
+    columns = {'id': pa.array(range(rows), pa.int64()), 'name': pa.array(names)}
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, row_group_size=group)
     s3.put_object(Bucket='exports', Key=key, Body=file.getvalue())
+    return len(file.getvalue())
 
 
 def uploads():

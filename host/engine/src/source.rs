@@ -300,12 +300,20 @@ impl Source {
         if page.parts.len() > Guard::PageParts.limit(limits::PAGE_PARTS_MAX) {
             return Err(self.too_much("read", page.parts.len(), "parts", limits::PAGE_PARTS_MAX));
         }
-        let (rows, bytes) = size(&page);
+        let Size {
+            rows,
+            bytes,
+            packed_bytes,
+        } = size(&page);
         if rows > Guard::PageRows.limit(limits::PAGE_ROWS_MAX) {
             return Err(self.too_much("read", rows, "rows", limits::PAGE_ROWS_MAX));
         }
         if bytes > Guard::PageBytes.limit(limits::PAGE_BYTES_MAX) {
             return Err(self.too_much("read", bytes, "bytes", limits::PAGE_BYTES_MAX));
+        }
+        if packed_bytes > Guard::ParquetPacked.limit(limits::PARQUET_PACKED_BYTES_MAX) {
+            let (what, max) = ("bytes of Parquet", limits::PARQUET_PACKED_BYTES_MAX);
+            return Err(self.too_much("read", packed_bytes, what, max));
         }
         let streams = self.reader.as_ref().map_or(&[][..], |(_, streams)| streams);
         let parts = page
@@ -339,28 +347,40 @@ fn lag(given: wit::Lag) -> Lag {
     }
 }
 
-/// Rows of columns and bytes of everything, as the guest handed them over.
-fn size(page: &wit::Page) -> (usize, usize) {
-    page.parts
-        .iter()
-        .fold((0, 0), |(rows, bytes), part| match &part.content {
+/// What a page holds, as the guest handed it over.
+#[derive(Debug, Default)]
+struct Size {
+    /// Of columns.
+    rows: usize,
+    /// Of everything but row groups.
+    bytes: usize,
+    /// Of row groups: each is larger than the page that is read of it.
+    packed_bytes: usize,
+}
+
+fn size(page: &wit::Page) -> Size {
+    let mut size = Size::default();
+    for part in &page.parts {
+        match &part.content {
             wit::Content::Columns(given) => {
-                let columns: usize = given
-                    .columns
-                    .iter()
+                let columns = given.columns.iter();
+                size.bytes += columns
                     .map(|named| lift::bytes(&named.column))
-                    .sum();
-                (rows + given.rows as usize, bytes + columns)
+                    .sum::<usize>();
+                size.rows += given.rows as usize;
             }
             wit::Content::Document(document) => {
-                let changes = document.changes.as_ref().map_or(0, Vec::len);
-                let footer = match &document.format {
-                    wit::DocumentFormat::Parquet(parquet) => parquet.footer.len(),
-                    _ => 0,
-                };
-                (rows, bytes + document.bytes.len() + footer + changes)
+                size.bytes += document.changes.as_ref().map_or(0, Vec::len);
+                if let wit::DocumentFormat::Parquet(parquet) = &document.format {
+                    size.bytes += parquet.footer.len();
+                    size.packed_bytes += document.bytes.len();
+                } else {
+                    size.bytes += document.bytes.len();
+                }
             }
-        })
+        }
+    }
+    size
 }
 
 fn stream(given: wit::Stream) -> Result<StreamInfo, Lie> {

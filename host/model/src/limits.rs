@@ -32,6 +32,9 @@ pub const DOCUMENT_REJECTIONS_MAX: usize = 128 << 10;
 pub const DOCUMENT_CELLS_MAX: usize = 8 << 20;
 /// The end of a Parquet file, its metadata. Stops a footer of a million row groups from being a tree in memory.
 pub const PARQUET_FOOTER_BYTES_MAX: usize = 1 << 20;
+/// What one page of a source may hold of row groups, packed as they lie in their files: a row group is handed over whole
+/// for each page of it. Stops a source that fills the host's memory with what is not unpacked yet.
+pub const PARQUET_PACKED_BYTES_MAX: usize = 48 << 20;
 /// One page of a Parquet file, unpacked. Stops a page whose header says two gigabytes from being made room for.
 pub const PARQUET_PAGE_BYTES_MAX: usize = 16 << 20;
 /// What the pages of one row group may become together, unpacked. Stops a decompression bomb.

@@ -76,7 +76,7 @@ fn rows(heading: &str) -> Vec<(String, String)> {
     .collect()
 }
 
-/// Whether this repository has a test of this name: `host/policy/tests/keys.rs::grant_dir_as`.
+/// Whether this repository has a test of this name: `host/policy/tests/keys/grant.rs::grant_dir_as`.
 fn is_test(named: &str) -> bool {
     let Some((file, name)) = named.split_once("::") else {
         return false;

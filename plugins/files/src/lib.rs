@@ -1,12 +1,11 @@
 //! `sluice/files`: a source of files and a sink of files in one component. Deliberately no parsing and no encoding of
 //! records: the host does both natively, and this plugin only knows where a record ends.
 
-mod pattern;
-mod pieces;
 pub mod sink;
 pub mod source;
 
 use serde::Deserialize;
+use sluice_sdk::framing::Text;
 
 /// How the records stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -24,6 +23,13 @@ impl Format {
         match self {
             Format::Ndjson => "ndjson",
             Format::Csv => "csv",
+        }
+    }
+
+    fn text(self) -> Text {
+        match self {
+            Format::Ndjson => Text::Ndjson,
+            Format::Csv => Text::Csv,
         }
     }
 }

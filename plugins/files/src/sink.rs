@@ -10,13 +10,16 @@ mod record;
 mod crashes;
 
 use crate::Format;
-use crate::pieces;
 use folder::Folder as _;
-use publisher::{Begun, Publisher};
+use publisher::Publisher;
 use serde::Deserialize;
 use sluice_sdk::files::{File, Writable};
+use sluice_sdk::framing::encode_upserts;
+use sluice_sdk::publish::{Begun, refuse_deletes};
 use sluice_sdk::sink::{Commit, Context, Part, Target};
-use sluice_sdk::{Batch, Change, CsvOutput, Fault, Rejection, Sink};
+use sluice_sdk::{Batch, Fault, Rejection, Sink};
+
+const NO_DELETIONS: &str = "a folder of files takes no deletions";
 
 /// The longest prefix of a file's name.
 const PREFIX_BYTES_MAX: usize = 64;
@@ -65,7 +68,7 @@ impl Sink for FileSink {
         let rejections = parts
             .iter()
             .enumerate()
-            .flat_map(|(at, part)| refuse_deletes(at, &part.batch))
+            .flat_map(|(at, part)| refuse_deletes(at, &part.batch, NO_DELETIONS))
             .collect();
         if self.publisher.begin(commit)? == Begun::Fresh {
             for stream in streams_of(&parts) {
@@ -110,7 +113,7 @@ impl FileSink {
         for part in parts {
             let columns = self.columns(&part.batch);
             let begins = open.as_ref().is_none_or(|(_, now)| *now != columns);
-            let bytes = self.encode(&part.batch, begins)?;
+            let bytes = encode_upserts(&part.batch, self.format.text(), begins)?;
             if bytes.is_empty() {
                 continue;
             }
@@ -152,30 +155,6 @@ impl FileSink {
                 .collect(),
         }
     }
-
-    /// The batch as text, without the rows that ask for a deletion; nothing where no row is left.
-    fn encode(&self, batch: &Batch, header: bool) -> Result<Vec<u8>, Fault> {
-        let changes = batch.changes();
-        let kept = |row: usize| {
-            changes
-                .as_ref()
-                .is_none_or(|changes| changes[row] == Change::Upsert)
-        };
-        let count = (0..batch.rows()).filter(|row| kept(*row)).count();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let format = match self.format {
-            Format::Ndjson => sluice_sdk::Format::Ndjson,
-            Format::Csv => sluice_sdk::Format::Csv(CsvOutput { header }),
-        };
-        let bytes = batch.encode(format)?;
-        if count == batch.rows() {
-            return Ok(bytes);
-        }
-        let lines_before = usize::from(header && self.format == Format::Csv);
-        Ok(pieces::keep_rows(&bytes, self.format, lines_before, kept))
-    }
 }
 
 /// Each stream once, in the order they first appear.
@@ -187,22 +166,4 @@ fn streams_of(parts: &[Part]) -> Vec<&str> {
         }
     }
     streams
-}
-
-fn refuse_deletes(part: usize, batch: &Batch) -> Vec<Rejection> {
-    let changes = batch.changes().unwrap_or_default();
-    let deletes = changes
-        .iter()
-        .enumerate()
-        .filter(|(_, change)| **change == Change::Delete);
-    deletes
-        .map(|(row, _)| {
-            Rejection::new(
-                row,
-                "delete-not-supported",
-                "a folder of files takes no deletions",
-            )
-            .in_part(part)
-        })
-        .collect()
 }

@@ -7,9 +7,10 @@ pub use cursor::Cursor;
 pub use reader::FileReader;
 
 use crate::Format;
-use crate::pattern::Pattern;
 use serde::Deserialize;
 use sluice_sdk::files::Readable;
+use sluice_sdk::framing;
+use sluice_sdk::pattern::Streams;
 use sluice_sdk::source::{Split, Stream};
 use sluice_sdk::{Fault, Source};
 use std::collections::BTreeMap;
@@ -45,16 +46,16 @@ impl Source for FileSource {
 
     fn check(config: &Config) -> Result<(), Fault> {
         config.streams()?;
-        config.delimiter()?;
+        framing::delimiter(config.delimiter)?;
         Readable::open(&config.dir)?.list()?;
         Ok(())
     }
 
     fn streams(config: &Config) -> Result<Vec<Stream>, Fault> {
-        Ok(config
-            .streams()?
-            .into_iter()
-            .map(|(name, _)| Stream::new(name).incremental())
+        let streams = config.streams()?;
+        Ok(streams
+            .names()
+            .map(|name| Stream::new(name).incremental())
             .collect())
     }
 
@@ -62,66 +63,31 @@ impl Source for FileSource {
         let known = config.streams()?;
         let mut splits = Vec::new();
         for entry in Readable::open(&config.dir)?.list()? {
-            let mut owners = known
-                .iter()
-                .filter(|(_, pattern)| pattern.fits(&entry.path))
-                .map(|(name, _)| name);
-            let Some(owner) = owners.next() else { continue };
-            if let Some(other) = owners.next() {
-                return Err(Fault::misconfigured(format!(
-                    "`{}` belongs to both `{owner}` and `{other}`; hint: narrow one of their patterns in `streams`",
-                    entry.path
-                )));
-            }
-            if streams.contains(owner) {
-                splits.push(split(&entry.path, owner)?);
+            match known.owner(&entry.path, &entry.path)? {
+                Some(owner) if streams.iter().any(|name| name == owner) => {
+                    splits.push(split(&entry.path, owner)?);
+                }
+                _ => {}
             }
         }
         Ok(splits)
     }
 
     fn open(config: Config, split: Split, cursor: Option<Cursor>) -> Result<FileReader, Fault> {
-        let delimiter = config.delimiter()?;
+        let delimiter = framing::delimiter(config.delimiter)?;
         let dir = Readable::open(&config.dir)?;
         FileReader::open(dir, split, config.format, delimiter, cursor)
     }
 }
 
 impl Config {
-    /// Each stream with the pattern of its files.
-    fn streams(&self) -> Result<Vec<(String, Pattern)>, Fault> {
-        if self.streams.is_empty() {
-            let pattern = self
-                .pattern
-                .clone()
-                .unwrap_or_else(|| format!("*.{}", self.format.extension()));
-            return Ok(vec![(
-                self.stream.clone().unwrap_or_else(|| "files".to_owned()),
-                Pattern::new(pattern),
-            )]);
-        }
-        if self.stream.is_some() || self.pattern.is_some() {
-            return Err(Fault::misconfigured(
-                "`streams` names its patterns itself: leave out `stream` and `pattern`",
-            ));
-        }
-        Ok(self
-            .streams
-            .iter()
-            .map(|(name, pattern)| (name.clone(), Pattern::new(pattern)))
-            .collect())
-    }
-
-    fn delimiter(&self) -> Result<u8, Fault> {
-        match u8::try_from(self.delimiter) {
-            Ok(b'"' | b'\n' | b'\r') | Err(_) => {}
-            Ok(byte) if byte.is_ascii() => return Ok(byte),
-            Ok(_) => {}
-        }
-        Err(Fault::misconfigured(format!(
-            "`delimiter = {:?}` is not one ASCII character other than a quote and a line end",
-            self.delimiter
-        )))
+    fn streams(&self) -> Result<Streams, Fault> {
+        let pattern = format!("*.{}", self.format.extension());
+        Streams::new(
+            &self.streams,
+            (self.stream.as_deref(), "files"),
+            (self.pattern.as_deref(), &pattern),
+        )
     }
 }
 

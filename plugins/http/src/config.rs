@@ -1,7 +1,8 @@
 //! The settings, and what is wrong with them that their shape alone does not tell.
 
-use crate::path::Template;
+use crate::path;
 use serde::Deserialize;
+use sluice_sdk::template::Template;
 use sluice_sdk::{Fault, Schema};
 use std::collections::BTreeMap;
 
@@ -104,11 +105,11 @@ impl Config {
     pub(crate) fn paths(&self) -> Result<Paths, Fault> {
         let wrong = |what: &str| Err(Fault::misconfigured(what.to_owned()));
         self.url_is_plain()?;
-        let write = Template::parse("path", &self.path)?;
+        let write = path::parse("path", &self.path)?;
         let delete = self
             .delete_path
             .as_deref()
-            .map(|path| Template::parse("delete_path", path))
+            .map(|text| path::parse("delete_path", text))
             .transpose()?;
         if let Some(name) = self
             .headers

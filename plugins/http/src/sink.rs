@@ -2,11 +2,12 @@
 
 use crate::answer::{self, Asked, Outcome, Refused};
 use crate::config::{Config, Mode, Paths};
-use crate::path::Template;
+use crate::path;
 use crate::progress::Progress;
 use crate::request::{self, Item};
 use sluice_sdk::http::{Request, Response};
 use sluice_sdk::sink::{Commit, Context, Part, Target};
+use sluice_sdk::template::Template;
 use sluice_sdk::{Change, Fault, Packed, Rejection, RowIds, Sink};
 
 /// Sends the units of one split.
@@ -144,7 +145,7 @@ impl HttpSink {
     }
 
     fn send_record(&self, item: &Item) -> Result<Outcome, Fault> {
-        let path = match self.paths.write.fill(item.stream, item.record) {
+        let path = match path::of(&self.paths.write, item.stream, item.record) {
             Ok(path) => path,
             Err(refused) => return Ok(Some(refused)),
         };
@@ -167,7 +168,7 @@ impl HttpSink {
                 message: "no `delete_path` is set".to_owned(),
             }));
         };
-        match template.fill(item.stream, item.record) {
+        match path::of(template, item.stream, item.record) {
             Err(refused) => Ok(Some(refused)),
             Ok(path) => {
                 let response =
@@ -189,8 +190,7 @@ impl HttpSink {
         };
         let batch: Vec<&Item> = places.iter().map(|at| &items[*at]).collect();
         let template = &self.paths.write;
-        let path = template
-            .fill(items[*first].stream, "{}")
+        let path = path::of(template, items[*first].stream, "{}")
             .map_err(|refused| Fault::misconfigured(format!("`path`: {}", refused.message)))?;
         let response = self.ask(
             request::writing(&self.config, self.url(&path), &batch),

@@ -12,7 +12,7 @@ use sluice_sdk::sink::{Commit, Context, Part, Target};
 use sluice_sdk::{Change, Fault, Rejection, Sink, log};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use subject::Template;
+use subject::Subject;
 
 /// Messages that are published before their answers are waited for.
 const IN_FLIGHT_MAX: usize = 512;
@@ -28,7 +28,7 @@ const WINDOW_MIN: Duration = Duration::from_mins(2);
 /// Publishes the units of one split.
 pub struct NatsSink {
     config: Config,
-    template: Template,
+    subject: Subject,
     /// None after a fault: the next unit begins with another.
     session: Option<Session>,
     used: Instant,
@@ -37,7 +37,7 @@ pub struct NatsSink {
 /// Publishes one unit.
 struct Publisher<'a> {
     session: &'a mut Session,
-    template: &'a Template,
+    subject: &'a Subject,
     deletions: Deletions,
 }
 
@@ -52,23 +52,23 @@ impl Sink for NatsSink {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), Fault> {
-        let template = template(config)?;
+        let subject = subject(config)?;
         let mut session = Session::open(config)?;
-        is_taken(&mut session, &template.wildcard(None))
+        is_taken(&mut session, &subject.wildcard(None))
     }
 
     fn open(config: Config, _: Context, targets: Vec<Target>) -> Result<Self, Fault> {
-        let template = template(&config)?;
+        let subject = subject(&config)?;
         targets
             .iter()
-            .try_for_each(|target| template.fits(&target.stream, &target.schema))?;
+            .try_for_each(|target| subject.fits(&target.stream, &target.schema))?;
         let mut session = Session::open(&config)?;
         for target in &targets {
-            is_taken(&mut session, &template.wildcard(Some(&target.stream)))?;
+            is_taken(&mut session, &subject.wildcard(Some(&target.stream)))?;
         }
         Ok(Self {
             config,
-            template,
+            subject,
             session: Some(session),
             used: Instant::now(),
         })
@@ -85,7 +85,7 @@ impl Sink for NatsSink {
         };
         let mut publisher = Publisher {
             session: &mut session,
-            template: &self.template,
+            subject: &self.subject,
             deletions: self.config.deletions,
         };
         let rejections = publisher.write(&parts)?;
@@ -95,9 +95,9 @@ impl Sink for NatsSink {
     }
 }
 
-fn template(config: &Config) -> Result<Template, Fault> {
+fn subject(config: &Config) -> Result<Subject, Fault> {
     let subject = config.subject.as_deref();
-    Template::parse(subject.ok_or_else(|| Fault::misconfigured("a sink needs `subject`"))?)
+    Subject::parse(subject.ok_or_else(|| Fault::misconfigured("a sink needs `subject`"))?)
 }
 
 /// That a stream stores what is published there, and how long it remembers ids.
@@ -174,7 +174,7 @@ impl Publisher<'_> {
             let message = "it asks for its deletion, and `deletions` is `reject`";
             return Err(("delete-not-supported", message.to_owned()));
         }
-        let subject = self.template.fill(stream, record)?;
+        let subject = self.subject.of(stream, record)?;
         let head = head(&id_of(row_id, &subject, record, change), change);
         let (bytes, max) = (head.len() + record.len(), self.session.payload_bytes_max());
         if bytes > max {
@@ -239,7 +239,7 @@ impl Publisher<'_> {
 
     /// No stream took a message: there is none, or it has no leader now.
     fn nobody(&mut self) -> Fault {
-        match is_taken(self.session, &self.template.wildcard(None)) {
+        match is_taken(self.session, &self.subject.wildcard(None)) {
             Err(fault) => fault,
             Ok(()) => Fault::transient(
                 "no stream took a message, though there is one: it is not ready, or takes other subjects",

@@ -2,8 +2,6 @@
 //! records, which the host does natively, and no keys: the host signs.
 
 mod bucket;
-mod pattern;
-mod pieces;
 pub mod sink;
 pub mod source;
 mod xml;

@@ -11,11 +11,14 @@ mod crashes;
 
 use crate::Format;
 use crate::bucket::Bucket;
-use crate::pieces::{self, Text};
-use publisher::{Begun, Publisher};
+use publisher::Publisher;
 use serde::Deserialize;
+use sluice_sdk::framing::{Text, encode_upserts};
+use sluice_sdk::publish::{Begun, refuse_deletes};
 use sluice_sdk::sink::{Commit, Context, Part, Target};
-use sluice_sdk::{Batch, Change, CsvOutput, Fault, Rejection, Schema, Sink};
+use sluice_sdk::{Batch, Change, Fault, Rejection, Schema, Sink};
+
+const NO_DELETIONS: &str = "a bucket of objects takes no deletions";
 
 /// The longest prefix of a key.
 const PREFIX_BYTES_MAX: usize = 512;
@@ -66,7 +69,7 @@ impl Sink for ObjectSink {
         let rejections = parts
             .iter()
             .enumerate()
-            .flat_map(|(at, part)| refuse_deletes(at, &part.batch))
+            .flat_map(|(at, part)| refuse_deletes(at, &part.batch, NO_DELETIONS))
             .collect();
         if self.publisher.begin(commit)? == Begun::Fresh {
             for (stream, batches) in by_stream(parts) {
@@ -138,33 +141,18 @@ impl ObjectSink {
             Format::Parquet => self.publisher.append(Batch::encode_parquet(batches)?)?,
             Format::Ndjson => {
                 for batch in &batches {
-                    self.publisher.append(text(batch, Text::Ndjson, false)?)?;
+                    let bytes = encode_upserts(batch, Text::Ndjson, false)?;
+                    self.publisher.append(bytes)?;
                 }
             }
             Format::Csv => {
                 for (at, batch) in batches.iter().enumerate() {
-                    self.publisher.append(text(batch, Text::Csv, at == 0)?)?;
+                    let bytes = encode_upserts(batch, Text::Csv, at == 0)?;
+                    self.publisher.append(bytes)?;
                 }
             }
         }
         self.publisher.finish()
-    }
-}
-
-/// The batch as text, without the rows that ask for a deletion.
-fn text(batch: &Batch, kind: Text, header: bool) -> Result<Vec<u8>, Fault> {
-    let bytes = batch.encode(match kind {
-        Text::Ndjson => sluice_sdk::Format::Ndjson,
-        Text::Csv => sluice_sdk::Format::Csv(CsvOutput { header }),
-    })?;
-    match batch.changes() {
-        Some(changes) if changes.contains(&Change::Delete) => Ok(pieces::keep_rows(
-            &bytes,
-            kind,
-            usize::from(header),
-            |row| changes[row] == Change::Upsert,
-        )),
-        _ => Ok(bytes),
     }
 }
 
@@ -188,20 +176,4 @@ fn by_stream(parts: Vec<Part>) -> Vec<(String, Vec<Batch<'static>>)> {
         }
     }
     streams
-}
-
-fn refuse_deletes(part: usize, batch: &Batch) -> Vec<Rejection> {
-    let changes = batch.changes().unwrap_or_default();
-    let deletes = changes
-        .iter()
-        .enumerate()
-        .filter(|(_, change)| **change == Change::Delete);
-    let refused = |row| {
-        Rejection::new(
-            row,
-            "delete-not-supported",
-            "a bucket of objects takes no deletions",
-        )
-    };
-    deletes.map(|(row, _)| refused(row).in_part(part)).collect()
 }

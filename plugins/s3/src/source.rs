@@ -9,8 +9,9 @@ pub use reader::ObjectReader;
 
 use crate::Format;
 use crate::bucket::{Bucket, Object};
-use crate::pattern::Pattern;
 use serde::Deserialize;
+use sluice_sdk::framing;
+use sluice_sdk::pattern::Streams;
 use sluice_sdk::source::{Split, Stream};
 use sluice_sdk::{Fault, Source};
 use std::collections::BTreeMap;
@@ -52,14 +53,15 @@ impl Source for ObjectSource {
 
     fn check(config: &Config) -> Result<(), Fault> {
         config.streams()?;
-        config.delimiter()?;
+        framing::delimiter(config.delimiter)?;
         config.bucket().check(&config.prefix)
     }
 
     fn streams(config: &Config) -> Result<Vec<Stream>, Fault> {
-        let streams = config.streams()?.into_iter();
+        let streams = config.streams()?;
         Ok(streams
-            .map(|(name, _)| Stream::new(name).incremental())
+            .names()
+            .map(|name| Stream::new(name).incremental())
             .collect())
     }
 
@@ -71,27 +73,19 @@ impl Source for ObjectSource {
                 .key
                 .strip_prefix(&config.prefix)
                 .unwrap_or(&object.key);
-            let mut owners = known
-                .iter()
-                .filter(|(_, pattern)| pattern.fits(below))
-                .map(|(name, _)| name);
-            let Some(owner) = owners.next() else { continue };
-            if let Some(other) = owners.next() {
-                return Err(Fault::misconfigured(format!(
-                    "`{}` belongs to both `{owner}` and `{other}`; hint: narrow one of their patterns in `streams`",
-                    object.key.escape_debug()
-                )));
-            }
-            // An empty object has no records, and no range: should it be written anew it is read then.
-            if streams.contains(owner) && object.bytes > 0 {
-                splits.push(split(&object, owner)?);
+            match known.owner(below, object.key.escape_debug())? {
+                // An empty object has no records, and no range: should it be written anew it is read then.
+                Some(owner) if object.bytes > 0 && streams.iter().any(|name| name == owner) => {
+                    splits.push(split(&object, owner)?);
+                }
+                _ => {}
             }
         }
         Ok(splits)
     }
 
     fn open(config: Config, split: Split, cursor: Option<Cursor>) -> Result<ObjectReader, Fault> {
-        let delimiter = config.delimiter()?;
+        let delimiter = framing::delimiter(config.delimiter)?;
         ObjectReader::open(config.bucket(), split, config.format, delimiter, cursor)
     }
 }
@@ -101,33 +95,13 @@ impl Config {
         Bucket::new(&self.endpoint, &self.bucket)
     }
 
-    /// Each stream with the pattern of its objects.
-    fn streams(&self) -> Result<Vec<(String, Pattern)>, Fault> {
-        if self.streams.is_empty() {
-            let pattern = self.pattern.clone();
-            let pattern = pattern.unwrap_or_else(|| format!("*.{}", self.format.extension()));
-            let stream = self.stream.clone().unwrap_or_else(|| "objects".to_owned());
-            return Ok(vec![(stream, Pattern::new(pattern))]);
-        }
-        if self.stream.is_some() || self.pattern.is_some() {
-            return Err(Fault::misconfigured(
-                "`streams` names its patterns itself: leave out `stream` and `pattern`",
-            ));
-        }
-        let streams = self.streams.iter();
-        Ok(streams
-            .map(|(name, pattern)| (name.clone(), Pattern::new(pattern)))
-            .collect())
-    }
-
-    fn delimiter(&self) -> Result<u8, Fault> {
-        match u8::try_from(self.delimiter) {
-            Ok(byte) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(byte),
-            _ => Err(Fault::misconfigured(format!(
-                "`delimiter = {:?}` is not one ASCII character other than a quote and a line end",
-                self.delimiter
-            ))),
-        }
+    fn streams(&self) -> Result<Streams, Fault> {
+        let pattern = format!("*.{}", self.format.extension());
+        Streams::new(
+            &self.streams,
+            (self.stream.as_deref(), "objects"),
+            (self.pattern.as_deref(), &pattern),
+        )
     }
 }
 

@@ -271,27 +271,35 @@ fn an_object_that_changes_in_the_middle_is_told() {
 
 #[test]
 fn a_row_group_that_is_too_large_is_told_before_it_is_asked_for() {
-    // One group of one column, 16 MiB from byte 4 on.
+    // One group of one column, from byte 4 on: its length stands at 6 to 10.
     const FOOTER: &[u8] = &[
-        0x49, 0x1c, 0x19, 0x1c, 0x3c, 0x76, 0x80, 0x80, 0x80, 0x10, 0x26, 8, 0, 0, 0x26, 2, 0, 0,
+        0x49, 0x1c, 0x19, 0x1c, 0x3c, 0x76, 0x82, 0x80, 0x80, 0x30, 0x26, 8, 0, 0, 0x26, 2, 0, 0,
         18, 0, 0, 0, b'P', b'A', b'R', b'1',
     ];
-    let bytes: &'static [u8] = [&[0; 100][..], FOOTER].concat().leak();
-    testing::http(move |request| {
-        Ok(if request.url.contains("list-type=2") {
-            listed(&entry("in/a.parquet", bytes.len()), "")
-        } else {
-            part(request, bytes)
-        })
-    });
-    let config = SOURCE.replace("ndjson", "parquet");
-    let fault = read_all::<ObjectSource>(&config, None).expect_err("too large");
-    assert!(
-        fault
-            .to_string()
-            .contains("has a row group of 16777216 bytes"),
-        "{fault}"
-    );
+    for (length, expected) in [
+        (
+            [0x82, 0x80, 0x80, 0x30],
+            "has a row group of 50331649 bytes",
+        ),
+        (
+            [0x80, 0x80, 0x80, 0x30],
+            "its footer names a place behind its end",
+        ),
+    ] {
+        let mut bytes = [&[0; 100][..], FOOTER].concat();
+        bytes[106..110].copy_from_slice(&length);
+        let bytes: &'static [u8] = bytes.leak();
+        testing::http(move |request| {
+            Ok(if request.url.contains("list-type=2") {
+                listed(&entry("in/a.parquet", bytes.len()), "")
+            } else {
+                part(request, bytes)
+            })
+        });
+        let config = SOURCE.replace("ndjson", "parquet");
+        let fault = read_all::<ObjectSource>(&config, None).expect_err("too large");
+        assert!(fault.to_string().contains(expected), "{fault}");
+    }
 }
 
 #[test]

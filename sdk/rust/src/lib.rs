@@ -23,10 +23,13 @@ pub mod http;
 pub mod log;
 pub mod net;
 pub mod parquet;
+pub mod pattern;
+pub mod publish;
 pub mod record;
 pub mod secret;
 pub mod sink;
 pub mod source;
+pub mod template;
 pub mod transform;
 
 #[cfg(not(target_family = "wasm"))]

@@ -12,6 +12,9 @@ pub const TAIL_BYTES: usize = 8;
 /// The longest footer that the host reads.
 pub const FOOTER_BYTES_MAX: usize = 1 << 20;
 
+/// The largest row group that the host takes, packed as it lies in the file.
+pub const GROUP_BYTES_MAX: u64 = 48 << 20;
+
 /// Structs and lists inside one another. Parquet's have seven.
 const DEPTH_MAX: usize = 16;
 

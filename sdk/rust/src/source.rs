@@ -240,7 +240,7 @@ impl Document {
         }
     }
 
-    /// Rows of a row group of a Parquet file. `offset` is where `bytes` begins in it; see [`crate::parquet`].
+    /// Rows of a row group of a Parquet file: `bytes` is all of the group, for each page of it. `offset` is where `bytes` begins in it; see [`crate::parquet`].
     pub fn parquet(
         name: impl Into<String>,
         offset: u64,

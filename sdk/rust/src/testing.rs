@@ -5,6 +5,7 @@
 //! What a test installs ([`http`], [`net()`], [`dir`], [`secrets`], [`logs`]) holds for its own thread.
 
 mod apply;
+pub mod crashes;
 mod encode;
 pub(crate) mod files;
 pub(crate) mod net;

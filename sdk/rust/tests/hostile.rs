@@ -1,16 +1,20 @@
 //! Whatever a file or a server holds, reading it neither panics nor loses a byte.
 
 use proptest::prelude::*;
-use sluice_sdk::framing::{CsvScan, csv_end, ndjson_end};
+use sluice_sdk::framing::{Text, end_of_records};
 use sluice_sdk::http::Response;
 use sluice_sdk::{Date, Fault, Timestamp, decimal};
 
+fn end(bytes: &[u8], text: Text) -> Option<usize> {
+    end_of_records(bytes, text, b',', usize::MAX)
+}
+
 /// Sends pieces out as a source does, and gives what went out and what is held.
 fn cut(pieces: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
-    let (mut scan, mut held, mut out) = (CsvScan::new(b','), Vec::new(), Vec::new());
+    let (mut held, mut out) = (Vec::new(), Vec::new());
     for piece in pieces {
         held.extend_from_slice(piece);
-        if let Some(end) = csv_end(&held, &mut scan) {
+        if let Some(end) = end(&held, Text::Csv) {
             out.extend(held.drain(..end));
         }
     }
@@ -25,14 +29,14 @@ proptest! {
         let whole = pieces.concat();
         let (out, held) = cut(&pieces);
         prop_assert_eq!([out.as_slice(), held.as_slice()].concat(), whole.clone());
-        let at_once = csv_end(&whole, &mut CsvScan::new(b',')).unwrap_or(0);
+        let at_once = end(&whole, Text::Csv).unwrap_or(0);
         prop_assert_eq!(out.len(), at_once);
         prop_assert!(out.is_empty() || out.ends_with(b"\n"));
     }
 
     #[test]
     fn lines_end_with_a_line_end(bytes: Vec<u8>) {
-        match ndjson_end(&bytes) {
+        match end(&bytes, Text::Ndjson) {
             Some(end) => prop_assert!(bytes[end - 1] == b'\n' && !bytes[end..].contains(&b'\n')),
             None => prop_assert!(!bytes.contains(&b'\n')),
         }

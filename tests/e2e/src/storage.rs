@@ -105,7 +105,13 @@ impl Storage {
 
     /// Has Apache Arrow write an object of Parquet with so many rows of `id` and `name`, so many in each group.
     pub fn write_parquet(&self, key: &str, rows: usize, group: usize) {
-        self.ask(&json!(["write-parquet", key, rows, group]));
+        self.ask(&json!(["write-parquet", key, rows, group, 0]));
+    }
+
+    /// The same in one group, with names of so many letters that do not pack: gives how large it is.
+    pub fn write_large_parquet(&self, key: &str, rows: usize, letters: usize) -> u64 {
+        let said = self.ask(&json!(["write-parquet", key, rows, rows, letters]));
+        said.as_u64().expect("bytes")
     }
 
     /// A stage of `sluice/s3`, with more settings behind a comma.

@@ -213,6 +213,8 @@ fn is_harmless(behaviour: Behaviour) -> bool {
             | Behaviour::EncodeUndeclared
             | Behaviour::SinkRejectMany
             | Behaviour::SinkRejectText
+            // There is one schema here.
+            | Behaviour::ParquetMixed
             // There is one unit here, and it shows after several.
             | Behaviour::BatchLeak
             | Behaviour::BatchLate

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use sluice_e2e::storage::Storage;
 use sluice_e2e::{TestHost, lines, numbered};
 use std::collections::HashSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const S3: &str = "sluice/s3@0.1";
@@ -142,6 +145,33 @@ fn what_is_new_is_read_and_what_changed_is_told() {
     assert_eq!(ids(&host).len(), 30_010);
 }
 
+/// A row group as large as one may be, nearly; and one that is larger.
+#[test]
+fn large_row_groups_are_read() {
+    let storage = Storage::start();
+    let host = deployment(&storage);
+    let bytes = storage.write_large_parquet("in/a.parquet", 180_000, 240);
+    assert!((40 << 20..48 << 20).contains(&bytes), "{bytes}");
+    let source = storage.stage(S3, "parquet", ", prefix = \"in/\", stream = \"rows\"");
+    let copy = pipeline(&host, "copy", &source, "", &folder("out"));
+    assert_eq!(host.run(&copy)["written"], 180_000);
+    let mut ids = HashSet::new();
+    for record in host.records("out") {
+        assert_eq!(record["name"].as_str().map(str::len), Some(240), "{record}");
+        ids.insert(record["id"].as_u64());
+    }
+    assert_eq!(ids.len(), 180_000);
+    storage.write_large_parquet("in/b.parquet", 220_000, 240);
+    let answer = host.sluice(&["run", &copy]);
+    assert_ne!(answer.code, Some(0));
+    let said = format!("{}{}", answer.out, answer.err);
+    let told = "`in/b.parquet` has a row group of";
+    assert!(
+        said.contains(told) && said.contains("smaller row groups"),
+        "{said}"
+    );
+}
+
 /// Lines of many ranges, a record that is too long among them, and quotes around line ends.
 #[test]
 fn text_is_read_by_ranges() {
@@ -267,6 +297,52 @@ fn each_thing_that_is_wrong_is_told() {
         parquet.contains("`in/b.parquet` is no Parquet: it does not end as Parquet does"),
         "{parquet}"
     );
+}
+
+/// Where its keys are not granted, not named, or not to be had, it ends before a request: none goes out unsigned.
+#[test]
+fn without_its_keys_it_asks_nothing_of_the_server() {
+    let storage = Storage::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dialled = Arc::<AtomicUsize>::default();
+    let (count, port) = (
+        Arc::clone(&dialled),
+        listener.local_addr().expect("bound").port(),
+    );
+    std::thread::spawn(move || {
+        for _ in listener.incoming() {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let stage = storage.stage(S3, "ndjson", "");
+    let stage = stage.replace(&format!(":{}\"", storage.port), &format!(":{port}\""));
+    for (name, source, sink) in [
+        ("source", stage.clone(), folder("out")),
+        ("sink", files("in"), stage.clone()),
+    ] {
+        let host = deployment(&storage);
+        host.write("in/a.ndjson", "{\"id\":1}\n");
+        let file = pipeline(&host, name, &source, "", &sink);
+        let refused = |what: &str, expected: &str| {
+            let answer = host.sluice(&["run", &file]);
+            let said = format!("{}{}", answer.out, answer.err);
+            assert_ne!(answer.code, Some(0), "{name}, {what}: {said}");
+            assert!(said.contains(expected), "{name}, {what}: {said}");
+        };
+        let grant = format!("grants/{name}.sluice-s3.toml");
+        let text = host.read(&grant);
+        let begin = text.find("[[secret]]").expect("a secret");
+        let end = text[begin..].find("\n\n").map(|end| begin + end);
+        let without = [&text[..begin], end.map_or("", |end| &text[end..])];
+        host.write(&grant, without.concat());
+        refused("not granted", "name = \"keys\"");
+        host.write(&grant, &text);
+        host.edit(&file, "keys = \"storage\"", "keys = \"nothere\"");
+        refused("not to be had", "secret file `secrets/nothere`");
+        host.edit(&file, "secrets = { keys = \"nothere\" }\n", "");
+        refused("not named", "keys");
+    }
+    assert_eq!(dialled.load(Ordering::SeqCst), 0);
 }
 
 /// Without any one of its capabilities the plugin does not do its work, and what is missing is named.

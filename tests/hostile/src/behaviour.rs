@@ -245,6 +245,8 @@ behaviours! {
         ChangesShort = "changes-short",
         /// A page larger than any may be.
         PageHuge = "page-huge",
+        /// Hands over a row group larger than any that is taken.
+        ParquetHuge = "parquet-huge",
         /// A page of more rows than any may have.
         PageRows = "page-rows",
         /// A page of more parts than any may have.
@@ -463,6 +465,10 @@ behaviours! {
         CommitHuge = "commit-huge",
         /// Looks for a column that is not granted in all that the host encodes.
         EncodeUndeclared = "encode-undeclared",
+        /// Asks for a Parquet file of no batches.
+        ParquetEmpty = "parquet-empty",
+        /// Asks for one Parquet file of batches whose schemas differ.
+        ParquetMixed = "parquet-mixed",
         /// Has the host encode a batch for ever.
         EncodeStorm = "encode-storm",
         /// Rejects one row a hundred thousand times.

@@ -3,7 +3,7 @@
 use crate::behaviour::Behaviour;
 use crate::bindings::exports::sluice::plugin::source::{
     Columns, Content, CsvInput, Document, DocumentFormat, Guest, GuestReader, Limit, Next, Page,
-    Part, Reader, Split, Stream,
+    ParquetInput, Part, Reader, Split, Stream,
 };
 use crate::bindings::sluice::plugin::records::{
     Change, Column, DecimalSize, Field, FieldType, NamedColumn, Packed, Schema, Values,
@@ -208,6 +208,15 @@ fn content(behaviour: Behaviour) -> Content {
     };
     let mut columns = match behaviour {
         Behaviour::PageHuge => return document(vec![b'\n'; 17 << 20], DocumentFormat::Ndjson),
+        Behaviour::ParquetHuge => {
+            let group = ParquetInput {
+                footer: vec![],
+                row_group: 0,
+                first_row: 0,
+                rows: 1,
+            };
+            return document(vec![0; 49 << 20], DocumentFormat::Parquet(group));
+        }
         Behaviour::DocumentsMany => {
             return document(b"{}\n".repeat(3_000), DocumentFormat::Ndjson);
         }

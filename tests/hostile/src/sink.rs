@@ -5,7 +5,7 @@ use crate::bindings::exports::sluice::plugin::sink::{
     Commit, Guest, GuestWriter, Part, Target, Writer,
 };
 use crate::bindings::sluice::plugin::log::{self, Level};
-use crate::bindings::sluice::plugin::records::{Batch, Format};
+use crate::bindings::sluice::plugin::records::{Batch, Format, encode_parquet};
 use crate::bindings::sluice::plugin::types::{Fault, Rejection};
 use crate::poison::Poison;
 use crate::{Hostile, behaviour};
@@ -93,7 +93,16 @@ impl GuestWriter for Lying {
             }
             Behaviour::EncodeUndeclared => {
                 encode_undeclared(&parts)?;
+                assert_hidden(&parquet(parts)?);
+                return Ok(vec![]);
+            }
+            Behaviour::ParquetEmpty => {
+                parquet(vec![])?;
                 vec![]
+            }
+            Behaviour::ParquetMixed => {
+                parquet(parts)?;
+                return Ok(vec![]);
             }
             Behaviour::EncodeStorm => loop {
                 let _ = std::hint::black_box(parts[0].batch.encode(Format::Ndjson));
@@ -141,10 +150,20 @@ fn encode_undeclared(parts: &[Part]) -> Result<(), Fault> {
             seen.extend(part.batch.encode(format).map_err(broken)?);
         }
         seen.extend(part.batch.encode_rows().map_err(broken)?.bytes);
-        let seen = String::from_utf8_lossy(&seen);
-        assert!(seen.contains("id") && !seen.contains("name"), "{seen}");
+        assert_hidden(&seen);
     }
     Ok(())
+}
+
+fn assert_hidden(seen: &[u8]) {
+    let seen = String::from_utf8_lossy(seen);
+    assert!(seen.contains("id") && !seen.contains("name"), "{seen}");
+}
+
+/// All of it in one file.
+fn parquet(parts: Vec<Part>) -> Result<Vec<u8>, Fault> {
+    let batches = parts.into_iter().map(|part| part.batch).collect();
+    encode_parquet(batches).map_err(|error| Fault::Broken(format!("{error:?}")))
 }
 
 /// Says what it was given, as text, and rejects the last row of each part.

@@ -26,8 +26,15 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     if wanted.without_engine {
         wanted.targets.retain(|name| !names_engine(project, name));
     }
-    let mut steps = Steps::new("fuzz", 2 + wanted.targets.len());
+    let mut steps = Steps::new("fuzz", 3 + wanted.targets.len());
     steps.act("look for cargo-fuzz", || installed(project))?;
+    // cargo-fuzz takes no `--locked`, and would write the lock file anew.
+    let manifest = format!("{FOLDER}/Cargo.toml");
+    steps.run(
+        "hold its lock file against its manifest",
+        project.cargo(&["fetch", "--locked", "--manifest-path", &manifest]),
+        &format!("`cargo update --workspace --manifest-path {manifest}`, and commit the lock file"),
+    )?;
     let output = project.target.join("fuzz");
     let mut build = project.cargo(&[TOOLCHAIN, "fuzz", "build", "--fuzz-dir", FOLDER]);
     build.arg("--target-dir").arg(&output);

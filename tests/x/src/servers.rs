@@ -201,7 +201,8 @@ fn by_npm(project: &Project, name: &str) -> Result<String> {
     .context("next: look at what npm says; it needs its registry")
 }
 
-/// As its requirements have it, in an environment of its own. Built packages only, but for `source`.
+/// As its requirements have it, in an environment of its own: nothing whose hash does not stand there. Built packages
+/// only, but for `source`.
 fn by_pip(project: &Project, name: &str, source: Option<&str>) -> Result<String> {
     let has_venv = |mut python: Command| output(python.args(["-c", "import ensurepip"]));
     if has_venv(project.command("python3")).is_err() {
@@ -219,7 +220,7 @@ fn by_pip(project: &Project, name: &str, source: Option<&str>) -> Result<String>
                     .into_iter()
                     .flatten(),
             )
-            .args(["--requirement", PIP_FILES[0]])
+            .args(["--require-hashes", "--requirement", PIP_FILES[0]])
             .current_dir(folder);
         vec![make, pip]
     })

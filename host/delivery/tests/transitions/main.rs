@@ -2,6 +2,7 @@
 
 mod delivering;
 mod failing;
+mod stopping;
 
 use sluice_delivery::{
     Action, Counters, Event, Next, PageNo, RetrySettings, Settings, SinkMode, Split, Step, Tally,
@@ -190,3 +191,15 @@ fn after(mut split: Split, events: Vec<Event>) -> Split {
 }
 
 const FIRST: (Event, &[&str]) = (Event::Start, &["open reader at beginning", "read 0"]);
+
+/// A transactional sink whose first unit is being published.
+fn publishing() -> Split {
+    let events = vec![
+        Event::Start,
+        page(0, "a", Next::End),
+        ready(0, 10),
+        wrote(0, 1),
+        Event::Stored,
+    ];
+    after(fresh(&[Transactional]), events)
+}

@@ -318,6 +318,15 @@ pub fn batch(rows: usize) -> Batch {
     Batch::entering(stream(), schema, data, None, Places::none())
 }
 
+/// Rows of a column that is not granted, where `id` stands in others.
+pub fn in_its_place(rows: usize) -> Batch {
+    let fields = vec![Field::new("name", FieldType::Int64, true)];
+    let schema = Arc::new(Schema::new(fields, vec![]).expect("a schema"));
+    let values: ArrayRef = Arc::new((0..rows as i64).collect::<Int64Array>());
+    let data = RecordBatch::try_new(Arc::clone(schema.arrow()), vec![values]).expect("a batch");
+    Batch::entering(stream(), schema, data, None, Places::none())
+}
+
 /// An `id` of text that is six times as long in JSON: 12 MiB, and 72.
 pub fn long_texts() -> Batch {
     let fields = vec![Field::new("id", FieldType::Text, true)];

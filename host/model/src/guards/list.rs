@@ -284,6 +284,7 @@ guards! {
     PageParts: "a page of a million empty parts",
     PageRows: "a page of a billion rows without a byte",
     PageBytes: "a page that fills the memory",
+    ParquetPacked: "row groups that fill the memory before they are unpacked",
     PageDecoded: "many small documents in one page, which become more than memory holds",
     // Columns that a plugin hands over
     FieldNamed: "a column without a name",
@@ -310,6 +311,8 @@ guards! {
     ColumnRead: "a column read that was not granted",
     ColumnsEncoded: "the same, by asking the host to encode the batch",
     EncodeBytes: "records that take gigabytes once the host has encoded them",
+    ParquetBatches: "a file of no batches, in whose place there is none to be given",
+    ParquetSchema: "a column that was not granted, in a batch where it stands in the place of one that was",
     BatchClosed: "records read after their unit is over",
     RowKeyed: "a hidden column's values found by hashing guesses of them",
     EditPut: "a column written that was not granted",

@@ -2,37 +2,14 @@
 
 use super::folder::Folder;
 use super::names::Names;
-use super::publisher::{Begun, Publisher};
+use super::publisher::{Publisher, storage};
 use crate::Format;
 use sluice_sdk::Fault;
 use sluice_sdk::files::FileError;
+use sluice_sdk::publish::Begun;
 use sluice_sdk::sink::{Commit, Context};
-use std::cell::{Cell, RefCell};
+use sluice_sdk::testing::crashes::{self, Destination, Mortal, Protocol, at_every_step, commit};
 use std::collections::BTreeMap;
-use std::rc::Rc;
-
-/// How the chosen step ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// The process dies before the step is done.
-    DiesBefore,
-    /// The process dies when the step is done.
-    DiesBehind,
-    /// The machine loses power before the step is done: files that were not finished keep half of what they had.
-    PowerLost,
-    /// The step fails and nothing is done; the process lives on.
-    FailsBefore,
-    /// The step is done, and fails all the same; the process lives on.
-    FailsBehind,
-}
-
-const ENDINGS: [Ending; 5] = [
-    Ending::DiesBefore,
-    Ending::DiesBehind,
-    Ending::PowerLost,
-    Ending::FailsBefore,
-    Ending::FailsBehind,
-];
 
 #[derive(Debug, Clone, Default)]
 struct Stored {
@@ -40,60 +17,26 @@ struct Stored {
     finished: bool,
 }
 
-/// A folder in memory that outlives its process.
-#[derive(Debug, Clone, Default)]
-struct Memory {
-    files: Rc<RefCell<BTreeMap<String, Stored>>>,
-    steps: Rc<Cell<usize>>,
-    fatal: Rc<Cell<Option<(usize, Ending)>>>,
-    dead: Rc<Cell<bool>>,
+/// A folder in memory.
+#[derive(Debug, Default)]
+struct Files(BTreeMap<String, Stored>);
+
+type Memory = Mortal<Files>;
+
+impl Destination for Files {
+    /// Files that were not finished keep half of what they had.
+    fn power_lost(&mut self) {
+        for file in self.0.values_mut().filter(|file| !file.finished) {
+            file.bytes.truncate(file.bytes.len() / 2);
+        }
+    }
 }
 
-impl Memory {
-    /// Does one step, unless it is the chosen one or the process is dead.
-    fn step<T>(
-        &self,
-        done: impl FnOnce(&mut BTreeMap<String, Stored>) -> Result<T, FileError>,
-    ) -> Result<T, FileError> {
-        let gone = || FileError::Transient("the disk is away".to_owned());
-        if self.dead.get() {
-            return Err(gone());
-        }
-        let step = self.steps.replace(self.steps.get() + 1);
-        let ending = self
-            .fatal
-            .get()
-            .filter(|(fatal, _)| *fatal == step)
-            .map(|(_, ending)| ending);
-        self.dead.set(matches!(
-            ending,
-            Some(Ending::DiesBefore | Ending::DiesBehind | Ending::PowerLost)
-        ));
-        let mut files = self.files.borrow_mut();
-        match ending {
-            None => done(&mut files),
-            Some(Ending::DiesBefore | Ending::FailsBefore) => Err(gone()),
-            Some(Ending::DiesBehind | Ending::FailsBehind) => {
-                done(&mut files).and_then(|_| Err(gone()))
-            }
-            Some(Ending::PowerLost) => {
-                for file in files.values_mut().filter(|file| !file.finished) {
-                    file.bytes.truncate(file.bytes.len() / 2);
-                }
-                Err(gone())
-            }
-        }
-    }
-
-    fn revive(&self) {
-        self.dead.set(false);
-        self.fatal.set(None);
-    }
-
+impl Files {
     /// What a reader of the folder sees: everything whose name does not begin with a dot.
     fn visible(&self) -> BTreeMap<String, String> {
-        let files = self.files.borrow();
-        let shown = files
+        let shown = self
+            .0
             .iter()
             .filter(|(path, _)| !path.split('/').any(|name| name.starts_with('.')));
         shown
@@ -107,8 +50,7 @@ impl Memory {
     }
 
     fn temporary(&self) -> Vec<String> {
-        self.files
-            .borrow()
+        self.0
             .keys()
             .filter(|path| {
                 path.split('/')
@@ -124,11 +66,19 @@ fn missing(path: &str) -> FileError {
     FileError::NotFound(format!("`{path}` does not exist"))
 }
 
+fn step<T>(
+    folder: &Memory,
+    done: impl FnOnce(&mut BTreeMap<String, Stored>) -> Result<T, FileError>,
+) -> Result<T, FileError> {
+    let gone = || FileError::Transient("the disk is away".to_owned());
+    folder.step(gone, |files| done(&mut files.0))
+}
+
 impl Folder for Memory {
     type File = String;
 
     fn read(&self, path: &str, offset: u64, max: u32) -> Result<Vec<u8>, FileError> {
-        self.step(|files| {
+        step(self, |files| {
             let bytes = &files.get(path).ok_or_else(|| missing(path))?.bytes;
             let start = bytes.len().min(offset as usize);
             Ok(bytes[start..bytes.len().min(start + max as usize)].to_vec())
@@ -136,14 +86,14 @@ impl Folder for Memory {
     }
 
     fn create(&self, path: &str) -> Result<String, FileError> {
-        self.step(|files| {
+        step(self, |files| {
             files.insert(path.to_owned(), Stored::default());
             Ok(path.to_owned())
         })
     }
 
     fn append(&self, file: &mut String, bytes: &[u8]) -> Result<(), FileError> {
-        self.step(|files| {
+        step(self, |files| {
             let stored = files.get_mut(file).ok_or_else(|| missing(file))?;
             stored.bytes.extend_from_slice(bytes);
             Ok(())
@@ -151,14 +101,14 @@ impl Folder for Memory {
     }
 
     fn finish(&self, file: String) -> Result<(), FileError> {
-        self.step(|files| {
+        step(self, |files| {
             files.get_mut(&file).ok_or_else(|| missing(&file))?.finished = true;
             Ok(())
         })
     }
 
     fn rename(&self, old: &str, new: &str) -> Result<(), FileError> {
-        self.step(|files| {
+        step(self, |files| {
             let stored = files.remove(old).ok_or_else(|| missing(old))?;
             assert!(
                 stored.finished,
@@ -174,7 +124,9 @@ impl Folder for Memory {
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {
-        self.step(|files| files.remove(path).map(|_| ()).ok_or_else(|| missing(path)))
+        step(self, |files| {
+            files.remove(path).map(|_| ()).ok_or_else(|| missing(path))
+        })
     }
 }
 
@@ -202,114 +154,54 @@ fn publisher(folder: &Memory) -> Publisher<Memory> {
     )
 }
 
-fn commit(epoch: u64, sequence: u64) -> Commit {
-    Commit {
-        pipeline: "p".to_owned(),
-        split: "s".to_owned(),
-        cursor: sequence.to_string().into_bytes(),
-        epoch,
-        sequence,
+impl Protocol for Publisher<Memory> {
+    fn committed(&mut self) -> Result<Option<Commit>, Fault> {
+        self.committed()
     }
-}
 
-fn write(publisher: &mut Publisher<Memory>, commit: &Commit) -> Result<(), Fault> {
-    if publisher.begin(commit)? == Begun::Published {
-        return Ok(());
-    }
-    for (stream, text) in UNITS[commit.sequence as usize - 1] {
-        let mut file = publisher.create(stream)?;
-        for half in [&text[..1], &text[1..]] {
-            publisher
-                .folder()
-                .append(&mut file, half.as_bytes())
-                .map_err(super::publisher::storage)?;
+    fn write(&mut self, commit: &Commit) -> Result<(), Fault> {
+        if self.begin(commit)? == Begun::Published {
+            return Ok(());
         }
-        publisher
-            .folder()
-            .finish(file)
-            .map_err(super::publisher::storage)?;
-    }
-    publisher.written(commit);
-    Ok(())
-}
-
-/// One run of the host: it asks for the place, and goes on behind it. A step that fails is tried once more, with the
-/// same arguments; the run ends where the process is dead.
-fn run(folder: &Memory, epoch: u64) -> Result<(), Fault> {
-    let mut publisher = publisher(folder);
-    let twice = |step: &mut dyn FnMut() -> Result<(), Fault>| step().or_else(|_| step());
-    let mut done = 0;
-    twice(&mut || {
-        done = publisher.committed()?.map_or(0, |commit| commit.sequence);
+        for (stream, text) in UNITS[commit.sequence as usize - 1] {
+            let mut file = self.create(stream)?;
+            for half in [&text[..1], &text[1..]] {
+                let half = half.as_bytes();
+                self.folder().append(&mut file, half).map_err(storage)?;
+            }
+            self.folder().finish(file).map_err(storage)?;
+        }
+        self.written(commit);
         Ok(())
-    })?;
-    for sequence in done + 1..=UNITS.len() as u64 {
-        let commit = commit(epoch, sequence);
-        twice(&mut || write(&mut publisher, &commit))?;
-        twice(&mut || publisher.publish(&commit))?;
     }
-    Ok(())
+
+    fn publish(&mut self, commit: &Commit) -> Result<(), Fault> {
+        self.publish(commit)
+    }
 }
 
-fn check_whole(folder: &Memory, what: &str) {
-    let visible: Vec<String> = folder.visible().into_values().collect();
-    let expected = ["a\n", "c\n", "d\n", "b\n", "e\n", "f\n"];
-    assert_eq!(visible, expected, "{what}: {:#?}", folder.visible());
-    assert_eq!(
-        folder.temporary(),
-        Vec::<String>::new(),
-        "{what}: left over"
-    );
+fn run(folder: &Memory, epoch: u64) -> Result<(), Fault> {
+    crashes::run(publisher(folder), epoch, UNITS.len() as u64)
 }
 
 #[test]
 fn every_record_is_published_once_whichever_step_fails() {
-    let calm = Memory::default();
-    run(&calm, 1).expect("nothing fails");
-    check_whole(&calm, "nothing fails");
-    let steps = calm.steps.get();
-    assert!(steps > 50, "{steps} steps are too few to mean anything");
-    for ending in ENDINGS {
-        for step in 0..steps {
-            let what = format!("{ending:?} at step {step}");
-            let folder = Memory::default();
-            folder.fatal.set(Some((step, ending)));
-            let first = run(&folder, 1);
-            assert_eq!(first.is_err(), folder.dead.get(), "{what}: {first:?}");
-            for text in folder.visible().values() {
-                assert!(
-                    text.len() == 2 && text.ends_with('\n'),
-                    "{what}: half a file: {text:?}"
-                );
-            }
-            folder.revive();
-            run(&folder, 2).expect(&what);
-            check_whole(&folder, &what);
+    let broken = |folder: &Memory, what: &str| {
+        for text in folder.held().visible().values() {
+            assert!(
+                text.len() == 2 && text.ends_with('\n'),
+                "{what}: half a file: {text:?}"
+            );
         }
-    }
-}
-
-/// The second run dies as well, while it takes up what the first one left.
-#[test]
-fn two_crashes_are_no_worse_than_one() {
-    for first in 0..60 {
-        for second in 0..25 {
-            for ending in [Ending::DiesBefore, Ending::PowerLost] {
-                let what = format!("{ending:?} at steps {first} and {second}");
-                let folder = Memory::default();
-                folder.fatal.set(Some((first, Ending::DiesBehind)));
-                let _ = run(&folder, 1);
-                folder.revive();
-                folder
-                    .fatal
-                    .set(Some((folder.steps.get() + second, ending)));
-                let _ = run(&folder, 2);
-                folder.revive();
-                run(&folder, 3).expect(&what);
-                check_whole(&folder, &what);
-            }
-        }
-    }
+    };
+    let whole = |folder: &Memory, what: &str| {
+        let held = folder.held();
+        let visible: Vec<String> = held.visible().into_values().collect();
+        let expected = ["a\n", "c\n", "d\n", "b\n", "e\n", "f\n"];
+        assert_eq!(visible, expected, "{what}: {:#?}", held.visible());
+        assert_eq!(held.temporary(), Vec::<String>::new(), "{what}: left over");
+    };
+    at_every_step(publisher, UNITS.len() as u64, broken, whole);
 }
 
 #[test]
@@ -317,7 +209,7 @@ fn an_older_run_is_stopped() {
     let folder = Memory::default();
     let (mut old, mut new) = (publisher(&folder), publisher(&folder));
     assert!(old.committed().expect("nothing").is_none());
-    write(&mut new, &commit(2, 1)).expect("written");
+    new.write(&commit(2, 1)).expect("written");
     new.publish(&commit(2, 1)).expect("published");
     let mut old_again = publisher(&folder);
     let fault = old_again
@@ -338,8 +230,11 @@ fn what_was_not_written_is_not_published() {
         publisher.publish(&commit(1, 1)),
         Err(Fault::Broken(_))
     ));
-    write(&mut publisher, &commit(1, 1)).expect("written");
-    assert!(folder.visible().is_empty(), "seen before it is published");
+    publisher.write(&commit(1, 1)).expect("written");
+    assert!(
+        folder.held().visible().is_empty(),
+        "seen before it is published"
+    );
     assert!(matches!(
         publisher.publish(&commit(1, 2)),
         Err(Fault::Broken(_))
@@ -355,10 +250,10 @@ fn files_of_nobody_are_left_alone() {
     let folder = Memory::default();
     run(&folder, 1).expect("written");
     folder
-        .files
-        .borrow_mut()
+        .held()
+        .0
         .retain(|path, _| !path.starts_with(".sluice"));
-    let before = folder.visible();
+    let before = folder.held().visible();
     let fault = run(&folder, 1)
         .expect_err("the files are there already")
         .to_string();
@@ -366,14 +261,14 @@ fn files_of_nobody_are_left_alone() {
         fault.contains("exists and no record in `.sluice` names it"),
         "{fault}"
     );
-    assert_eq!(folder.visible(), before);
+    assert_eq!(folder.held().visible(), before);
 }
 
 #[test]
 fn a_spoilt_record_stops_the_split() {
     let folder = Memory::default();
     run(&folder, 1).expect("written");
-    for (path, file) in folder.files.borrow_mut().iter_mut() {
+    for (path, file) in &mut folder.held().0 {
         if path.starts_with(".sluice") {
             file.bytes.truncate(20);
         }

@@ -11,9 +11,10 @@
 
 use super::folder::Folder;
 use super::names::{Names, Side};
-use super::record::{Moved, RECORD_BYTES_MAX, Record};
+use super::record::{Files, Moved, Record};
 use sluice_sdk::Fault;
 use sluice_sdk::files::FileError;
+use sluice_sdk::publish::{Begun, RECORD_BYTES_MAX, not_written};
 use sluice_sdk::sink::{Commit, Context};
 
 /// What one read of a record asks for.
@@ -47,15 +48,6 @@ struct Unit {
     ready: bool,
 }
 
-/// Whether a unit is to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It is.
-    Fresh,
-    /// It is published already: its acknowledgement was lost.
-    Published,
-}
-
 impl<F: Folder> Publisher<F> {
     pub(super) fn new(folder: F, context: Context, names: Names, streams: Vec<String>) -> Self {
         Self {
@@ -85,10 +77,8 @@ impl<F: Folder> Publisher<F> {
     pub(super) fn begin(&mut self, commit: &Commit) -> Result<Begun, Fault> {
         self.unit = None;
         let mark = (commit.epoch, commit.sequence);
-        match self.known()?.record.as_ref().map(Record::mark) {
-            Some(published) if published == mark => return Ok(Begun::Published),
-            Some(published) if published > mark => return Err(overtaken(published, mark)),
-            _ => {}
+        if Record::begins(self.known()?.record.as_ref(), mark)? == Begun::Published {
+            return Ok(Begun::Published);
         }
         let side = self.side_to_write()?;
         self.clear(side)?;
@@ -141,12 +131,10 @@ impl<F: Folder> Publisher<F> {
             return Ok(());
         }
         let Some(unit) = self.unit.take_if(|unit| unit.ready && unit.mark == mark) else {
-            return Err(Fault::broken(format!(
-                "unit {}.{} is to be published and was not written",
-                mark.0, mark.1
-            )));
+            return Err(not_written(mark));
         };
-        let record = Record::new(commit, unit.side, unit.files.clone());
+        let (side, files) = (unit.side, unit.files.clone());
+        let record = Record::new(commit, Files { side, files });
         let draft = self.draft(&record);
         if draft.is_ok() {
             // From here to the end of this block the disk may say either.
@@ -179,7 +167,7 @@ impl<F: Folder> Publisher<F> {
     fn known(&mut self) -> Result<&Known, Fault> {
         if self.known.is_none() {
             let record = self.load()?;
-            for file in record.iter().flat_map(|record| &record.files) {
+            for file in record.iter().flat_map(|record| &record.unit.files) {
                 if self.folder.exists(&file.from).map_err(storage)? {
                     self.folder.rename(&file.from, &file.to).map_err(storage)?;
                 }
@@ -194,27 +182,15 @@ impl<F: Folder> Publisher<F> {
     fn load(&self) -> Result<Option<Record>, Fault> {
         let path = self.names.record();
         let mut bytes = Vec::new();
-        loop {
+        while bytes.len() <= RECORD_BYTES_MAX {
             match self.folder.read(&path, bytes.len() as u64, READ_BYTES) {
                 Err(FileError::NotFound(_)) if bytes.is_empty() => return Ok(None),
                 Err(error) => return Err(storage(error)),
                 Ok(more) if more.is_empty() => break,
                 Ok(more) => bytes.extend_from_slice(&more),
             }
-            if bytes.len() > RECORD_BYTES_MAX {
-                return Err(Fault::misconfigured(format!(
-                    "`{path}` is too long to be a record"
-                )));
-            }
         }
-        let record = Record::from_bytes(&path, &bytes)?;
-        if (&record.pipeline, &record.split) != (&self.context.pipeline, &self.context.split) {
-            return Err(Fault::misconfigured(format!(
-                "`{path}` is the record of split `{}` of pipeline `{}`; hint: use another `prefix`",
-                record.split, record.pipeline
-            )));
-        }
-        Ok(Some(record))
+        Record::from_bytes(&path, &bytes, &self.context).map(Some)
     }
 
     /// The set of temporary names that the last published unit did not use.
@@ -223,7 +199,7 @@ impl<F: Folder> Publisher<F> {
             .known()?
             .record
             .as_ref()
-            .map_or(Side::A, |record| record.side.other()))
+            .map_or(Side::A, |record| record.unit.side.other()))
     }
 
     /// Removes what an earlier attempt left under these names.
@@ -253,11 +229,4 @@ pub(super) fn storage(error: FileError) -> Fault {
         FileError::Other(text) => Fault::transient(text),
         other => other.into(),
     }
-}
-
-fn overtaken(published: (u64, u64), ours: (u64, u64)) -> Fault {
-    Fault::misconfigured(format!(
-        "unit {}.{} is published already, and {}.{} comes before it: another run writes this split",
-        published.0, published.1, ours.0, ours.1
-    ))
 }

@@ -2,14 +2,11 @@
 
 use super::cursor::{Cursor, Skipping};
 use crate::Format;
-use crate::pieces::{self, Skipped};
 use sluice_sdk::files::{READ_BYTES_MAX, Readable};
+use sluice_sdk::framing::{self, RECORD_BYTES_MAX, Skipped};
 use sluice_sdk::source::{Document, Limit, Split};
 use sluice_sdk::{Fault, Page, Reader};
 
-/// The longest record the host takes. A longer one is handed over cut one byte behind this, for the host to reject,
-/// and skipped to its end: a file without line ends cannot fill the plugin's memory.
-const RECORD_BYTES_MAX: usize = 4 << 20;
 /// The longest line of names.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 /// The least that one read asks for, whatever the host's limit.
@@ -60,7 +57,9 @@ impl FileReader {
     fn read_header(&self) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
         loop {
-            if let Some(end) = pieces::end_of_records(&bytes, self.format, self.delimiter, 1) {
+            if let Some(end) =
+                framing::end_of_records(&bytes, self.format.text(), self.delimiter, 1)
+            {
                 bytes.truncate(end);
                 break;
             }
@@ -76,7 +75,7 @@ impl FileReader {
                 )));
             }
         }
-        Ok(pieces::without_bom(&bytes).to_vec())
+        Ok(framing::without_bom(&bytes).to_vec())
     }
 
     fn document(&self, bytes: Vec<u8>) -> Document {
@@ -113,7 +112,7 @@ impl FileReader {
     fn overlong(&mut self, mut bytes: Vec<u8>) -> Result<Page<Cursor>, Fault> {
         bytes.truncate(RECORD_BYTES_MAX + 1);
         let quoted = matches!(
-            pieces::skip(&bytes, self.format, false),
+            framing::skip(&bytes, self.format.text(), false),
             Skipped::Beyond { quoted: true }
         );
         self.cursor.skipping = Some(Skipping { quoted });
@@ -128,7 +127,7 @@ impl FileReader {
         if bytes.is_empty() {
             return Ok(Page::end(self.cursor.clone()));
         }
-        let skipped = match pieces::skip(&bytes, self.format, quoted) {
+        let skipped = match framing::skip(&bytes, self.format.text(), quoted) {
             Skipped::Until(end) => {
                 self.cursor.skipping = None;
                 end
@@ -167,7 +166,8 @@ impl Reader for FileReader {
             }
             let rows_max = limit.rows as usize
                 + usize::from(self.format == Format::Csv && self.cursor.offset == 0);
-            if let Some(end) = pieces::end_of_records(&bytes, self.format, self.delimiter, rows_max)
+            if let Some(end) =
+                framing::end_of_records(&bytes, self.format.text(), self.delimiter, rows_max)
             {
                 bytes.truncate(end);
                 return self.page(bytes, false);

@@ -2,80 +2,36 @@
 //! one; it never becomes two, and never a wildcard.
 
 use super::Refused;
-use serde_json::value::RawValue;
+use sluice_sdk::template::{Place, Template, Unfilled};
 use sluice_sdk::{Fault, Schema};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// The longest subject. Servers take lines of 4 KiB, with a reply and numbers in them.
 const SUBJECT_BYTES_MAX: usize = 1_024;
 
 /// A subject with places to fill in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
-    pieces: Vec<Piece>,
-}
+pub(super) struct Subject(Template);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    Stream,
-    Field(String),
-}
-
-impl Template {
+impl Subject {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
-        let wrong = |what: &str| Fault::misconfigured(format!("`subject = {text:?}` {what}"));
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('{') {
-            let (name, behind) = behind
-                .split_once('}')
-                .ok_or_else(|| wrong("opens `{` and does not close it"))?;
-            pieces.push(Piece::Literal(before.to_owned()));
-            pieces.push(match name {
-                "" => return Err(wrong("has a `{}` without a name")),
-                "@stream" => Piece::Stream,
-                field => Piece::Field(field.to_owned()),
-            });
-            rest = behind;
-        }
-        pieces.push(Piece::Literal(rest.to_owned()));
-        let template = Self { pieces };
+        let template = Template::parse("subject", text)?;
         // As if every place held a plain name.
-        let filled: String = template.filled(|_| Cow::Borrowed("x"));
-        if !is_subject(&filled) {
-            return Err(wrong(
-                "is no subject to publish to: names between dots, without blanks and wildcards, and none of the server's own",
-            ));
+        if is_subject(&template.filled(|_| "x")) {
+            return Ok(Self(template));
         }
-        Ok(template)
-    }
-
-    fn filled<'a>(&'a self, fill: impl Fn(&'a Piece) -> Cow<'a, str>) -> String {
-        let piece = |piece: &'a Piece| match piece {
-            Piece::Literal(text) => Cow::Borrowed(text.as_str()),
-            place => fill(place),
-        };
-        self.pieces.iter().map(piece).collect()
-    }
-
-    /// The fields it asks of a record.
-    fn fields(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Field(name) => Some(name.as_str()),
-            Piece::Literal(_) | Piece::Stream => None,
-        })
+        Err(Fault::misconfigured(format!(
+            "`subject = {text:?}` is no subject to publish to: names between dots, without blanks and wildcards, and none of the server's own"
+        )))
     }
 
     /// That a stream has the fields it asks for, and a name that can stand in it.
     pub(super) fn fits(&self, stream: &str, schema: &Schema) -> Result<(), Fault> {
-        for field in self.fields() {
+        for field in self.0.fields() {
             schema
                 .expect(field)
                 .map_err(|fault| fault.context(format!("stream `{stream}`: `subject`")))?;
         }
-        if self.pieces.contains(&Piece::Stream) && !is_part(stream) {
+        if self.0.has_stream() && !is_part(stream) {
             return Err(Fault::misconfigured(format!(
                 "the stream's name `{stream}` cannot stand in `subject`"
             )));
@@ -85,9 +41,9 @@ impl Template {
 
     /// All that it could become, for people and for the server: a name in which a value stands is any.
     pub(super) fn wildcard(&self, stream: Option<&str>) -> String {
-        let filled = self.filled(|piece| match (piece, stream) {
-            (Piece::Stream, Some(stream)) => Cow::Borrowed(stream),
-            _ => Cow::Borrowed("*"),
+        let filled = self.0.filled(|place| match (place, stream) {
+            (Place::Stream, Some(stream)) => stream,
+            _ => "*",
         });
         let name = |name: &str| {
             if name.contains('*') {
@@ -100,47 +56,22 @@ impl Template {
     }
 
     /// The subject for a record, which is a JSON object.
-    pub(super) fn fill(&self, stream: &str, record: &[u8]) -> Result<String, Refused> {
+    pub(super) fn of(&self, stream: &str, record: &[u8]) -> Result<String, Refused> {
         let refused = |what: String| ("subject-value", what);
-        let values: BTreeMap<Cow<'_, str>, &RawValue> = if self.fields().next().is_some() {
-            serde_json::from_slice(record)
-                .map_err(|_| refused("the record is no JSON object".to_owned()))?
-        } else {
-            BTreeMap::new()
-        };
-        let mut found = BTreeMap::new();
-        for name in self.fields() {
-            let value = values
-                .get(name)
-                .and_then(|value| scalar(value))
-                .filter(|value| is_part(value));
-            let value = value.ok_or_else(|| {
-                refused(format!(
-                    "`{name}` has no value that a name of a subject could be"
-                ))
-            })?;
-            found.insert(name, value);
-        }
-        let subject = self.filled(|piece| match piece {
-            Piece::Field(name) => Cow::Owned(found.get(name.as_str()).cloned().unwrap_or_default()),
-            _ => Cow::Borrowed(stream),
-        });
+        let put = |value: &str| is_part(value).then(|| value.to_owned());
+        let subject = self.0.fill(stream, record, put);
+        let subject = subject.map_err(|unfilled| match unfilled {
+            Unfilled::NoObject => refused("the record is no JSON object".to_owned()),
+            Unfilled::NoValue(name) => refused(format!(
+                "`{name}` has no value that a name of a subject could be"
+            )),
+        })?;
         if !is_subject(&subject) {
             return Err(refused(
                 "its values make a subject that is too long, or the server's own".to_owned(),
             ));
         }
         Ok(subject)
-    }
-}
-
-/// A text, number or boolean as text; none for what has no value, or a deeper one.
-fn scalar(value: &RawValue) -> Option<String> {
-    match serde_json::from_str(value.get()).ok()? {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(_) => Some(value.get().to_owned()),
-        serde_json::Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
     }
 }
 
@@ -164,9 +95,9 @@ mod tests {
 
     #[test]
     fn values_fill_in_names() {
-        let check = |template: &str, record: &str, expected: Result<&str, &str>| {
-            let template = Template::parse(template).expect(template);
-            let found = template.fill("films", record.as_bytes());
+        let check = |text: &str, record: &str, expected: Result<&str, &str>| {
+            let subject = Subject::parse(text).expect(text);
+            let found = subject.of("films", record.as_bytes());
             let found = found.as_deref().map_err(|refused| refused.1.as_str());
             assert_eq!(found, expected, "{record}");
         };
@@ -225,14 +156,14 @@ mod tests {
             "_INBOX.x",
             "a\r\nPUB",
         ] {
-            assert!(Template::parse(text).is_err(), "{text}");
+            assert!(Subject::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_template_is_any_of_its_subjects() {
         let wildcard =
-            |text: &str, stream: Option<&str>| Template::parse(text).expect(text).wildcard(stream);
+            |text: &str, stream: Option<&str>| Subject::parse(text).expect(text).wildcard(stream);
         assert_eq!(wildcard("shop.{@stream}.x{id}y.z", None), "shop.*.*.z");
         assert_eq!(
             wildcard("shop.{@stream}.x{id}y.z", Some("films")),
@@ -245,8 +176,8 @@ mod tests {
         #[test]
         fn a_value_stays_one_name(value in ".{0,30}") {
             let record = serde_json::json!({ "id": value }).to_string();
-            let template = Template::parse("a.{id}.b").expect("a template");
-            if let Ok(subject) = template.fill("s", record.as_bytes()) {
+            let template = Subject::parse("a.{id}.b").expect("a subject");
+            if let Ok(subject) = template.of("s", record.as_bytes()) {
                 let names: Vec<&str> = subject.split('.').collect();
                 prop_assert_eq!(names.len(), 3);
                 prop_assert_eq!(names[1], value);

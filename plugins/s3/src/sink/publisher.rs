@@ -7,9 +7,10 @@
 //! Invariant: an object is whole, and is named by a record that was published (test: `crashes`).
 
 use super::names::Names;
-use super::record::{Pending, RECORD_BYTES_MAX, Record};
+use super::record::{Objects, Pending, Record};
 use super::store::Store;
 use crate::bucket::{Completed, Upload};
+use sluice_sdk::publish::{Begun, not_written};
 use sluice_sdk::sink::{Commit, Context};
 use sluice_sdk::{Fault, log};
 
@@ -48,15 +49,6 @@ struct Unit {
     ready: bool,
 }
 
-/// Whether a unit is to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It is.
-    Fresh,
-    /// It is published already: its acknowledgement was lost.
-    Published,
-}
-
 impl<S: Store> Publisher<S> {
     pub(super) fn new(store: S, context: Context, names: Names, streams: Vec<String>) -> Self {
         Self {
@@ -82,10 +74,8 @@ impl<S: Store> Publisher<S> {
     pub(super) fn begin(&mut self, commit: &Commit) -> Result<Begun, Fault> {
         self.unit = None;
         let mark = (commit.epoch, commit.sequence);
-        match self.known()?.record.as_ref().map(Record::mark) {
-            Some(published) if published == mark => return Ok(Begun::Published),
-            Some(published) if published > mark => return Err(overtaken(published, mark)),
-            _ => {}
+        if Record::begins(self.known()?.record.as_ref(), mark)? == Begun::Published {
+            return Ok(Begun::Published);
         }
         self.give_up()?;
         self.left_over = true;
@@ -157,12 +147,11 @@ impl<S: Store> Publisher<S> {
             return Ok(());
         }
         let Some(unit) = self.unit.take_if(|unit| unit.ready && unit.mark == mark) else {
-            return Err(Fault::broken(format!(
-                "unit {}.{} is to be published and was not written",
-                mark.0, mark.1
-            )));
+            return Err(not_written(mark));
         };
-        let record = Record::new(commit, unit.objects.clone());
+        let objects = unit.objects.clone();
+        let completed = false;
+        let record = Record::new(commit, Objects { objects, completed });
         // From here on the bucket may say either.
         let over = self.known.take().and_then(|known| known.etag);
         match self.put(&record, over.as_deref()) {
@@ -188,13 +177,11 @@ impl<S: Store> Publisher<S> {
         if self.known.is_none() {
             let mut found = self.load()?;
             if let Some((record, etag)) = &mut found
-                && !record.completed
+                && !record.unit.completed
             {
-                record
-                    .objects
-                    .iter()
-                    .try_for_each(|object| self.complete(object))?;
-                record.completed = true;
+                let mut objects = record.unit.objects.iter();
+                objects.try_for_each(|object| self.complete(object))?;
+                record.unit.completed = true;
                 *etag = self.put(record, Some(etag))?;
             }
             let (record, etag) = found.unzip();
@@ -232,18 +219,7 @@ impl<S: Store> Publisher<S> {
         let Some((bytes, etag)) = self.store.get(&key)? else {
             return Ok(None);
         };
-        if bytes.len() > RECORD_BYTES_MAX {
-            return Err(Fault::misconfigured(format!(
-                "`{key}` is too long to be a record"
-            )));
-        }
-        let record = Record::from_bytes(&key, &bytes)?;
-        if (&record.pipeline, &record.split) != (&self.context.pipeline, &self.context.split) {
-            return Err(Fault::misconfigured(format!(
-                "`{key}` is the record of split `{}` of pipeline `{}`; hint: use another `prefix`",
-                record.split, record.pipeline
-            )));
-        }
+        let record = Record::from_bytes(&key, &bytes, &self.context)?;
         Ok(Some((record, etag)))
     }
 
@@ -282,11 +258,4 @@ fn send<S: Store>(store: &S, unit: &mut Unit, bytes: Vec<u8>) -> Result<(), Faul
 
 fn no_unit() -> Fault {
     Fault::broken("an object of no unit")
-}
-
-fn overtaken(published: (u64, u64), ours: (u64, u64)) -> Fault {
-    Fault::misconfigured(format!(
-        "unit {}.{} is published already, and {}.{} comes before it: another run writes this split",
-        published.0, published.1, ours.0, ours.1
-    ))
 }

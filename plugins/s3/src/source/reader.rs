@@ -4,13 +4,10 @@ use super::cursor::{At, Cursor, lost};
 use super::rows::Groups;
 use crate::Format;
 use crate::bucket::{Bucket, Found, Range};
-use crate::pieces::{self, Skipped, Text};
+use sluice_sdk::framing::{self, RECORD_BYTES_MAX, Skipped, Text};
 use sluice_sdk::source::{Document, Limit, Split};
 use sluice_sdk::{Fault, Page, Reader};
 
-/// The longest record the host takes. A longer one is handed over cut one byte behind this, for the host to reject,
-/// and skipped to its end: an object without line ends cannot fill the plugin's memory.
-const RECORD_BYTES_MAX: usize = 4 << 20;
 /// The longest line of names.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 /// What one request asks for.
@@ -197,7 +194,7 @@ impl Lines {
         loop {
             let wanted = self.held.len().min(limit.bytes.max(1) as usize);
             let whole =
-                |bytes: &[u8]| pieces::end_of_records(bytes, self.text, self.delimiter, rows_max);
+                |bytes: &[u8]| framing::end_of_records(bytes, self.text, self.delimiter, rows_max);
             if let Some(end) = whole(&self.held[..wanted]).or_else(|| whole(&self.held)) {
                 return Ok(self.hand_over(object, offset, end, object_bytes));
             }
@@ -234,8 +231,8 @@ impl Lines {
     /// The line of names that a text begins with.
     fn names_in(&self, bytes: &[u8]) -> Vec<u8> {
         let end =
-            pieces::end_of_records(bytes, self.text, self.delimiter, 1).unwrap_or(bytes.len());
-        pieces::without_bom(&bytes[..end]).to_vec()
+            framing::end_of_records(bytes, self.text, self.delimiter, 1).unwrap_or(bytes.len());
+        framing::without_bom(&bytes[..end]).to_vec()
     }
 
     fn names(&self, object: &mut Object) -> Result<Vec<u8>, Fault> {
@@ -269,7 +266,7 @@ impl Lines {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.truncate(RECORD_BYTES_MAX + 1);
         let quoted = matches!(
-            pieces::skip(&bytes, self.text, false),
+            framing::skip(&bytes, self.text, false),
             Skipped::Beyond { quoted: true }
         );
         let next = At::Skipping {
@@ -292,7 +289,7 @@ impl Lines {
             return Ok((At::Offset(offset), true));
         }
         let bytes = object.range(offset, RANGE_BYTES)?;
-        Ok(match pieces::skip(&bytes, self.text, quoted) {
+        Ok(match framing::skip(&bytes, self.text, quoted) {
             Skipped::Until(end) => {
                 let next = offset + end as u64;
                 (At::Offset(next), next >= object_bytes)

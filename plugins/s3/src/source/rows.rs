@@ -3,13 +3,13 @@
 use super::cursor::At;
 use super::reader::Object;
 use sluice_sdk::Fault;
-use sluice_sdk::parquet::{self, RowGroup};
+use sluice_sdk::parquet::{self, GROUP_BYTES_MAX, RowGroup};
 use sluice_sdk::source::{Document, Limit, ParquetInput};
 
 /// What is asked for of an object's end at first: most footers are shorter.
 const TAIL_BYTES: u64 = 64 << 10;
-/// The largest row group. With its footer it is what one page of a source may hold.
-const GROUP_BYTES_MAX: u64 = 15 << 20;
+/// What one request asks for. The answer to it and the group are in memory together.
+const RANGE_BYTES: u64 = 8 << 20;
 
 /// The row groups of an object, and the bytes of one.
 pub(super) struct Groups {
@@ -21,18 +21,13 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn open(object: &mut Object) -> Result<Self, Fault> {
         let bytes = object.bytes()?;
-        let named = |fault: Fault, key: &str| match fault {
-            Fault::Broken(what) => {
-                Fault::broken(format!("`{}` is no Parquet: {what}", key.escape_debug()))
-            }
-            other => other,
-        };
         let mut tail = object.range(bytes.saturating_sub(TAIL_BYTES), TAIL_BYTES)?;
-        let footer = parquet::footer_bytes(&tail).map_err(|fault| named(fault, &object.key))?;
+        let footer =
+            parquet::footer_bytes(&tail).map_err(|fault| no_parquet(fault, &object.key))?;
         if footer > tail.len() {
             let from = bytes.checked_sub(footer as u64);
             let from = from.ok_or_else(|| {
-                named(
+                no_parquet(
                     Fault::broken("its footer is longer than it is"),
                     &object.key,
                 )
@@ -40,7 +35,7 @@ impl Groups {
             tail = object.range(from, footer as u64)?;
         }
         let footer = tail.split_off(tail.len() - footer);
-        let found = parquet::row_groups(&footer).map_err(|fault| named(fault, &object.key))?;
+        let found = parquet::row_groups(&footer).map_err(|fault| no_parquet(fault, &object.key))?;
         Ok(Self {
             footer,
             found,
@@ -101,9 +96,28 @@ impl Groups {
                 object.key.escape_debug()
             )));
         }
-        let bytes = object.range(found.start, bytes)?;
-        self.held = Some((group, bytes.clone()));
-        Ok(bytes)
+        if found.end > object.bytes()? {
+            return Err(no_parquet(
+                Fault::broken("its footer names a place behind its end"),
+                &object.key,
+            ));
+        }
+        self.held = None;
+        let mut held = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        for from in (found.start..found.end).step_by(RANGE_BYTES as usize) {
+            held.extend(object.range(from, RANGE_BYTES.min(found.end - from))?);
+        }
+        let (_, held) = self.held.insert((group, held));
+        Ok(held.clone())
+    }
+}
+
+fn no_parquet(fault: Fault, key: &str) -> Fault {
+    match fault {
+        Fault::Broken(what) => {
+            Fault::broken(format!("`{}` is no Parquet: {what}", key.escape_debug()))
+        }
+        other => other,
     }
 }
 

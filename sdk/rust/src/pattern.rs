@@ -1,22 +1,82 @@
-//! Which paths a pattern means. Two wildcards and no more: what people write for files in a folder.
+//! Which paths a pattern means, and whose stream they are. Two wildcards and no more: what people write for files in a
+//! folder.
+
+use crate::Fault;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// `*` is any number of characters, `?` is one; neither is `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Any text is one.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Held against the whole path where the pattern has a `/`, else against the file's name.
-    pub(crate) fn fits(&self, path: &str) -> bool {
+    pub fn fits(&self, path: &str) -> bool {
         let subject = if self.0.contains('/') {
             path
         } else {
             path.rsplit('/').next().unwrap_or(path)
         };
         fits(&self.0, subject)
+    }
+}
+
+/// The streams of a source of files, each with the pattern of those that are its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streams(Vec<(String, Pattern)>);
+
+impl Streams {
+    /// Of the settings `streams`, or where it is empty of one stream: `stream` and `pattern`, or what stands for them.
+    pub fn new(
+        streams: &BTreeMap<String, String>,
+        (stream, stream_else): (Option<&str>, &str),
+        (pattern, pattern_else): (Option<&str>, &str),
+    ) -> Result<Self, Fault> {
+        let one = |(name, pattern): (&str, &str)| (name.to_owned(), Pattern::new(pattern));
+        if streams.is_empty() {
+            let (name, pattern) = (
+                stream.unwrap_or(stream_else),
+                pattern.unwrap_or(pattern_else),
+            );
+            return Ok(Self(vec![one((name, pattern))]));
+        }
+        if stream.is_some() || pattern.is_some() {
+            return Err(Fault::misconfigured(
+                "`streams` names its patterns itself: leave out `stream` and `pattern`",
+            ));
+        }
+        let streams = streams.iter();
+        Ok(Self(
+            streams
+                .map(|(name, pattern)| one((name, pattern)))
+                .collect(),
+        ))
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whose a path is. `called` is what people know it by.
+    pub fn owner(&self, path: &str, called: impl Display) -> Result<Option<&str>, Fault> {
+        let mut owners = self
+            .0
+            .iter()
+            .filter(|(_, pattern)| pattern.fits(path))
+            .map(|(name, _)| name.as_str());
+        let owner = owners.next();
+        match (owner, owners.next()) {
+            (Some(owner), Some(other)) => Err(Fault::misconfigured(format!(
+                "`{called}` belongs to both `{owner}` and `{other}`; hint: narrow one of their patterns in `streams`"
+            ))),
+            _ => Ok(owner),
+        }
     }
 }
 

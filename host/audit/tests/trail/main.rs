@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod copies;
+mod damage;
+
 use sluice_audit::{
     Action, Actor, AuditError, Entry, Finding, Folder, Options, Trail, Trust, each, verify,
 };
@@ -52,6 +55,12 @@ fn last_file(dir: &Path) -> std::path::PathBuf {
 
 fn holds(dir: &Path) -> sluice_audit::Verdict {
     verify(&Folder::new(dir), &Trust::default()).unwrap()
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from} in {text}");
+    fs::write(file, text.replacen(from, to, 1)).unwrap();
 }
 
 #[test]
@@ -128,145 +137,6 @@ fn files_follow_one_another() {
     assert_eq!(holds(dir.path()).unsigned, 0);
 }
 
-/// The crash leaves every beginning of what was being written; each is taken off, and said so.
-#[test]
-fn a_torn_end_is_repaired_and_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let trail = open(dir.path());
-    write(&trail, 0, 3);
-    drop(trail);
-    let file = last_file(dir.path());
-    let whole = fs::read(&file).unwrap();
-    for torn in [
-        &b"{"[..],
-        b"{\"seq\":5,\"time\":1",
-        &[0; 600],
-        b"\0\0\n{\"seq\":6}\n",
-    ] {
-        fs::write(&file, [&whole, torn].concat()).unwrap();
-        assert!(
-            verify(&Folder::new(dir.path()), &Trust::default())
-                .unwrap()
-                .torn
-        );
-        let trail = open(dir.path());
-        write(&trail, 3, 4);
-        drop(trail);
-        let entries = entries(dir.path());
-        let [.., repaired, written] = entries.as_slice() else {
-            panic!()
-        };
-        assert_eq!(repaired.action, "audit.repaired");
-        assert_eq!(repaired.fields["bytes"], torn.len().to_string());
-        assert_eq!(written.fields["secret"], "s3");
-        assert!(!holds(dir.path()).torn);
-        restore(dir.path(), &file, &whole);
-    }
-}
-
-fn restore(dir: &Path, file: &Path, whole: &[u8]) {
-    fs::write(file, whole).unwrap();
-    let checkpoints = dir.join("checkpoints");
-    let text = fs::read_to_string(&checkpoints).unwrap();
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let entries = whole.split(|byte| *byte == b'\n').count() - 1;
-    let kept = lines
-        .chunks(6)
-        .filter(|block| block[1].trim().parse::<usize>().unwrap() <= entries);
-    fs::write(checkpoints, kept.flatten().copied().collect::<String>()).unwrap();
-}
-
-/// Cut at every byte of the second file's first line and of the checkpoints: what a crash there leaves.
-#[test]
-fn a_crash_between_two_files_is_repaired() {
-    let dir = tempfile::tempdir().unwrap();
-    let trail = open(dir.path());
-    let second = dir.path().join("00000002.log");
-    let mut at = 0;
-    while !second.exists() {
-        write(&trail, at, at + 1);
-        at += 1;
-    }
-    drop(trail);
-    let whole = fs::read(&second).unwrap();
-    let header = whole.iter().position(|byte| *byte == b'\n').unwrap();
-    let entries = fs::read(dir.path().join("00000001.log"))
-        .unwrap()
-        .split(|byte| *byte == b'\n')
-        .count()
-        - 1;
-    for keep in [0, 1, header / 2, header] {
-        fs::write(&second, &whole[..keep]).unwrap();
-        let text = fs::read_to_string(dir.path().join("checkpoints")).unwrap();
-        let lines: Vec<&str> = text.split_inclusive('\n').collect();
-        let kept = lines
-            .chunks(6)
-            .filter(|block| block[1].trim().parse::<usize>().unwrap() <= entries);
-        fs::write(
-            dir.path().join("checkpoints"),
-            kept.flatten().copied().collect::<String>(),
-        )
-        .unwrap();
-        write(&open(dir.path()), at, at + 1);
-        assert_eq!(actions(dir.path())[entries], "audit.segment", "{keep}");
-        assert_eq!(holds(dir.path()).unsigned, 0);
-    }
-    let checkpoints = fs::read(dir.path().join("checkpoints")).unwrap();
-    fs::write(
-        dir.path().join("checkpoints"),
-        &checkpoints[..checkpoints.len() - 3],
-    )
-    .unwrap();
-    write(&open(dir.path()), at + 1, at + 2);
-    holds(dir.path());
-}
-
-#[test]
-fn what_does_not_hold_stops_the_host() {
-    type Change = (&'static str, fn(&Path));
-    let changes: [Change; 6] = [
-        ("an entry", |dir| edit(&last_file(dir), "s37", "s38")),
-        ("its end", |dir| {
-            let file = last_file(dir);
-            let text = fs::read_to_string(&file).unwrap();
-            let lines: Vec<&str> = text.split_inclusive('\n').collect();
-            fs::write(&file, lines[..lines.len() - 1].concat()).unwrap();
-        }),
-        ("its checkpoints", |dir| {
-            fs::write(dir.join("checkpoints"), "").unwrap();
-        }),
-        ("a file", |dir| {
-            fs::remove_file(dir.join("00000002.log")).unwrap();
-        }),
-        ("what a file says of those before", |dir| {
-            edit(&last_file(dir), "\"commit\":\"", "\"commit\":\"1");
-        }),
-        ("its key", |dir| {
-            fs::remove_file(dir.join("key")).unwrap();
-            let other = tempfile::tempdir().unwrap();
-            drop(open(other.path()));
-            fs::copy(other.path().join("key"), dir.join("key")).unwrap();
-        }),
-    ];
-    for (name, change) in changes {
-        let dir = tempfile::tempdir().unwrap();
-        let trail = open(dir.path());
-        write(&trail, 0, 38);
-        drop(trail);
-        change(dir.path());
-        let outcome = Trail::open(dir.path(), small())
-            .and_then(|trail| trail.act(&Actor::host(), Action::HostStarted));
-        let error = outcome.map(drop).expect_err(name);
-        assert!(matches!(error, AuditError::Broken(_)), "{name}: {error}");
-    }
-}
-
-fn edit(file: &Path, from: &str, to: &str) {
-    let text = fs::read_to_string(file).unwrap();
-    assert!(text.contains(from), "{from} in {text}");
-    fs::write(file, text.replacen(from, to, 1)).unwrap();
-}
-
 /// The writing that failed is not taken for done, and nothing is written on top of it.
 #[test]
 fn what_cannot_be_written_is_an_error() {
@@ -277,48 +147,6 @@ fn what_cannot_be_written_is_an_error() {
     let act = || trail.act(&Actor::host(), Action::HostStarted).map(drop);
     assert!(act().is_err());
     assert_eq!(act(), Err(AuditError::Poisoned));
-}
-
-#[test]
-fn the_copy_follows_and_tells() {
-    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let with_copy = || Options {
-        copy: Some(second.path().join("deep/copy")),
-        ..small()
-    };
-    let copy = second.path().join("deep/copy");
-    let trail = Trail::open(dir.path(), with_copy()).unwrap();
-    write(&trail, 0, 30);
-    drop(trail);
-    for name in ["00000001.log", "00000002.log", "checkpoints", "key.pub"] {
-        assert_eq!(
-            fs::read(dir.path().join(name)).unwrap(),
-            fs::read(copy.join(name)).unwrap(),
-            "{name}"
-        );
-    }
-    assert!(!copy.join("key").exists(), "the key stays where it is");
-    holds(&copy);
-    // A trail that was made anew, key and all, is not the one that was copied.
-    for entry in fs::read_dir(dir.path()).unwrap() {
-        fs::remove_file(entry.unwrap().path()).unwrap();
-    }
-    let error = Trail::open(dir.path(), with_copy()).map(drop).unwrap_err();
-    assert!(matches!(error, AuditError::Broken(_)), "{error}");
-}
-
-#[test]
-fn a_copy_that_cannot_be_written_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("file"), "").unwrap();
-    let options = Options {
-        copy: Some(dir.path().join("file/copy")),
-        ..small()
-    };
-    assert!(matches!(
-        Trail::open(&dir.path().join("trail"), options).map(drop),
-        Err(AuditError::Io { .. })
-    ));
 }
 
 #[test]
@@ -469,38 +297,6 @@ fn processes_take_turns() {
     assert_eq!(holds(dir.path()).unsigned, 0);
 }
 
-/// A last line that a checkpoint covers was not left half written: it was damaged, and stays as evidence.
-#[test]
-fn a_damaged_end_is_told_and_left_as_it_is() {
-    let damages: [fn(&mut Vec<u8>); 3] = [
-        |bytes| bytes.truncate(bytes.len() - 1),
-        |bytes| {
-            let last = bytes.len() - 10;
-            bytes[last] = 0;
-        },
-        |bytes| {
-            let middle = bytes.len() / 2;
-            bytes[middle] = 0;
-        },
-    ];
-    for damage in damages {
-        let dir = tempfile::tempdir().unwrap();
-        write(&open(dir.path()), 0, 4);
-        let file = last_file(dir.path());
-        let mut damaged = fs::read(&file).unwrap();
-        damage(&mut damaged);
-        fs::write(&file, &damaged).unwrap();
-        let checkpoints = fs::read(dir.path().join("checkpoints")).unwrap();
-        let error = Trail::open(dir.path(), small()).map(drop).unwrap_err();
-        assert!(matches!(error, AuditError::Broken(_)), "{error}");
-        assert_eq!(fs::read(&file).unwrap(), damaged, "it was changed");
-        assert_eq!(
-            fs::read(dir.path().join("checkpoints")).unwrap(),
-            checkpoints
-        );
-    }
-}
-
 /// Every moment at which a host can be killed while it makes a trail.
 #[test]
 fn a_trail_that_never_began_is_begun() {
@@ -548,60 +344,6 @@ fn the_public_half_follows_the_key_in_force() {
     assert_eq!(holds(dir.path()).key, key);
 }
 
-#[test]
-fn a_copy_that_is_gone_is_missed() {
-    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let copy = second.path().join("copy");
-    let with_copy = || Options {
-        copy: Some(copy.clone()),
-        ..small()
-    };
-    let trust = Trust {
-        copy: Some(copy.clone()),
-        ..Trust::default()
-    };
-    write(&Trail::open(dir.path(), with_copy()).unwrap(), 0, 3);
-    assert!(verify(&Folder::new(dir.path()), &trust).is_ok());
-    let missed = || {
-        let error = Trail::open(dir.path(), with_copy()).map(drop).unwrap_err();
-        assert!(matches!(error, AuditError::Copy { .. }), "{error}");
-        let error = verify(&Folder::new(dir.path()), &trust).unwrap_err();
-        let is_missing = matches!(error, AuditError::Broken(Finding::MissingCopy { .. }));
-        assert!(is_missing, "{error}");
-    };
-    fs::rename(&copy, second.path().join("away")).unwrap();
-    missed();
-    assert!(!copy.exists(), "nothing is begun in its place");
-    fs::create_dir(&copy).unwrap();
-    missed();
-    fs::remove_dir(&copy).unwrap();
-    fs::rename(second.path().join("away"), &copy).unwrap();
-    write(&Trail::open(dir.path(), with_copy()).unwrap(), 3, 4);
-    assert!(verify(&Folder::new(dir.path()), &trust).is_ok());
-}
-
-/// The last checkpoint, cut at every byte: the next one stands where it must.
-#[test]
-fn a_torn_checkpoint_is_followed_by_a_whole_one() {
-    let dir = tempfile::tempdir().unwrap();
-    write(&open(dir.path()), 0, 2);
-    let checkpoints = dir.path().join("checkpoints");
-    let before = fs::read(&checkpoints).unwrap().len();
-    write(&open(dir.path()), 2, 3);
-    let (file, whole) = (last_file(dir.path()), fs::read(&checkpoints).unwrap());
-    let entries = fs::read(&file).unwrap();
-    for cut in before..whole.len() {
-        fs::write(&file, &entries).unwrap();
-        fs::write(&checkpoints, &whole[..cut]).unwrap();
-        let (one, other) = (open(dir.path()), open(dir.path()));
-        write(&one, 3, 4);
-        one.sign().unwrap();
-        write(&other, 4, 5);
-        drop((one, other));
-        assert_eq!(holds(dir.path()).unsigned, 0, "{cut}");
-    }
-}
-
 /// Somebody asks for a checkpoint while a run goes on.
 #[test]
 fn what_another_process_signs_is_no_end_cut_off() {
@@ -624,59 +366,4 @@ fn a_key_without_its_trail_begins_no_other() {
     let error = Trail::open(dir.path(), small()).map(drop).unwrap_err();
     let is_missed = matches!(error, AuditError::Broken(Finding::MissingFile { file: 1 }));
     assert!(is_missed, "{error}");
-}
-
-/// The end is cut off under a host that runs: nothing is written on top of what is left.
-#[test]
-fn what_is_cut_under_a_running_host_stops_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let trail = open(dir.path());
-    write(&trail, 0, 3);
-    let file = last_file(dir.path());
-    let whole = fs::read(&file).unwrap();
-    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    let kept = whole.len() - lines.last().unwrap().len();
-    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
-    file.set_len(kept as u64).unwrap();
-    let error = trail.act(&Actor::host(), Action::HostStarted).unwrap_err();
-    assert!(
-        matches!(error, AuditError::Broken(Finding::CutTail { .. })),
-        "{error}"
-    );
-}
-
-/// The file is replaced under a host that runs, by one that says the same: what is written would stand nowhere.
-#[test]
-fn what_is_replaced_under_a_running_host_stops_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let trail = open(dir.path());
-    write(&trail, 0, 3);
-    let (file, other) = (last_file(dir.path()), dir.path().join("other"));
-    fs::copy(&file, &other).unwrap();
-    fs::rename(&other, &file).unwrap();
-    let error = trail.act(&Actor::host(), Action::HostStarted).unwrap_err();
-    assert!(
-        matches!(error, AuditError::Broken(Finding::CutTail { .. })),
-        "{error}"
-    );
-}
-
-/// Also where all that is signed holds.
-#[test]
-fn a_copy_that_says_something_else_is_told() {
-    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let copy = second.path().join("copy");
-    let options = Options {
-        copy: Some(copy.clone()),
-        ..small()
-    };
-    write(&Trail::open(dir.path(), options).unwrap(), 0, 3);
-    edit(&copy.join("00000001.log"), "\"s2\"", "\"s3\"");
-    let trust = Trust {
-        copy: Some(copy),
-        ..Trust::default()
-    };
-    let error = verify(&Folder::new(dir.path()), &trust).unwrap_err();
-    let differs = Finding::CopyDiffers { file: 1, line: 4 };
-    assert_eq!(error, AuditError::Broken(differs));
 }
