@@ -17,6 +17,13 @@ fn messages() -> u64 {
     })
 }
 
+/// What is waited for takes as much longer as there are more messages.
+fn patient(mut service: Service<'_>) -> Service<'_> {
+    let times = messages().div_ceil(200_000).max(1);
+    service.patience *= u32::try_from(times).expect("not so many messages");
+    service
+}
+
 /// How a server is reached, with more settings behind a comma.
 fn stage(server: &Nats, more: &str) -> String {
     format!(
@@ -157,7 +164,7 @@ fn each_message_arrives_once_whatever_is_killed() {
         let next = count / 2 + (count - count / 2) * (kill + 1) / KILLS;
         client.publish("here.things", (published + 1..=next).map(thing));
         published = next;
-        let mut service = Service::spawn(&host);
+        let mut service = patient(Service::spawn(&host));
         if kill == 3 || kill == 7 {
             server.restart();
             client = server.client();
@@ -177,7 +184,7 @@ fn each_message_arrives_once_whatever_is_killed() {
         before = client.count("THERE").min(count - count / KILLS);
         drop(service); // By SIGKILL.
     }
-    let mut service = Service::start(&host);
+    let mut service = patient(Service::start(&host));
     let shared = std::cell::RefCell::new(&mut client);
     service.until("every message, and its acknowledgement", |_| {
         let mut client = shared.borrow_mut();
