@@ -27,8 +27,8 @@ impl Statement {
         }
     }
 
-    /// What deletes rows, each told by its key as [`push_key`] has it. A server reads no index for a list of rows of several
-    /// columns, and does for one of conditions.
+    /// What deletes rows, each told by its key: a value, or conditions in brackets. A server reads no index for a list of
+    /// rows of several columns, and does for one of conditions.
     pub(super) fn delete(shape: &Shape) -> Self {
         let (between, tail) = match &shape.schema.key[..] {
             [_] => (", ", ")"),
