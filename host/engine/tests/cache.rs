@@ -10,6 +10,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// Places of a file at which it is damaged.
+const DAMAGES: usize = 8;
+
 fn engine(dir: &Path) -> Engine {
     Engine::new(Settings {
         cache_dir: Some(dir.join("cache")),
@@ -62,16 +65,17 @@ async fn a_damaged_file_is_compiled_again() {
         assert_eq!(number(), first, "used as it is");
     }
 
-    let mut damaged = sound.clone();
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 1;
-    fs::write(file, &damaged).expect("written");
-    load_and_run(dir.path()).await;
-    assert_eq!(
-        fs::read(file).expect("bytes"),
-        sound,
-        "removed and compiled again"
-    );
+    // All over the file: it is packed, and where that breaks no sum is needed to see it.
+    for part in 1..=DAMAGES {
+        let mut damaged = sound.clone();
+        damaged[sound.len() * part / (DAMAGES + 1)] ^= 1;
+        fs::write(file, &damaged).expect("written");
+        load_and_run(dir.path()).await;
+        assert!(
+            fs::read(file).expect("bytes") == sound,
+            "damage {part}: removed and compiled again"
+        );
+    }
 }
 
 #[tokio::test]
