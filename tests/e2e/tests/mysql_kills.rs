@@ -16,17 +16,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const PIPELINE: &str = "pipelines/copy.toml";
-/// Rows where nobody says how many.
-const ROWS_LEAST: u64 = 20_000;
 /// Units that the rows are cut into.
-const UNITS: u64 = 100;
+const UNITS: u64 = 120;
 const KILLS: u64 = 8;
 const RESTARTS: u64 = 2;
 
 fn rows() -> u64 {
     let said = std::env::var("SLUICE_ROWS").ok();
     let said = said.map_or(0, |said| said.parse().expect("`SLUICE_ROWS` is a number"));
-    said.max(ROWS_LEAST)
+    said.max(60_000)
 }
 
 /// Fifty rows at a time have the same time.
@@ -46,7 +44,7 @@ fn deployment(server: &Mariadb, source: &str, sink: &str) -> TestHost {
     let is_unit = |line: &&str| line.starts_with("unit = ");
     let unit = manifest.lines().find(is_unit).expect("it says its unit");
     let few = format!(
-        "unit = {{ bytes = \"8MiB\", rows = {}, linger = \"1s\" }}",
+        "unit = {{ bytes = \"1MiB\", rows = {}, linger = \"1s\" }}",
         rows() / UNITS
     );
     let packed = host.pack("mysql", &manifest.replace(unit, &few), "few.wasm");
@@ -73,7 +71,7 @@ fn units(client: &Client) -> u64 {
 
 /// Waits for as long as so many rows may take.
 fn patient(mut service: Service<'_>) -> Service<'_> {
-    service.patience *= u32::try_from(rows().div_ceil(60_000)).expect("not so many rows");
+    service.patience *= u32::try_from(rows() / 60_000).expect("not so many rows");
     service
 }
 
