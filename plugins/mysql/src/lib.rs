@@ -3,6 +3,8 @@
 
 mod catalog;
 mod config;
+#[cfg(test)]
+mod fake;
 mod login;
 mod refusal;
 mod session;

@@ -23,7 +23,7 @@ const MORE: u8 = 0x01;
 const SWITCH: u8 = 0xfe;
 
 /// What both sides are to keep to. Deliberately neither several statements in one nor files of ours.
-const CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
+pub(crate) const CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
     .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
     .union(CapabilityFlags::CLIENT_LONG_FLAG)
     .union(CapabilityFlags::CLIENT_TRANSACTIONS)
@@ -201,7 +201,7 @@ pub(crate) fn unreadable(what: &str) -> Fault {
     Fault::transient(format!("the server's answer {what} cannot be read"))
 }
 
-fn bytes(packet: &impl MySerialize) -> Vec<u8> {
+pub(crate) fn bytes(packet: &impl MySerialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     packet.serialize(&mut bytes);
     bytes
@@ -210,77 +210,15 @@ fn bytes(packet: &impl MySerialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mysql_common::constants::StatusFlags;
-    use sluice_sdk::testing::{self, Event, Turn};
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use crate::fake::{self, DONE, PASSWORD, Seen, frame, greeted};
 
-    const PASSWORD: &str = "correct-horse-7";
-
-    /// What was written, and whether TLS was made of it.
-    #[derive(Default)]
-    struct Seen {
-        in_clear: Vec<u8>,
-        in_tls: Vec<u8>,
-        upgraded: Option<String>,
-    }
-
-    fn frame(number: u8, packet: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(packet.len()).expect("a short packet");
-        let [a, b, c, _] = length.to_le_bytes();
-        [&[a, b, c, number], packet].concat()
-    }
-
-    fn greeted(plugin: &str, capabilities: CapabilityFlags) -> Vec<u8> {
-        let greeting = HandshakePacket::new(
-            10,
-            b"8.4.0".as_slice(),
-            7,
-            *b"abcdefgh",
-            Some(b"ijklmnopqrst\0".as_slice()),
-            capabilities,
-            45,
-            StatusFlags::SERVER_STATUS_AUTOCOMMIT,
-            Some(plugin.as_bytes()),
-        );
-        frame(0, &bytes(&greeting))
-    }
-
-    /// A login against a server that greets so, and then says these packets, each with its number. The
-    /// request for TLS is packet 1, and the answer to the challenge is packet 2.
+    /// A login against a server that greets so, and then says these packets, each with its number. The request for TLS is
+    /// packet 1, and the answer to the challenge is packet 2.
     fn login(greeting: Vec<u8>, says: &[(u8, &[u8])]) -> (Result<Login, Fault>, Seen) {
-        let seen = Rc::new(RefCell::new(Seen::default()));
         let answers = says.iter().map(|(number, packet)| frame(*number, packet));
-        let mut turns = [greeting].into_iter().chain(answers.collect::<Vec<_>>());
-        testing::secrets(&[("password", Some(PASSWORD))]);
-        let record = Rc::clone(&seen);
-        let mut turns = std::iter::from_fn(move || turns.next());
-        let turns = Rc::new(RefCell::new(move || turns.next()));
-        testing::net(move |_, _, _| {
-            let (record, turns) = (Rc::clone(&record), Rc::clone(&turns));
-            Ok(Box::new(move |event| {
-                let mut seen = record.borrow_mut();
-                match event {
-                    Event::Upgrade(name) => {
-                        seen.upgraded = Some(name.to_owned());
-                        Turn::Wait
-                    }
-                    Event::Read(written) => {
-                        if seen.upgraded.is_some() {
-                            seen.in_tls.extend_from_slice(written);
-                        } else {
-                            seen.in_clear.extend_from_slice(written);
-                        }
-                        (*turns.borrow_mut())().map_or(Turn::End, Turn::Send)
-                    }
-                }
-            }))
-        });
-        let config = r#"{"host": "db.example", "database": "d", "user": "u"}"#;
-        let config: Config = sluice_sdk::parse_config(config).expect("settings");
-        let login = Login::open(&config);
-        let seen = seen.take();
-        (login, seen)
+        let seen = fake::says([greeting].into_iter().chain(answers).collect());
+        let login = Login::open(&fake::config());
+        (login, seen.take())
     }
 
     fn has_password(bytes: &[u8]) -> bool {
@@ -292,8 +230,6 @@ mod tests {
     fn told(login: Result<Login, Fault>) -> String {
         login.err().expect("a refusal").to_string()
     }
-
-    const DONE: &[u8] = &[OK, 0, 0, 2, 0, 0, 0];
 
     #[test]
     fn a_challenge_is_answered_without_the_password() {
@@ -343,6 +279,19 @@ mod tests {
         let (refused, seen) = login(greeting, &[]);
         assert!(told(refused).contains("more than a greeting"));
         assert!(seen.upgraded.is_none());
+    }
+
+    #[test]
+    fn a_login_has_an_end() {
+        let more: Vec<(u8, &[u8])> = (0..ROUNDS_MAX as u8)
+            .map(|round| {
+                let switch: &[u8] = b"\xfemysql_native_password\0abcdefghijklmnopqrst\0";
+                (3 + 2 * round, switch)
+            })
+            .collect();
+        let (endless, seen) = login(greeted("mysql_native_password", CAPABILITIES), &more);
+        assert!(told(endless).contains("to the login"));
+        assert!(!has_password(&seen.in_tls));
     }
 
     #[test]

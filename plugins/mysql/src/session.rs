@@ -241,6 +241,56 @@ fn values(packet: &[u8], columns: usize) -> Option<Vec<Option<&[u8]>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{self, frame};
+
+    /// What becomes of a question to which the server says this.
+    fn asked(says: Vec<u8>) -> String {
+        let mut turns = fake::begun("1000000");
+        turns.push(says);
+        fake::says(turns);
+        let mut session = Session::open(&fake::config()).expect("a session");
+        assert_eq!(session.statement_bytes_max, 1_000_000 - 64);
+        let answer = session.rows("SELECT 1", Some(1), |_| Flow::Go);
+        Fault::from(answer.expect_err("no answer to this")).to_string()
+    }
+
+    #[test]
+    fn a_server_gets_no_file_and_is_held_to_what_was_asked_for() {
+        let too_large = [0xff, 0xff, 0xff, 1, 0];
+        let announced = [
+            &frame(1, &[1])[..],
+            &frame(2, b"a column"),
+            &frame(3, &[EOF; 5]),
+        ]
+        .concat();
+        let endless = [
+            &announced[..],
+            &[0xff, 0xff, 0xff, 4],
+            &vec![b'x'; (1 << 24) - 1],
+            &too_large[..3],
+            &[5, 0],
+        ]
+        .concat();
+        for (says, told) in [
+            (frame(1, b"\xfb/etc/passwd"), "asks for a file"),
+            (frame(1, &[0xfc, 0x01, 0x10]), "cannot be read"),
+            (frame(1, &[0]), "cannot be read"),
+            (
+                [
+                    frame(1, &[2]),
+                    frame(2, b"a"),
+                    frame(3, b"b"),
+                    frame(4, &[EOF; 5]),
+                ]
+                .concat(),
+                "gives 2 columns",
+            ),
+            (endless, "a packet of more than 24 MiB"),
+        ] {
+            let found = asked(says);
+            assert!(found.contains(told), "{found}");
+        }
+    }
 
     #[test]
     fn a_row_is_as_many_values_as_there_are_columns() {
