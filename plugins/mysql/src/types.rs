@@ -5,8 +5,8 @@ use crate::config::{literal, quoted};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sluice_sdk::FieldType;
+use sluice_sql::hex;
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Digits that a decimal of the contract has at most.
 const DIGITS_MAX: u8 = 38;
@@ -200,20 +200,6 @@ fn number(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// Bytes as hexadecimal digits, two each.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    push_hex(&mut text, bytes);
-    text
-}
-
-/// The same, behind what is there.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}"); // Into memory.
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What both halves need of types: what a domain is made of, what a type's modifier says, and bytes as digits.
+//! What both halves need of types: what a domain is made of, and what a type's modifier says.
 
 /// What a type is made of, as far as it is a domain.
 macro_rules! made_of {
@@ -20,15 +20,4 @@ pub(crate) fn numeric(modifier: i32) -> Option<(i32, i32)> {
     // As `numeric.c` packs them, above the four bytes that every length counts in; the scale has 11 bits and a sign.
     let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
     Some((packed >> 16 & 0xffff, ((packed & 0x7ff) ^ 0x400) - 0x400))
-}
-
-/// Bytes of hexadecimal digits, two each.
-pub(crate) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.chunks(2);
-    let pairs = pairs.map(|pair| match pair {
-        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
-        _ => None,
-    });
-    pairs.collect()
 }

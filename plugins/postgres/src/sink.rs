@@ -5,15 +5,13 @@ mod lines;
 mod stage;
 mod table;
 
-use crate::base::unhex;
 use crate::config::Config;
 use crate::session::Session;
 use sluice_sdk::sink::{Commit, Context, Part, Target};
 use sluice_sdk::{Fault, Rejection, Schema, Sink};
-use sluice_sql::Unit;
+use sluice_sql::{Unit, hex, unhex};
 use stage::Stage;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use table::Structures;
 
 /// Writes the units of one split into tables.
@@ -254,11 +252,4 @@ impl PostgresSink {
             "unit {epoch}.{sequence} comes before what {table} says is written: another run writes this split"
         )))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // Into memory.
-        text
-    })
 }

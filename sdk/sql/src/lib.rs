@@ -5,6 +5,7 @@
 mod column;
 mod conditions;
 mod csv;
+mod hex;
 mod order;
 mod page;
 mod pieces;
@@ -16,6 +17,7 @@ mod unit;
 pub use column::Column;
 pub use conditions::Conditions;
 pub use csv::push_field;
+pub use hex::{hex, push_hex, unhex};
 pub use order::Order;
 pub use page::{PAGE_BYTES_MAX, PageSize};
 pub use pieces::Pieces;

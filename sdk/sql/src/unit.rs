@@ -1,6 +1,7 @@
 //! The one transaction of a sink that keeps the place of its split beside the rows.
 
 use sluice_sdk::Fault;
+use sluice_sdk::publish::not_written;
 use sluice_sdk::sink::Commit;
 
 /// The transaction.
@@ -35,10 +36,7 @@ impl Unit {
             unit if unit == Self::staged(commit) => true,
             unit if unit == Self::published(commit) => false,
             _ => {
-                return Err(Fault::broken(format!(
-                    "unit {}.{} is to be published and was not written",
-                    commit.epoch, commit.sequence
-                )));
+                return Err(not_written((commit.epoch, commit.sequence)));
             }
         };
         Ok(is_staged)

@@ -1,7 +1,7 @@
 //! The values of a batch as SQL has them. Every session says first that a backslash is a letter like any other.
 
-use crate::types::push_hex;
 use sluice_sdk::{Batch, Date, Fault, FieldType, Schema, Timestamp, Values, decimal};
+use sluice_sql::push_hex;
 use std::fmt::Write as _;
 
 /// A column of a batch, and what it holds.

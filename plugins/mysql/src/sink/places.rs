@@ -2,9 +2,9 @@
 
 use crate::config::literal;
 use crate::session::{Error, Session};
-use crate::types::hex;
 use sluice_sdk::Fault;
 use sluice_sdk::sink::{Commit, Context};
+use sluice_sql::{hex, unhex};
 
 /// Its own name for a lookup, and as SQL.
 const NAME: &str = "sluice_commits";
@@ -61,7 +61,7 @@ pub(super) fn find(session: &mut Session, context: &Context) -> Result<Option<Co
             .parse()
             .ok()
             .zip(sequence.parse().ok())
-            .zip(unhex(cursor)),
+            .zip(unhex(cursor.as_bytes())),
         _ => None,
     };
     let ((epoch, sequence), cursor) = commit.ok_or_else(|| {
@@ -118,29 +118,5 @@ pub(super) fn claim(
             "another run writes the first unit of this split",
         )),
         done => Ok(done.map(|_| true)?),
-    }
-}
-
-/// Bytes of hexadecimal digits, two each.
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.as_bytes().chunks(2);
-    let pairs = pairs.map(|pair| match pair {
-        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
-        _ => None,
-    });
-    pairs.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_survives_its_digits() {
-        let bytes = b"{\"after\":[\"\xff\"]}";
-        assert_eq!(unhex(&hex(bytes)).as_deref(), Some(&bytes[..]));
-        assert_eq!(unhex("7B0"), None);
-        assert_eq!(unhex("+1"), None);
     }
 }

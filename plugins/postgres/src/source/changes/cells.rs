@@ -1,10 +1,10 @@
 //! A value of the log as the host reads it in CSV: the same text that a page of its table has for it.
 
 use super::super::types::Kind;
-use crate::base::unhex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use sluice_sql::unhex;
 use std::borrow::Cow;
 
 /// What the log writes of this kind, as the host reads it. Not of [`Kind::Structure`], which the server itself makes
