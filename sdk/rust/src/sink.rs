@@ -27,6 +27,10 @@ pub trait Sink: Sized + 'static {
 
     /// One unit. When it returns, every row that is not among the rejections is durable at the destination; or, where
     /// the manifest says `transactional = true`, ready for `publish`, and forgotten without it.
+    ///
+    /// After [`Fault::Transient`] the unit is written again. Where the manifest says `transactional = true`, by another sink
+    /// that is opened for it: a session that broke need not be mended. Else by this one, which may know what it has sent
+    /// already, and connects anew by itself.
     fn write(&mut self, parts: Vec<Part>, commit: &Commit) -> Result<Vec<Rejection>, Fault>;
 
     /// Makes the unit last written visible together with its commit, atomically. Only called where the manifest says

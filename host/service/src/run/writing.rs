@@ -240,9 +240,12 @@ impl Writing {
                 }
             }
             Err(fault) => {
+                // One that may not be entered again, and one that forgets by it what it staged: its session may be over.
+                // A plain one may know what it has sent of the unit.
                 let is_alive = writer.instance.as_ref().is_some_and(Sink::is_alive);
-                if !fault.is_transient() || !is_alive {
-                    writer.instance = None; // It may not be entered again.
+                let is_plain = self.mode == SinkMode::Plain;
+                if !(is_plain && is_alive && fault.is_transient()) {
+                    writer.instance = None;
                 }
                 Event::WriteFailed {
                     sink: self.at,
