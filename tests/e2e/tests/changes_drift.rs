@@ -115,11 +115,25 @@ fn a_contract_that_says_nothing_keeps_what_it_does_not_know() {
     );
     arrives(&mut service, &server, 3, "three|3|");
     server.sql(
-        "ALTER TABLE here.things ADD COLUMN colour text; INSERT INTO here.things VALUES (4, 'four', 4, 'red')",
+        "ALTER TABLE here.things ALTER COLUMN count TYPE text; INSERT INTO here.things VALUES (4, 'four', 'IV'), (5, 'five', '5')",
     );
-    let letters = letters(&mut service, 1);
-    assert!(letters[0].1.contains("`colour`"), "{letters:?}");
+    arrives(&mut service, &server, 5, "five|5|");
+    server.sql(
+        "ALTER TABLE here.things ADD COLUMN colour text; INSERT INTO here.things VALUES (6, 'six', '6', 'red')",
+    );
+    let letters = letters(&mut service, 2);
+    let of = |column: &str| letters.iter().filter(|one| one.1.contains(column)).count();
+    assert_eq!((of("`count`"), of("`colour`")), (1, 1), "{letters:?}");
     service.stops();
+}
+
+/// Waits until it stands still for what does not fit, and says what that is.
+fn paused_for(service: &mut Service<'_>, what: &str) {
+    service.until_in("copy", "paused");
+    let view = service::view(service.host, "copy");
+    assert_eq!(view["kind"], "schema drift", "{view}");
+    let reason = view["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(what), "{view}");
 }
 
 /// Nothing goes on, nothing is lost: the place is held before the first row of the new shape.
@@ -131,18 +145,28 @@ fn a_contract_that_is_frozen_stops_and_goes_on_once_it_is_another() {
     server.sql(
         "ALTER TABLE here.things ADD COLUMN colour text; INSERT INTO here.things VALUES (3, 'three', 3, 'new', 'red')",
     );
-    service.until_in("copy", "paused");
-    let view = service::view(&host, "copy");
-    assert_eq!(view["kind"], "schema drift", "{view}");
-    assert!(
-        view["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("`colour`"),
-        "{view}"
-    );
+    paused_for(&mut service, "`colour`");
     host.edit(PIPELINE, "drift = \"freeze\"", "drift = \"evolve\"");
     arrives(&mut service, &server, 3, "three|3|new|red");
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+}
+
+/// What fits of a column with another type goes on; what does not stops all that comes behind it.
+#[test]
+fn a_type_that_changes_stops_a_frozen_contract_at_the_first_value_that_does_not_fit() {
+    let server = Postgres::start_logical(THINGS);
+    let host = service::deployment();
+    let mut service = following(&server, &host, "freeze");
+    server.sql(
+        "ALTER TABLE here.things ALTER COLUMN count TYPE text; INSERT INTO here.things VALUES (3, 'three', '3', 'fits')",
+    );
+    arrives(&mut service, &server, 3, "three|3|fits");
+    server.sql("INSERT INTO here.things VALUES (4, 'four', 'IV', ''); INSERT INTO here.things VALUES (5, 'five', '5', '')");
+    paused_for(&mut service, "`count`");
+    host.edit(PIPELINE, "drift = \"freeze\"", "drift = \"dead-letter\"");
+    arrives(&mut service, &server, 5, "five|5|");
+    let letters = letters(&mut service, 1);
+    assert_eq!(letters[0].0, "wrong-type", "{letters:?}");
+    service.stops();
 }
