@@ -127,6 +127,21 @@ fn a_contract_that_says_nothing_keeps_what_it_does_not_know() {
     service.stops();
 }
 
+/// What it does not know is left out, and what does not fit is nothing.
+#[test]
+fn a_contract_that_discards_leaves_out_what_it_does_not_know() {
+    let server = Postgres::start_logical(THINGS);
+    let host = service::deployment();
+    let mut service = following(&server, &host, "discard-value");
+    server.sql(
+        "ALTER TABLE here.things ADD COLUMN colour text; ALTER TABLE here.things ALTER COLUMN count TYPE text; \
+         INSERT INTO here.things VALUES (3, 'three', 'III', 'kept', 'red')",
+    );
+    arrives(&mut service, &server, 3, "three||kept");
+    service.stops();
+    assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
+}
+
 /// Waits until it stands still for what does not fit, and says what that is.
 fn paused_for(service: &mut Service<'_>, what: &str) {
     service.until_in("copy", "paused");
