@@ -233,6 +233,28 @@ fn a_plugin_that_fails_once_refuses_nothing() {
     }
 }
 
+/// It fails at a record, and then on nothing but being opened, which no record makes it do.
+#[test]
+fn a_plugin_that_cannot_be_opened_any_more_blames_no_record() {
+    for role in [As::Transform, As::Sink] {
+        let host = deployment(
+            role,
+            &format!("{}, once = \"yes\", shut = \"yes\"", ids(&[1_995])),
+        );
+        let first = run(&host);
+        assert_eq!(first["ending"], "stopped", "{role:?}: {first}");
+        let fault = first["splits"][0]["fault"].to_string();
+        assert!(
+            fault.contains("it cannot be opened") && !fault.contains("quarantin"),
+            "{fault}"
+        );
+        host.write("bad.toml", pipeline(role, "ids = \"-1\""));
+        let second = run(&host);
+        assert_eq!(second["ending"], "done", "{role:?}: {second}");
+        hold(&host, role, Some(&[]), vec![first, second]);
+    }
+}
+
 /// It is remembered, whoever starts the pipeline; a person may say otherwise.
 #[test]
 fn a_quarantined_plugin_is_not_run_again_until_somebody_says_so() {

@@ -1,7 +1,8 @@
 //! Fails at certain records and at nothing else, as a plugin with a defect does: `ids` names them by their `id`
 //! (`"7,93"`), `from` names all from an `id` on, and where neither is set it is every record. `how` says what it does
 //! there: it panics, or with `loop` it computes until its time is over. With `once`, it fails at each of them once
-//! only: it leaves a mark in the directory `out` first, and does no harm where it finds one.
+//! only: it leaves a mark in the directory `out` first, and does no harm where it finds one. With `shut` as well, it cannot be
+//! opened any more where somebody left one.
 
 use crate::bindings::sluice::plugin::files::Writable;
 use crate::bindings::sluice::plugin::records::{Batch, Values};
@@ -14,6 +15,7 @@ pub struct Poison {
     from: Option<i64>,
     loops: bool,
     once: bool,
+    shut: bool,
     out: String,
 }
 
@@ -26,8 +28,23 @@ impl Poison {
             from: number(&setting(config, "from")),
             loops: setting(config, "how") == "loop",
             once: setting(config, "once") == "yes",
+            shut: setting(config, "shut") == "yes",
             out: setting(config, "out"),
         }
+    }
+
+    /// Whether it can be opened.
+    pub fn open(self) -> Result<Self, Fault> {
+        let failed = self.ids.iter().any(|id| self.is_marked(*id));
+        if self.shut && failed {
+            return Err(Fault::Broken("it cannot be opened".to_owned()));
+        }
+        Ok(self)
+    }
+
+    fn is_marked(&self, id: i64) -> bool {
+        let found = self.dir().map(|dir| dir.read(&mark(id), 0, 1).is_ok());
+        found.unwrap_or_default()
     }
 
     fn is(&self, id: i64) -> bool {
@@ -53,12 +70,11 @@ impl Poison {
 
     /// Whether no instance before this one met it, where that matters.
     fn is_new(&self, id: i64) -> Result<bool, Fault> {
-        let mark = format!("met-{id}");
-        if self.once && self.dir()?.read(&mark, 0, 1).is_ok() {
+        if self.once && self.is_marked(id) {
             return Ok(false);
         }
         if self.once {
-            self.leave(&mark, "met")?;
+            self.leave(&mark(id), "met")?;
         }
         Ok(true)
     }
@@ -85,6 +101,10 @@ impl Poison {
         file.write(text.as_bytes()).map_err(broken)?;
         file.finish().map_err(broken)
     }
+}
+
+fn mark(id: i64) -> String {
+    format!("met-{id}")
 }
 
 fn ids(batch: &Batch) -> Result<Vec<i64>, Fault> {

@@ -36,7 +36,7 @@ impl GuestWriter for Lying {
     ) -> Result<Writer, Fault> {
         Ok(Writer::new(Lying {
             behaviour: behaviour(&config),
-            poison: Poison::of(&config),
+            poison: Poison::of(&config).open()?,
             place: (pipeline, split),
             kept: RefCell::default(),
         }))

@@ -28,7 +28,7 @@ impl GuestTransformer for Lying {
     fn open(config: String, input: Schema) -> Result<Transformer, Fault> {
         Ok(Transformer::new(Lying {
             behaviour: behaviour(&config),
-            poison: Poison::of(&config),
+            poison: Poison::of(&config).open()?,
             input,
         }))
     }

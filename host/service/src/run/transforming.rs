@@ -132,7 +132,7 @@ impl Transforming {
         batch: Batch,
         fate: &mut Fate,
     ) -> Result<Vec<Batch>, Fault> {
-        match self.apply(instances, at, &batch, fate).await {
+        match self.apply(instances, at, &batch, fate).await? {
             Ok(done) => {
                 self.alone.remove(&at);
                 return Ok(vec![done]);
@@ -146,7 +146,7 @@ impl Transforming {
         let began = Instant::now();
         while let Some(rows) = search.next_piece() {
             let piece = batch.slice(rows.clone());
-            match self.apply(instances, at, &piece, fate).await {
+            match self.apply(instances, at, &piece, fate).await? {
                 Ok(batch) => {
                     search.passed();
                     done.push(batch);
@@ -169,25 +169,28 @@ impl Transforming {
         Ok(done)
     }
 
+    /// The transform's own answer. A fault before it, of one that cannot be opened, is of no record: none was looked at.
     async fn apply(
         &self,
         instances: &mut Instances,
         at: usize,
         batch: &Batch,
         fate: &mut Fate,
-    ) -> Result<Batch, Fault> {
+    ) -> Result<Result<Batch, Fault>, Fault> {
         let transform = &self.stages.plan.transforms[at];
         let open = self.open(instances, at, batch).await?;
-        let applied = open.stage.apply(batch).await;
-        let applied = applied.map_err(|fault| {
-            instances.remove(&(at, batch.stream.clone()));
-            transform.told(fault)
-        })?;
+        let applied = match open.stage.apply(batch).await {
+            Ok(applied) => applied,
+            Err(fault) => {
+                instances.remove(&(at, batch.stream.clone()));
+                return Ok(Err(transform.told(fault)));
+            }
+        };
         for refused in applied.rejected {
             let (code, message) = (refused.code, refused.message);
             fate.reject(batch, refused.row, transform.id, code, message);
         }
-        Ok(applied.batch)
+        Ok(Ok(applied.batch))
     }
 
     async fn open<'a>(

@@ -153,6 +153,13 @@ struct Writer {
     taken: Taken,
 }
 
+impl Writer {
+    /// Whether what was just handed over may be to blame. Where no instance could be opened, no record was looked at.
+    fn may_be_a_record(&self, fault: &Fault) -> bool {
+        self.instance.is_some() && fault.may_be_a_record()
+    }
+}
+
 /// What a destination that settles a unit piece by piece has taken of it, over all tries.
 #[derive(Default)]
 struct Taken {
@@ -277,7 +284,7 @@ impl Writing {
                     writer.alone = 0;
                     return Ok(refused);
                 }
-                Err(fault) if Guard::Halving.bars(fault.may_be_a_record()) => {
+                Err(fault) if Guard::Halving.bars(writer.may_be_a_record(&fault)) => {
                     writer.instance = None;
                     Search {
                         unit,
@@ -306,7 +313,9 @@ impl Writing {
             let whole = self.handed(writer, unit, &parts, &rest, commit).await;
             refused = match whole {
                 Ok(refused) => refused,
-                Err(fault) if fault.may_be_a_record() => return Err(sick(&fault, &search.halving)),
+                Err(fault) if writer.may_be_a_record(&fault) => {
+                    return Err(sick(&fault, &search.halving));
+                }
                 Err(fault) => {
                     writer.search = fault.is_transient().then_some(search);
                     return Err(fault);
@@ -348,7 +357,7 @@ impl Writing {
                     search.spent += began.elapsed();
                     writer.taken.got_on |= self.mode == SinkMode::Plain;
                 }
-                Err(fault) if fault.may_be_a_record() => {
+                Err(fault) if writer.may_be_a_record(&fault) => {
                     writer.instance = None;
                     search.halving.failed();
                     search.spent += began.elapsed();
