@@ -118,10 +118,10 @@ impl Fault {
     /// Who can mend it.
     pub fn mender(&self) -> Mender {
         match self.kind {
-            FaultKind::Transient { .. } | FaultKind::CursorLost | FaultKind::Drift => {
-                Mender::Upstream
-            }
+            FaultKind::Transient { .. } => Mender::Upstream,
             FaultKind::Unauthorized
+            | FaultKind::CursorLost
+            | FaultKind::Drift
             | FaultKind::Misconfigured
             | FaultKind::Denied
             | FaultKind::TooManyRejected

@@ -203,11 +203,20 @@ fn a_pipeline_is_shredded_and_begins_anew() {
         &["not confirmed", "--yes"],
     );
     assert_eq!(host.dead_letters("copy.toml").len(), 1);
+    let mistyped = host.sluice(&["state", "shred", "cpoy", "--yes"]).done();
+    assert!(
+        mistyped.out.contains("nothing was destroyed"),
+        "{mistyped:?}"
+    );
     let shred = host
         .sluice(&["state", "shred", "copy.toml", "--yes", "--json"])
         .done();
     assert_eq!(shred.json()["shredded"]["dead_letters"], 1);
     assert!(host.dead_letters("copy.toml").is_empty());
+    let reset = host
+        .sluice(&["checkpoint", "reset", "copy.toml", "--yes"])
+        .done();
+    assert!(reset.out.contains("there is no checkpoint"), "{reset:?}");
     std::fs::remove_dir_all(host.path("out")).expect("to begin anew");
     assert_eq!(host.run("copy.toml")["read"], 2);
     let letters = host.dead_letters("copy.toml");

@@ -133,6 +133,11 @@ pub fn shredded(name: &PipelineName, shred: Shred, json: bool) {
     if json {
         return say_json(&json!({ "pipeline": name, "shredded": shred }));
     }
+    if shred == Shred::default() {
+        return say(&format!(
+            "{name}: nothing is kept under that name, and nothing was destroyed"
+        ));
+    }
     say(&format!(
         "{name}: {} keys destroyed; {} checkpoints, {} dead letters and {} schemas are gone for good",
         shred.keys, shred.checkpoints, shred.dead_letters, shred.schemas

@@ -106,6 +106,12 @@ pub fn moved(name: &PipelineName, splits: usize, json: bool) {
     if json {
         return say_json(&json!({ "pipeline": name, "moved": splits }));
     }
+    if splits == 0 {
+        return say(&format!(
+            "{name}: there is no checkpoint that could be moved; a sink that keeps a place of its own goes on from it, \
+             and the next run makes a checkpoint of that"
+        ));
+    }
     say(&format!(
         "{name}: {splits} checkpoints moved; the next run goes on from there, wherever its sinks are"
     ));

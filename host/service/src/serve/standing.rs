@@ -105,11 +105,15 @@ impl Reason {
 
 impl From<&Fault> for Reason {
     fn from(fault: &Fault) -> Self {
-        let by = match fault.mender() {
-            Mender::Operator => "change what it says",
-            Mender::Upstream => "whoever runs the other system can mend it",
-            Mender::Plugin => "the plugin's vendor can mend it",
-            Mender::Host => "whoever runs this host can mend it",
+        let by = match (&fault.kind, fault.mender()) {
+            (FaultKind::CursorLost, _) => {
+                "`sluice checkpoint set` goes on elsewhere, `sluice checkpoint reset` begins again"
+            }
+            (FaultKind::Drift, _) => "change `[schema]` or `[contract]`, or what the source gives",
+            (_, Mender::Operator) => "change what it says",
+            (_, Mender::Upstream) => "whoever runs the other system can mend it",
+            (_, Mender::Plugin) => "the plugin's vendor can mend it",
+            (_, Mender::Host) => "whoever runs this host can mend it",
         };
         let mend = fault.hint.clone().unwrap_or_else(|| by.to_owned());
         Self::new(fault.word(), &fault.message).mend(mend)
@@ -457,6 +461,19 @@ mod tests {
 
     fn told() -> Event {
         Event::Pause(Reason::new(TOLD, "maintenance"))
+    }
+
+    #[test]
+    fn whoever_can_do_something_is_told_what() {
+        for (kind, told) in [
+            (FaultKind::CursorLost, "sluice checkpoint set"),
+            (FaultKind::Drift, "[contract]"),
+            (FaultKind::Broken, "vendor"),
+        ] {
+            let reason = Reason::from(&Fault::new(kind, "no"));
+            let mend = reason.mend.expect("it says it");
+            assert!(mend.contains(told), "{mend}");
+        }
     }
 
     #[test]
