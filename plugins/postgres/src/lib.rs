@@ -4,6 +4,8 @@
 
 mod base;
 mod config;
+#[cfg(test)]
+mod fake;
 mod refusal;
 mod session;
 mod sink;

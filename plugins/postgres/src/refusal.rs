@@ -96,8 +96,11 @@ impl Refusal {
         match &*self.code {
             "28000" | "28P01" => Fault::unauthorized(text),
             "42501" => Fault::misconfigured(format!("{text}; hint: grant it to the user")),
-            // A standby: whoever is behind the name now takes no writes, or will soon be another.
-            "25006" | "40001" | "40P01" | "55P03" | "55006" | "57014" => Fault::transient(text),
+            // A standby: whoever is behind the name now takes no writes, or will soon be another. And 25P03, 25P04: a
+            // transaction that was idle, or open, for longer than the server lets it, which ends the session and no more.
+            "25006" | "25P03" | "25P04" | "40001" | "40P01" | "55P03" | "55006" | "57014" => {
+                Fault::transient(text)
+            }
             code => match code.get(..2) {
                 Some("08" | "53" | "57" | "58" | "XX") => Fault::transient(text),
                 Some("0A" | "3D" | "3F" | "42") => Fault::misconfigured(text),
@@ -155,6 +158,9 @@ mod tests {
             ("40P01", "transient"),
             ("53300", "transient"),
             ("25006", "transient"),
+            ("25P03", "transient"),
+            ("25P04", "transient"),
+            ("57014", "transient"),
             ("22003", "broken"),
             ("P0001", "broken"),
         ] {

@@ -16,7 +16,7 @@ use postgres_protocol::message::frontend::{self, CopyData};
 use sluice_sdk::net::{self, Connection, NetError, READ_BYTES_MAX, Security};
 use sluice_sdk::{Fault, secret};
 use std::io::{self, Read as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one message of COPY.
 const COPY_BYTES: usize = 256 << 10;
@@ -41,6 +41,16 @@ const SETTINGS: [(&str, &str); 9] = [
     ("lock_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "5min"),
 ];
+
+/// When the server ends a statement by itself. Stops it from working on for somebody who has given up, while the next
+/// try adds another. A session that reads the log has none: its stream has no end.
+const STATEMENT: [(&str, &str); 1] = [("statement_timeout", "240s")];
+
+/// How long the server may take over a login, from the last word that was said to it.
+const LOGIN_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// The same, of a statement: the server's own word comes first, and both come before the call is over its time.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(250);
 
 /// A row: each value as text, or none.
 pub(crate) type Row = Vec<Option<String>>;
@@ -76,20 +86,27 @@ impl From<io::Error> for Error {
 pub(crate) struct Session {
     connection: Connection,
     received: BytesMut,
+    /// When something was said last.
+    asked: Instant,
+    /// How long an answer may take from there.
+    patience: Duration,
 }
 
 impl Session {
     /// Connects, makes TLS of it, and logs in with the secret `password`.
     pub(crate) fn open(config: &Config) -> Result<Self, Fault> {
-        Self::with(config, &[])
+        Self::with(config, &STATEMENT)
     }
 
     fn with(config: &Config, settings: &[(&str, &str)]) -> Result<Self, Fault> {
         let mut session = Self {
             connection: secured(config)?,
             received: BytesMut::new(),
+            asked: Instant::now(),
+            patience: LOGIN_TIME_MAX,
         };
         session.login(config, settings)?;
+        session.patience = ANSWER_TIME_MAX;
         Ok(session)
     }
 
@@ -97,6 +114,7 @@ impl Session {
         let mut bytes = BytesMut::new();
         fill(&mut bytes).map_err(|error| unusable(&error))?;
         self.connection.write_all(&bytes)?;
+        self.asked = Instant::now();
         Ok(())
     }
 
@@ -126,8 +144,14 @@ impl Session {
                 Some(Message::ParameterStatus(_) | Message::NoticeResponse(_)) => {}
                 Some(message) => return Ok(Some(message)),
                 None => {
-                    let bytes = match self.connection.receive(READ_BYTES_MAX, wait) {
+                    let left = self.patience.saturating_sub(self.asked.elapsed());
+                    let received = self
+                        .connection
+                        .receive(READ_BYTES_MAX, Some(wait.unwrap_or(left)));
+                    let bytes = match received {
                         Err(NetError::Timeout(_)) if wait.is_some() => return Ok(None),
+                        // The host ends each read after a minute, and the server may work for longer.
+                        Err(NetError::Timeout(_)) if !left.is_zero() => continue,
                         bytes => bytes.map_err(|error| Error::Over(error.into()))?,
                     };
                     if bytes.is_empty() {
@@ -423,4 +447,53 @@ impl From<Fault> for Error {
 
 fn out_of_turn(what: &str) -> Fault {
     Fault::transient(format!("the server's answer {what} is out of turn"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+    use sluice_sdk::testing::Turn;
+
+    /// Answers what comes behind so many reads in which nothing came.
+    fn slow(silences: usize) -> impl FnMut(&str) -> Turn {
+        let mut silent = 0..silences;
+        move |_| {
+            let is_silent = silent.next().is_some();
+            if is_silent {
+                Turn::Wait
+            } else {
+                fake::row(&[Some("t")])
+            }
+        }
+    }
+
+    #[test]
+    fn a_statement_that_takes_longer_than_a_read_is_waited_for() {
+        drop(fake::server(slow(3)));
+        let mut session = Session::open(&fake::config()).expect("a session");
+        let rows = session.query("SELECT 1", &[]).expect("rows");
+        assert_eq!(rows, [[Some("t".to_owned())]]);
+        // And not without an end.
+        drop(fake::server(slow(3)));
+        let mut session = Session::open(&fake::config()).expect("a session");
+        session.patience = Duration::ZERO;
+        let given_up = Fault::from(session.query("SELECT 1", &[]).expect_err("silence"));
+        assert!(matches!(given_up, Fault::Transient { .. }), "{given_up}");
+    }
+
+    #[test]
+    fn the_server_ends_statements_by_itself_and_no_stream_of_its_log() {
+        for (replicates, is_limited) in [(false, true), (true, false)] {
+            let said = fake::server(slow(0));
+            let open = [Session::open, Session::replicating][usize::from(replicates)];
+            drop(open(&fake::config()).expect("a session"));
+            let startup = said.borrow().concat();
+            assert_eq!(
+                startup.contains("statement_timeout"),
+                is_limited,
+                "{startup}"
+            );
+        }
+    }
 }

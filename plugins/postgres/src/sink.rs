@@ -19,14 +19,12 @@ pub struct PostgresSink {
     config: Config,
     context: Context,
     session: Session,
-    /// What each stream's table is known to have.
-    schemas: BTreeMap<String, Known>,
     /// Whether the table of places is there for certain.
     has_places: bool,
     unit: Unit,
 }
 
-/// What is known of a stream's table.
+/// What a stream's table was found to have, for records of this schema.
 struct Known {
     schema: Schema,
     structures: Structures,
@@ -63,20 +61,14 @@ impl Sink for PostgresSink {
     fn open(config: Config, context: Context, targets: Vec<Target>) -> Result<Self, Fault> {
         config.valid()?;
         let mut session = Session::open(&config)?;
-        let mut schemas = BTreeMap::new();
-        for target in targets {
-            let schema = target.schema;
+        for Target { stream, schema } in targets {
             // A pipeline that is only checked makes nothing: the first unit does.
-            let found = table::ensure(&mut session, &config, &target.stream, &schema, false)?;
-            if let Some(structures) = found {
-                schemas.insert(target.stream, Known { schema, structures });
-            }
+            table::ensure(&mut session, &config, &stream, &schema, false)?;
         }
         Ok(Self {
             config,
             context,
             session,
-            schemas,
             has_places: false,
             unit: Unit::None,
         })
@@ -143,9 +135,7 @@ impl Sink for PostgresSink {
             table::ensure_commits(&mut self.session, &self.config)?;
             self.has_places = true;
         }
-        for part in &parts {
-            self.fit(part)?;
-        }
+        let tables = self.fit(&parts)?;
         self.session.run("BEGIN; SET CONSTRAINTS ALL IMMEDIATE")?;
         self.unit = Unit::Open;
         if !self.claim(commit)? {
@@ -161,7 +151,7 @@ impl Sink for PostgresSink {
                 |part: &&Part| part.stream == parts[at].stream && part.batch.schema() == schema;
             let run = parts[at..].iter().take_while(same).count();
             let place = self.config.place(&parts[at].stream);
-            let known = self.schemas.get(&parts[at].stream);
+            let known = tables.get(&*parts[at].stream);
             let structures = known
                 .map(|known| known.structures.clone())
                 .unwrap_or_default();
@@ -202,19 +192,22 @@ impl Sink for PostgresSink {
 }
 
 impl PostgresSink {
-    /// A stream's table takes what the part holds: the contract may let its schema grow.
-    fn fit(&mut self, part: &Part) -> Result<(), Fault> {
-        let schema = part.batch.schema();
-        let known = self.schemas.get(&part.stream);
-        if known.is_some_and(|known| known.schema == schema) {
-            return Ok(());
+    /// The streams' tables take what the parts hold: the contract may let a schema grow. Each is looked at for every unit:
+    /// somebody may have changed it since the last, so that it takes a value and keeps another.
+    fn fit<'p>(&mut self, parts: &'p [Part]) -> Result<BTreeMap<&'p str, Known>, Fault> {
+        let mut tables: BTreeMap<&str, Known> = BTreeMap::new();
+        for part in parts {
+            let schema = part.batch.schema();
+            let known = tables.get(&*part.stream);
+            if known.is_some_and(|known| known.schema == schema) {
+                continue;
+            }
+            let (session, config) = (&mut self.session, &self.config);
+            let structures = table::ensure(session, config, &part.stream, &schema, true)?;
+            let structures = structures.unwrap_or_default();
+            tables.insert(&part.stream, Known { schema, structures });
         }
-        let (session, config) = (&mut self.session, &self.config);
-        let structures = table::ensure(session, config, &part.stream, &schema, true)?;
-        let structures = structures.unwrap_or_default();
-        self.schemas
-            .insert(part.stream.clone(), Known { schema, structures });
-        Ok(())
+        Ok(tables)
     }
 
     /// Puts the unit's place beside its data; false where that unit is there already. Whoever comes with an older place

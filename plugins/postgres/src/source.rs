@@ -137,3 +137,35 @@ impl Reader for SplitReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+
+    #[test]
+    fn a_standby_is_given_no_verdict_by() {
+        let said = fake::server(|_| fake::row(&[Some("t")]));
+        let streams = ["t".to_owned()];
+        let place: Cursor = serde_json::from_str(r#"{"lsn":"0/10"}"#).expect("a place");
+        let split = Split::new("log/s", "");
+        for told in [
+            PostgresSource::prepare(&fake::config(), &streams),
+            PostgresSource::splits(&fake::config(), &streams).map(drop),
+            PostgresSource::open(fake::config(), split, Some(place)).map(drop),
+        ] {
+            let fault = told.expect_err("a standby");
+            assert!(matches!(fault, Fault::Transient { .. }), "{fault}");
+            assert!(fault.message().contains("is a standby"), "{fault}");
+        }
+        let asked = said
+            .borrow()
+            .iter()
+            .filter(|said| said.contains("SELECT"))
+            .count();
+        assert_eq!(
+            asked, 3,
+            "nothing is asked of a standby but whether it is one"
+        );
+    }
+}

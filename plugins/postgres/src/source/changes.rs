@@ -104,10 +104,17 @@ pub(super) fn split(
             lsn: slot.confirmed,
             streams: Vec::new(),
             within: None,
-            server: Some(Server::of(&mut Session::replicating(config)?)?),
+            server: Some(Server::of(&mut replicating(config)?)?),
         })),
         None => Ok(split),
     }
+}
+
+/// A session to read the log with: the name may lead elsewhere by now than it did for the last one.
+fn replicating(config: &Config) -> Result<Session, Fault> {
+    let mut session = Session::replicating(config)?;
+    slot::leads(&mut session)?;
+    Ok(session)
 }
 
 /// That the log tells of these streams.
@@ -117,6 +124,7 @@ pub(super) fn check(
     changes: &Changes,
     streams: &[String],
 ) -> Result<(), Fault> {
+    slot::leads(session)?;
     for stream in streams {
         catalog::table(session, config, stream)?.told_by_log(stream)?;
     }
@@ -184,7 +192,7 @@ impl LogReader {
                 changes.slot
             )));
         };
-        let mut reading = Session::replicating(&config)?;
+        let mut reading = replicating(&config)?;
         let server = Server::of(&mut reading)?;
         if let Some(of_place) = &place.server {
             of_place.has(place.lsn, &server, &mut reading)?;

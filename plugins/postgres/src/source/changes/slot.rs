@@ -9,13 +9,14 @@ use sluice_sdk::{Fault, log};
 /// Which part of what the server keeps for a slot must be left; less is told.
 const KEPT_LEFT_MIN: u64 = 4;
 
-/// How often it is looked for the end of a transaction, and how the server waits in between.
-const LOOKS: usize = 50;
+/// How often it is looked for the end of a transaction, and how the server waits in between: half a minute or more where a
+/// slot is made, as for any lock, and a second and a half where the log is read.
+const LOOKS_MAKING: usize = 1_000;
+const LOOKS_READING: usize = 50;
 const PAUSE: &str = "SELECT pg_sleep(0.03)";
 
 const STANDING: &str = "\
-SELECT s.plugin, s.database = current_database(), s.confirmed_flush_lsn, s.wal_status, s.safe_wal_size, \
- CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
+SELECT s.plugin, s.database = current_database(), s.confirmed_flush_lsn, s.wal_status, s.safe_wal_size, pg_current_wal_lsn(), \
  (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size' AND setting <> '-1') \
 FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = $1";
 
@@ -40,45 +41,86 @@ pub(super) fn find(session: &mut Session, changes: &Changes) -> Result<Option<Sl
     rows.first().map(|row| Slot::of(row, changes)).transpose()
 }
 
+/// That whoever is behind the name is no standby. What one says of slots and of its log is no verdict: soon it is the
+/// server itself, or another is behind the name.
+pub(super) fn leads(session: &mut Session) -> Result<(), Fault> {
+    let rows = session.rows("SELECT pg_is_in_recovery()")?;
+    match rows.into_iter().flatten().flatten().next().as_deref() {
+        Some("f") => Ok(()),
+        _ => Err(Fault::transient(
+            "the server is a standby: what changes is read from the server that it follows, or from this one once it is promoted",
+        )),
+    }
+}
+
 /// Makes the slot. Waits for the transactions that are under way: one that was committed before the slot's place must be
 /// seen by whoever reads the tables next.
+///
+/// Invariant: a slot of this name was waited for. It is first one that ends with the session, and gets its name by a copy:
+/// wherever this fails, no slot is left that the next try would take for sound. Test:
+/// `a_slot_has_its_name_once_it_was_waited_for`.
 pub(super) fn make(session: &mut Session, changes: &Changes) -> Result<(), Fault> {
-    session.query(
-        "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')",
-        &[Some(&changes.slot)],
-    )?;
-    log::info("a replication slot was made", &[("slot", &changes.slot)]);
+    let made = session.query(
+        "SELECT slot_name FROM pg_catalog.pg_create_logical_replication_slot('sluice_' || pg_backend_pid(), 'pgoutput', true)",
+        &[],
+    );
+    let made = made.map_err(|error| {
+        Fault::from(error).context(format!(
+            "making the replication slot `{}`, which waits for the transactions that are under way",
+            changes.slot
+        ))
+    })?;
+    let made = made.into_iter().flatten().flatten().next();
     let xmax = session.query("SELECT pg_snapshot_xmax(pg_current_snapshot())", &[])?;
     let xmax = xmax.into_iter().flatten().flatten().next();
-    until(
+    let is_settled = until(
         session,
         "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8",
         &xmax.unwrap_or_default(),
-    )
+        LOOKS_MAKING,
+    )?;
+    if !is_settled {
+        return Err(Fault::transient(
+            "transactions that were under way when the replication slot was made are not over; hint: `pg_stat_activity` \
+             shows those that are long open",
+        ));
+    }
+    session.query(
+        "SELECT FROM pg_catalog.pg_copy_logical_replication_slot($1::text::name, $2::text::name, false)",
+        &[made.as_deref(), Some(&changes.slot)],
+    )?;
+    log::info("a replication slot was made", &[("slot", &changes.slot)]);
+    Ok(())
 }
 
 /// Waits, a second and a half at most, until none of these transactions is under way: a server tells of a commit in its
 /// log before others see it. Each number is the last 32 bits of its own, as a text of an array.
 pub(super) fn settled(session: &mut Session, transactions: &str) -> Result<(), Fault> {
-    until(
+    let is_settled = until(
         session,
         "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'transactionid' AND l.granted \
          AND l.mode = 'ExclusiveLock' AND l.transactionid = ANY ($1::text::xid[]))",
         transactions,
-    )
-}
-
-fn until(session: &mut Session, sql: &str, parameter: &str) -> Result<(), Fault> {
-    for _ in 0..LOOKS {
-        let answer = session.query(sql, &[Some(parameter)])?;
-        if answer.into_iter().flatten().flatten().next().as_deref() == Some("t") {
-            return Ok(());
-        }
-        session.run(PAUSE)?;
+        LOOKS_READING,
+    )?;
+    if is_settled {
+        return Ok(());
     }
     Err(Fault::transient(
         "a transaction that was committed is not to be seen yet: it may wait for a standby",
     ))
+}
+
+/// Whether it came to be so, in so many looks.
+fn until(session: &mut Session, sql: &str, parameter: &str, looks: usize) -> Result<bool, Fault> {
+    for _ in 0..looks {
+        let answer = session.query(sql, &[Some(parameter)])?;
+        if answer.into_iter().flatten().flatten().next().as_deref() == Some("t") {
+            return Ok(true);
+        }
+        session.run(PAUSE)?;
+    }
+    Ok(false)
 }
 
 impl Slot {
@@ -91,6 +133,12 @@ impl Slot {
         if plugin.as_deref() != Some("pgoutput") || here.as_deref() != Some("t") {
             return Err(Fault::misconfigured(format!(
                 "the slot `{}` is another's: not of this database, or not of `pgoutput`; hint: choose another name",
+                changes.slot
+            )));
+        }
+        if confirmed.is_none() {
+            return Err(Fault::transient(format!(
+                "the slot `{}` is being made: the server waits for the transactions that are under way",
                 changes.slot
             )));
         }
@@ -260,6 +308,7 @@ pub(super) fn check<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake;
 
     fn changes() -> Changes {
         Changes {
@@ -300,6 +349,34 @@ mod tests {
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn a_slot_has_its_name_once_it_was_waited_for() {
+        for is_settled in [true, false] {
+            let said = fake::server(move |asked| match asked {
+                _ if asked.contains("pg_create_logical") => fake::row(&[Some("sluice_7")]),
+                _ if asked.contains("SELECT pg_snapshot_xmin") => {
+                    fake::row(&[Some(if is_settled { "t" } else { "f" })])
+                }
+                _ => fake::row(&[Some("8")]),
+            });
+            let mut session = Session::open(&fake::config()).expect("a session");
+            let made = make(&mut session, &changes());
+            assert_eq!(made.is_ok(), is_settled, "{made:?}");
+            let said = said.borrow().concat();
+            assert!(said.contains("'sluice_' || pg_backend_pid(), 'pgoutput', true"));
+            let copies = said.contains("pg_copy_logical_replication_slot");
+            assert_eq!(copies, is_settled);
+        }
+    }
+
+    #[test]
+    fn a_slot_without_a_place_is_being_made() {
+        let row = ["pgoutput", "t", "", "reserved", "", "0/20", ""];
+        let row = row.map(|value| (!value.is_empty()).then(|| value.to_owned()));
+        let fault = Slot::of(&row.to_vec(), &changes()).expect_err("no place");
+        assert!(matches!(fault, Fault::Transient { .. }), "{fault}");
     }
 
     #[test]
