@@ -30,9 +30,13 @@ pub(crate) fn frame(number: u8, packet: &[u8]) -> Vec<u8> {
 
 /// A greeting that asks for a login so.
 pub(crate) fn greeted(plugin: &str, capabilities: CapabilityFlags) -> Vec<u8> {
+    greeted_by("8.4.0", plugin, capabilities)
+}
+
+fn greeted_by(version: &str, plugin: &str, capabilities: CapabilityFlags) -> Vec<u8> {
     let greeting = HandshakePacket::new(
         10,
-        b"8.4.0".as_slice(),
+        version.as_bytes(),
         7,
         *b"abcdefgh",
         Some(b"ijklmnopqrst\0".as_slice()),
@@ -46,6 +50,11 @@ pub(crate) fn greeted(plugin: &str, capabilities: CapabilityFlags) -> Vec<u8> {
 
 /// What a server says until a session has begun, with this as the longest packet that it takes.
 pub(crate) fn begun(longest: &str) -> Vec<Vec<u8>> {
+    begun_by("8.4.0", longest)
+}
+
+/// The same, of this version.
+pub(crate) fn begun_by(version: &str, longest: &str) -> Vec<Vec<u8>> {
     let row = [
         &[u8::try_from(longest.len()).expect("digits")],
         longest.as_bytes(),
@@ -59,7 +68,7 @@ pub(crate) fn begun(longest: &str) -> Vec<Vec<u8>> {
         frame(4, &row),
         frame(5, &eof),
     ];
-    let greeting = greeted("mysql_native_password", CAPABILITIES);
+    let greeting = greeted_by(version, "mysql_native_password", CAPABILITIES);
     let done = || frame(1, DONE);
     vec![
         greeting,
@@ -67,11 +76,13 @@ pub(crate) fn begun(longest: &str) -> Vec<Vec<u8>> {
         done(),
         done(),
         done(),
+        done(),
         answer.concat(),
     ]
 }
 
-/// Has the plugins of this thread meet a server that says these, one whenever it is waited for.
+/// Has the plugins of this thread meet a server that says these, one whenever it is waited for: nothing,
+/// for as long as the host waits, where one is empty.
 pub(crate) fn says(turns: Vec<Vec<u8>>) -> Rc<RefCell<Seen>> {
     let seen = Rc::new(RefCell::new(Seen::default()));
     let record = Rc::clone(&seen);
@@ -92,7 +103,11 @@ pub(crate) fn says(turns: Vec<Vec<u8>>) -> Rc<RefCell<Seen>> {
                     } else {
                         seen.in_clear.extend_from_slice(written);
                     }
-                    turns.borrow_mut().next().map_or(Turn::End, Turn::Send)
+                    match turns.borrow_mut().next() {
+                        None => Turn::End,
+                        Some(bytes) if bytes.is_empty() => Turn::Wait,
+                        Some(bytes) => Turn::Send(bytes),
+                    }
                 }
             }
         }))

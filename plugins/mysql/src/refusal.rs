@@ -118,18 +118,25 @@ impl Refusal {
         }
         let text = format!("the server: {} (error {})", self.message, self.code);
         match self.code {
-            1045 | 1698 => Fault::unauthorized(text),
+            // No such login, a password that is over, an account that is locked.
+            1045 | 1698 | 1820 | 1862 | 3118 | 4151 => Fault::unauthorized(text),
             1044 | 1142 | 1143 | 1227 | 1370 => {
                 Fault::misconfigured(format!("{text}; hint: grant it to the user"))
             }
             // Too many connections, or too much asked for by this user.
             1040 | 1203 | 1226
+            // A host that failed too often, and no thread for one more.
+            | 1129 | 1135
             // A lock, a deadlock, or a statement that took too long.
-            | 1205 | 1213 | 1317 | 1969 | 3024
+            | 1205 | 1206 | 1213 | 1317 | 1969 | 3024
+            // What the transaction began with has changed; what hangs on its end did not let it through.
+            | 1020 | 1180 | 1412 | 3100
             // No room, no file.
-            | 1021 | 1030 | 1114
-            // It goes down, or the session was ended.
-            | 1053 | 1077 | 1927 | 4031
+            | 1021 | 1026 | 1030 | 1114
+            // It goes down, takes no connections for now, or the session was ended.
+            | 1053 | 1077 | 1927 | 3032 | 4031
+            // A proxy that reaches no server, or lost the one it had: in a client's own numbers, or in ProxySQL's.
+            | 2002 | 2003 | 2006 | 2013 | 9001
             // A standby: whoever is behind the name now takes no writes, or will soon be another.
             | 1290 | 1792 | 1836 => Fault::transient(text),
             1049 | 1130 | 1251 | 1665 => Fault::misconfigured(text),
@@ -248,6 +255,26 @@ mod tests {
             (1213, "40001", "transient"),
             (1290, "HY000", "transient"),
             (1927, "70100", "transient"),
+            (1820, "HY000", "unauthorized"),
+            (1862, "HY000", "unauthorized"),
+            (3118, "HY000", "unauthorized"),
+            (4151, "HY000", "unauthorized"),
+            (1020, "HY000", "transient"),
+            (1026, "HY000", "transient"),
+            (1129, "HY000", "transient"),
+            (1135, "HY000", "transient"),
+            (1180, "HY000", "transient"),
+            (1206, "HY000", "transient"),
+            (1412, "HY000", "transient"),
+            (1969, "70100", "transient"),
+            (3024, "HY000", "transient"),
+            (3032, "HY000", "transient"),
+            (3100, "HY000", "transient"),
+            (2002, "HY000", "transient"),
+            (2003, "HY000", "transient"),
+            (2006, "HY000", "transient"),
+            (2013, "HY000", "transient"),
+            (9001, "HY000", "transient"),
             (1105, "HY000", "broken"),
         ] {
             let told = refusal(code, state, "no").fault().to_string();

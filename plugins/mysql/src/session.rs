@@ -40,8 +40,13 @@ const SETTINGS: [&str; 3] = [
      foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 30, lock_wait_timeout = 30",
 ];
 
-/// And with MariaDB: no transaction is left open by one who is gone.
-const OF_MARIADB: &str = "SET SESSION idle_transaction_timeout = 300";
+/// And with MariaDB: no transaction is left open by one who is gone, and no statement goes on for one who has ceased to
+/// wait for it. In seconds.
+const OF_MARIADB: &str = "SET SESSION idle_transaction_timeout = 300, max_statement_time = 240";
+
+/// The same with MySQL, as far as it goes: it ends the whole session, and of statements only a `SELECT`. In seconds, and
+/// in milliseconds.
+const OF_MYSQL: &str = "SET SESSION wait_timeout = 300, max_execution_time = 240000";
 
 /// A row: each value as text, or none.
 pub(crate) type Row = Vec<Option<String>>;
@@ -99,9 +104,11 @@ impl Session {
         for setting in SETTINGS {
             session.run(setting)?;
         }
-        if session.is_mariadb {
-            session.run(OF_MARIADB)?;
-        }
+        session.run(if session.is_mariadb {
+            OF_MARIADB
+        } else {
+            OF_MYSQL
+        })?;
         let rows = session.query("SELECT @@max_allowed_packet")?;
         let bytes = rows.into_iter().flatten().flatten().next();
         let bytes = bytes.and_then(|bytes| bytes.parse::<usize>().ok());
@@ -289,6 +296,62 @@ mod tests {
         ] {
             let found = asked(says);
             assert!(found.contains(told), "{found}");
+        }
+    }
+
+    /// Nothing arrives for a minute so often, and then what the server says to a statement.
+    fn slow(silences: usize, says: Vec<u8>) -> Vec<Vec<u8>> {
+        let mut turns = vec![Vec::new(); silences];
+        turns.push(says);
+        turns
+    }
+
+    #[test]
+    fn a_slow_statement_is_waited_for_and_one_without_an_end_is_not() {
+        let done = || frame(1, fake::DONE);
+        let turns = [
+            fake::begun("1000000"),
+            slow(3, done()),
+            slow(3, done()),
+            slow(4, done()),
+        ];
+        fake::says(turns.concat());
+        let mut session = Session::open(&fake::config()).expect("a session");
+        for _ in 0..2 {
+            assert!(
+                session.run("DELETE FROM t").is_ok(),
+                "each has its own time"
+            );
+        }
+        let fault = Fault::from(session.run("DELETE FROM t").expect_err("four minutes"));
+        assert_eq!(fault.to_string(), "transient: sent nothing");
+    }
+
+    #[test]
+    fn a_login_is_waited_for_a_minute() {
+        fake::says([slow(1, Vec::new()), fake::begun("1000000")].concat());
+        let fault = Session::open(&fake::config()).err().expect("a minute");
+        assert_eq!(fault.to_string(), "transient: sent nothing");
+    }
+
+    #[test]
+    fn a_session_and_its_statements_are_ended_by_the_server() {
+        for (version, expected) in [
+            (
+                "8.4.0",
+                ["wait_timeout = 300", "max_execution_time = 240000"],
+            ),
+            (
+                "10.11.14-MariaDB",
+                ["idle_transaction_timeout = 300", "max_statement_time = 240"],
+            ),
+        ] {
+            let seen = fake::says(fake::begun_by(version, "1000000"));
+            drop(Session::open(&fake::config()).expect("a session"));
+            let said = String::from_utf8_lossy(&seen.borrow().in_tls).into_owned();
+            for setting in expected {
+                assert!(said.contains(setting), "{version}: {said}");
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::session::Session;
 use sluice_sdk::sink::{Commit, Context, Part, Target};
 use sluice_sdk::{Fault, Rejection, Schema, Sink};
 use sluice_sql::Unit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use table::Shape;
 use write::Writer;
 
@@ -80,6 +80,7 @@ impl Sink for MysqlSink {
             places::ensure(&mut self.session)?;
             self.has_places = true;
         }
+        self.forget(&parts)?;
         // The server ends a transaction to make a table.
         for part in &parts {
             self.fit(&part.stream, &part.batch.schema())?;
@@ -119,6 +120,22 @@ impl Sink for MysqlSink {
 }
 
 impl MysqlSink {
+    /// Somebody may have changed a table since the unit before: another unique index wants a guard, and a column of
+    /// another type may round. What was known of it no longer counts.
+    fn forget(&mut self, parts: &[Part]) -> Result<(), Fault> {
+        let streams: BTreeSet<&str> = parts.iter().map(|part| part.stream.as_str()).collect();
+        for stream in streams {
+            let Some(known) = self.shapes.get(stream) else {
+                continue;
+            };
+            let name = self.config.name(stream);
+            if table::look(&mut self.session, name)? != known.look {
+                self.shapes.remove(stream);
+            }
+        }
+        Ok(())
+    }
+
     /// A stream's table takes what the part holds: the contract may let its schema grow.
     fn fit(&mut self, stream: &str, schema: &Schema) -> Result<(), Fault> {
         let known = self.shapes.get(stream);

@@ -4,10 +4,15 @@ use bytes::BytesMut;
 use mysql_common::proto::codec::PacketCodec;
 use mysql_common::proto::codec::error::PacketCodecError;
 use sluice_sdk::Fault;
-use sluice_sdk::net::{Connection, READ_BYTES_MAX, Security};
+use sluice_sdk::net::{Connection, NetError, READ_BYTES_MAX, Security};
 
 /// Bytes of one packet, either way: a row is one. Stops a server that announces more than the plugin may hold.
 pub(crate) const PACKET_BYTES_MAX: usize = 24 << 20;
+
+/// How often in one statement nothing may arrive for a minute, which is the host's longest wait. A page that is sorted, or
+/// rows that go through slow triggers, take longer than one. As long as the server itself gives a statement, and below the
+/// host's time for a call: a server that hangs is told as one.
+const SILENCES_MAX: u8 = 4;
 
 /// A connection that carries packets.
 pub(crate) struct Wire {
@@ -15,6 +20,8 @@ pub(crate) struct Wire {
     codec: PacketCodec,
     received: BytesMut,
     packet: Vec<u8>,
+    /// How many more silences are borne.
+    silences: u8,
 }
 
 impl Wire {
@@ -27,6 +34,8 @@ impl Wire {
             codec,
             received: BytesMut::new(),
             packet: Vec::new(),
+            // A login has no reason to take longer.
+            silences: 1,
         })
     }
 
@@ -48,7 +57,13 @@ impl Wire {
             if is_whole.map_err(|error| unusable(&error))? {
                 return Ok(&self.packet);
             }
-            let bytes = self.connection.receive(READ_BYTES_MAX, None)?;
+            let bytes = match self.connection.receive(READ_BYTES_MAX, None) {
+                Err(NetError::Timeout(_)) if self.silences > 1 => {
+                    self.silences -= 1;
+                    continue;
+                }
+                received => received?,
+            };
             if bytes.is_empty() {
                 return Err(Fault::transient("the server ended the connection"));
             }
@@ -67,6 +82,7 @@ impl Wire {
     /// A command, with which the counting of packets begins anew.
     pub(crate) fn command(&mut self, packet: &[u8]) -> Result<(), Fault> {
         self.codec.reset_seq_id();
+        self.silences = SILENCES_MAX;
         self.send(packet)
     }
 }

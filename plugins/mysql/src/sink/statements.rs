@@ -105,6 +105,7 @@ mod tests {
             table: "`t`".to_owned(),
             schema: Schema::new(fields.collect()).with_key(key.iter().copied()),
             has_other_keys,
+            look: Vec::new(),
         }
     }
 

@@ -2,13 +2,16 @@
 
 use crate::catalog::{self, Column, Relation};
 use crate::config::{Config, literal, names, quoted};
-use crate::session::{Error, Session};
+use crate::session::{Error, Row, Session};
 use sluice_sdk::{Fault, Field, FieldType, Schema};
 use sluice_sql::{Column as _, Mode};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Digits of a second that a timestamp of the contract has.
 const SECOND_DIGITS: u64 = 6;
+
+/// What [`look`] calls a column of a unique index.
+const UNIQUE: &str = "unique";
 
 /// What a stream's table takes.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub(super) struct Shape {
     pub(super) schema: Schema,
     /// Whether another unique index than that of the key could have a row be taken for the key's.
     pub(super) has_other_keys: bool,
+    /// What it was made of: see [`look`].
+    pub(super) look: Vec<Row>,
 }
 
 /// Sees to it that a stream's table has every field, and changes no value of it: makes it, or the columns that it lacks,
@@ -35,6 +40,7 @@ pub(super) fn ensure(
         )));
     }
     let name = config.name(stream);
+    let look = look(session, name)?;
     let Some(relation) = catalog::find(session, name)? else {
         if !config.create {
             return Err(Fault::misconfigured(format!(
@@ -71,7 +77,7 @@ pub(super) fn ensure(
         made(session, &alter, name)?;
         return ensure_is(session, config, name, schema);
     }
-    shape(session, config, name, schema).map(Some)
+    shape(look, config, name, schema).map(Some)
 }
 
 /// The table after something of it was made: by us, or by another split at the same time.
@@ -81,13 +87,30 @@ fn ensure_is(
     name: &str,
     schema: &Schema,
 ) -> Result<Option<Shape>, Fault> {
+    let look = look(session, name)?;
     let relation = catalog::find(session, name)?;
     let relation = relation.filter(|relation| lacks(relation, schema).is_empty());
     let Some(relation) = relation else {
         return Ok(None);
     };
     fits(&relation, schema)?;
-    shape(session, config, name, schema).map(Some)
+    shape(look, config, name, schema).map(Some)
+}
+
+/// All of a table that a [`Shape`] depends on, from lookups of this table alone: the catalog's own question reads the whole
+/// database, which is too much before each unit.
+pub(super) fn look(session: &mut Session, name: &str) -> Result<Vec<Row>, Fault> {
+    let of = format!(
+        "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {}",
+        literal(name)
+    );
+    let sql = format!(
+        "SELECT 'table', ENGINE, TABLE_TYPE, NULL FROM information_schema.TABLES {of} \
+         UNION ALL SELECT 'column', COLUMN_NAME, COLUMN_TYPE, EXTRA FROM information_schema.COLUMNS {of} \
+         UNION ALL SELECT '{UNIQUE}', INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS {of} \
+         AND NON_UNIQUE = 0"
+    );
+    Ok(session.query(&sql)?)
 }
 
 fn lacks<'s>(relation: &Relation, schema: &'s Schema) -> Vec<&'s Field> {
@@ -171,13 +194,8 @@ fn changes(held: &Column, kind: FieldType) -> bool {
 }
 
 /// What is known of the table's keys: one must be that of the stream, for `upsert`.
-fn shape(
-    session: &mut Session,
-    config: &Config,
-    name: &str,
-    schema: &Schema,
-) -> Result<Shape, Fault> {
-    let keys = keys(session, name)?;
+fn shape(look: Vec<Row>, config: &Config, name: &str, schema: &Schema) -> Result<Shape, Fault> {
+    let keys = keys(&look);
     let key: BTreeSet<&str> = schema.key.iter().map(String::as_str).collect();
     let is_it =
         |columns: &BTreeSet<String>| columns.iter().map(String::as_str).eq(key.iter().copied());
@@ -193,29 +211,27 @@ fn shape(
         table: quoted(name),
         schema: schema.clone(),
         has_other_keys: !keys.iter().all(is_it),
+        look,
     })
 }
 
 /// The columns of each unique index.
-fn keys(session: &mut Session, name: &str) -> Result<Vec<BTreeSet<String>>, Fault> {
-    let sql = format!(
-        "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS \
-         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {} AND NON_UNIQUE = 0",
-        literal(name)
-    );
-    let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in session.query(&sql)? {
-        let [Some(index), column, part] = &row[..] else {
+fn keys(look: &[Row]) -> Vec<BTreeSet<String>> {
+    let mut keys: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for row in look {
+        let [Some(kind), Some(index), column, part] = &row[..] else {
             continue;
         };
-        let columns = keys.entry(index.clone()).or_default();
+        if kind != UNIQUE {
+            continue;
+        }
         // An index over an expression, or over the beginning of a value, is on no column that a stream has.
-        columns.insert(match (column, part) {
+        keys.entry(index).or_default().insert(match (column, part) {
             (Some(column), None) => column.clone(),
             _ => String::new(),
         });
     }
-    Ok(keys.into_values().collect())
+    keys.into_values().collect()
 }
 
 fn made(session: &mut Session, sql: &str, table: &str) -> Result<(), Fault> {
