@@ -9,6 +9,12 @@ use sluice_sdk::http::{Request, Response};
 use sluice_sdk::sink::{Commit, Context, Part, Target};
 use sluice_sdk::template::Template;
 use sluice_sdk::{Change, Fault, Packed, Rejection, RowIds, Sink};
+use std::time::{Duration, Instant};
+
+/// No request begins later than this after its call did. One may wait a minute for its turn under a grant's `rate`, ten
+/// seconds for a connection and a minute for the answer, and the manifest's `call_time` is 300 s. A call over that time
+/// costs the instance, and with it all that is known of what was sent: the unit would begin again at its first record.
+const SENDING_TIME_MAX: Duration = Duration::from_secs(150);
 
 /// Sends the units of one split.
 pub struct HttpSink {
@@ -17,6 +23,10 @@ pub struct HttpSink {
     /// The URL without a `/` at its end.
     base: String,
     progress: Progress,
+    /// The clock, which a test may set.
+    now: fn() -> Instant,
+    /// When the call at hand began.
+    began: Instant,
 }
 
 /// A part as it is sent.
@@ -45,10 +55,13 @@ impl Sink for HttpSink {
             paths,
             base,
             progress: Progress::default(),
+            now: Instant::now,
+            began: Instant::now(),
         })
     }
 
     fn write(&mut self, parts: Vec<Part>, commit: &Commit) -> Result<Vec<Rejection>, Fault> {
+        self.began = (self.now)();
         self.progress.begin(commit);
         let encoded = parts
             .iter()
@@ -250,6 +263,12 @@ impl HttpSink {
     }
 
     fn ask(&self, request: Request, template: &Template) -> Result<Response, Fault> {
+        if (self.now)().saturating_duration_since(self.began) >= SENDING_TIME_MAX {
+            return Err(Fault::transient(format!(
+                "the unit is not sent within {} s: the next try goes on where this one ends",
+                SENDING_TIME_MAX.as_secs()
+            )));
+        }
         request
             .send()
             .map_err(|fault| self.in_context(fault, template))
@@ -262,5 +281,92 @@ impl HttpSink {
     /// Says which request: with the path as it is set, for a record's values are not for messages.
     fn in_context(&self, fault: Fault, template: &Template) -> Fault {
         fault.context(format!("{}{}", self.base, template.text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use sluice_sdk::Record;
+    use sluice_sdk::testing::{self, Table, Writer};
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    #[derive(Record, Clone)]
+    struct Movie {
+        id: i64,
+    }
+
+    thread_local! {
+        static EPOCH: Instant = Instant::now();
+        static SECONDS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    fn clock() -> Instant {
+        EPOCH.with(|epoch| *epoch) + Duration::from_secs(SECONDS.get())
+    }
+
+    /// How many requests each try of a unit makes of a server that takes so long for each and refuses record 3.
+    fn tries(rows: i64, request_s: u64, more: &Value) -> Vec<usize> {
+        let taken: Rc<RefCell<Vec<i64>>> = Rc::default();
+        let requests: Rc<Cell<usize>> = Rc::default();
+        let (own, counted) = (Rc::clone(&taken), Rc::clone(&requests));
+        testing::http(move |request| {
+            counted.set(counted.get() + 1);
+            SECONDS.set(SECONDS.get() + request_s);
+            let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+            let records = body.as_array().cloned().unwrap_or_else(|| vec![body]);
+            let ids: Vec<i64> = records
+                .iter()
+                .filter_map(|record| record["id"].as_i64())
+                .collect();
+            if ids.contains(&3) {
+                return Ok(Response::new(422, ""));
+            }
+            own.borrow_mut().extend(ids);
+            Ok(Response::new(201, ""))
+        });
+        let mut config = json!({ "url": "http://a", "path": "/movies" });
+        for (name, value) in more.as_object().expect("settings") {
+            config[name] = value.clone();
+        }
+        let target = Target {
+            stream: "movies".to_owned(),
+            schema: Movie::schema(),
+        };
+        let mut writer = Writer::<HttpSink>::open(&config.to_string(), vec![target]).expect("open");
+        writer.sink().now = clock;
+        let table = || Table::from_records((0..rows).map(|id| Movie { id }).collect());
+        let mut tries = Vec::new();
+        let commit = writer.commit();
+        let rejections = loop {
+            let part = Part {
+                stream: "movies".to_owned(),
+                batch: table().into_batch(),
+            };
+            let before = requests.get();
+            let outcome = writer.sink().write(vec![part], &commit);
+            tries.push(requests.get() - before);
+            assert!(tries.len() < 10, "it gets on: {tries:?}");
+            match outcome {
+                Ok(rejections) => break rejections,
+                Err(fault) => assert!(matches!(fault, Fault::Transient { .. }), "{fault}"),
+            }
+        };
+        let refused: Vec<u32> = rejections.iter().map(|one| one.row).collect();
+        assert_eq!(refused, [3], "a refusal of an earlier try is told");
+        let all: Vec<i64> = (0..rows).filter(|id| *id != 3).collect();
+        assert_eq!(*taken.borrow(), all, "each is sent once, in order");
+        tries
+    }
+
+    #[test]
+    fn a_unit_that_takes_longer_than_a_call_may_is_sent_over_several() {
+        assert_eq!(tries(400, 1, &json!({})), [150, 150, 100]);
+        assert_eq!(tries(5, 149, &json!({})), [2, 2, 1]);
+        assert_eq!(tries(149, 1, &json!({})), [149]);
+        let batches = json!({ "mode": "batch", "batch_size": 2 });
+        assert_eq!(tries(8, 100, &batches), [2, 2, 2, 2]);
     }
 }

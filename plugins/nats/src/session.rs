@@ -351,7 +351,13 @@ fn refused(told: &str) -> Fault {
             "the user may not {how} {what}; hint: permit it at the server, as the plugin's README lists"
         ));
     }
-    if has("authorization violation") || has("authentication") || has("user authentication") {
+    // Of a server with too much to do, and of a login whose time is over: another may hold, and is refused where it may not.
+    if has("authentication timeout") || has("authentication expired") {
+        return Fault::transient(
+            "the server ended the session: the login took too long, or holds no longer",
+        );
+    }
+    if has("authorization violation") || has("authentication") {
         return Fault::unauthorized("the server refused the login");
     }
     if has("maximum payload") || has("protocol") || has("parser") || has("invalid") {
@@ -378,8 +384,10 @@ mod tests {
     fn each_error_has_its_owner_and_quotes_no_record() {
         for (told, kind) in [
             ("Authorization Violation", "unauthorized"),
-            ("Authentication Timeout", "unauthorized"),
-            ("User Authentication Expired", "unauthorized"),
+            ("User Authentication Revoked", "unauthorized"),
+            ("Authentication Timeout", "transient"),
+            ("User Authentication Expired", "transient"),
+            ("Account Authentication Expired", "transient"),
             (
                 "Permissions Violation for Publish to \"orders.secret\"",
                 "misconfigured",

@@ -191,6 +191,8 @@ impl Bucket {
         let answer = Request::new("HEAD", self.url(key, &[])).send()?;
         match answer.status {
             404 => Ok(false),
+            // What answers a HEAD has no body, and so no code: the same is asked in a way that has.
+            400 => Ok(!matches!(self.range(key, 0, 1, None)?, Found::Missing)),
             _ => self.success(answer).map(|_| true),
         }
     }
@@ -346,14 +348,24 @@ impl Bucket {
                 "bucket `{}` is in another region (`{code}`); hint: change `endpoint` and `region`",
                 self.name
             )),
-            (401 | 403, _) => Fault::unauthorized(format!(
-                "the server refuses the keys for bucket `{}` (`{code}`)",
-                self.name
-            )),
-            (_, "SlowDown" | "InternalError" | "RequestTimeout" | "OperationAborted") => {
-                transient(answer, &code)
+            // The codes are of a session's token and of a clock: S3 says 400 with them.
+            (401 | 403, _)
+            | (400, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "RequestExpired") => {
+                Fault::unauthorized(format!(
+                    "the server refuses the keys for bucket `{}` (`{code}`)",
+                    self.name
+                ))
             }
-            (408 | 425 | 429 | 500..=599, _) => transient(answer, &code),
+            (408 | 425 | 429 | 500..=599, _)
+            | (
+                _,
+                "SlowDown"
+                | "InternalError"
+                | "RequestTimeout"
+                | "OperationAborted"
+                | "ThrottlingException"
+                | "KMS.ThrottlingException",
+            ) => transient(answer, &code),
             _ => Fault::broken(format!("the server answered {status} (`{code}`)")),
         }
     }
@@ -383,7 +395,9 @@ fn code(answer: &Response) -> Option<String> {
     }
     let told = xml::tree(&answer.body).filter(|told| told.name == "Error")?;
     let code = told.text_of("Code")?;
-    let is_word = code.len() <= 64 && code.chars().all(|letter| letter.is_ascii_alphanumeric());
+    // A dot: what another service says, with its name before it.
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '.';
+    let is_word = code.len() <= 64 && code.chars().all(is_letter);
     is_word.then(|| code.to_owned())
 }
 

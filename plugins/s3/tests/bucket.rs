@@ -155,6 +155,24 @@ fn what_is_not_s3_is_told() {
         Response::new(403, error("AccessDenied")),
         "unauthorized: the server refuses the keys for bucket `box` (`AccessDenied`)",
     );
+    for code in [
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "RequestExpired",
+    ] {
+        let expected =
+            format!("unauthorized: the server refuses the keys for bucket `box` (`{code}`)");
+        check(Response::new(400, error(code)), &expected);
+    }
+    check(
+        Response::new(400, error("InvalidArgument")),
+        "broken: the server answered 400 (`InvalidArgument`)",
+    );
+    for code in ["ThrottlingException", "KMS.ThrottlingException"] {
+        let expected = format!("transient: the server answered 400 (`{code}`)");
+        check(Response::new(400, error(code)), &expected);
+    }
     check(
         Response::new(404, error("NoSuchBucket")),
         "misconfigured: there is no bucket `box`",
@@ -427,4 +445,35 @@ fn an_error_behind_a_200_is_an_error() {
     let (outcome, _) = publishing(gone, Response::new(200, "<ListMultipartUploadsResult/>"));
     let fault = outcome.expect_err("nothing is there").to_string();
     assert!(fault.contains("is published and gone"), "{fault}");
+}
+
+/// What answers a HEAD has no body: why it was refused is asked with a GET, and no record is blamed for it.
+#[test]
+fn a_head_that_is_refused_without_a_word_is_asked_again() {
+    let check = |answer: Response, expected: &str| {
+        testing::http(move |request| {
+            let is_range = request.headers.iter().any(|(name, _)| name == "range");
+            Ok(match request.method.as_str() {
+                "HEAD" => Response::new(400, ""),
+                "GET" if is_range => answer.clone(),
+                "GET" if request.url.contains("list-type") => listed("", ""),
+                "GET" if request.url.contains("uploads") => {
+                    Response::new(200, "<ListMultipartUploadsResult/>")
+                }
+                "GET" => Response::new(404, "<Error><Code>NoSuchKey</Code></Error>"),
+                _ => Response::new(500, ""),
+            })
+        });
+        let mut writer = Writer::<ObjectSink>::open(SINK, Vec::new()).expect("open");
+        let fault = writer.write(vec![("rows", table())]).expect_err(expected);
+        assert!(fault.to_string().starts_with(expected), "{fault}");
+    };
+    let expired = Response::new(400, "<Error><Code>ExpiredToken</Code></Error>");
+    check(expired, "unauthorized");
+    // There is none: it begins the upload, which this server fails on.
+    check(Response::new(404, ""), "transient");
+    let byte = Response::new(206, "a")
+        .with_header("etag", "\"1\"")
+        .with_header("content-range", "bytes 0-0/9");
+    check(byte, "misconfigured: `out/rows/");
 }
