@@ -6,7 +6,8 @@ use crate::deployment::{Host, STEPS};
 use crate::job::tell;
 use crate::rounds::{Outcome, Subject, interleave, table};
 use anyhow::{Result, ensure};
-use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::Postgres;
+use sluice_e2e::sql::{PASSWORD, SECRET, USER};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +20,7 @@ const GROWTH_MAX: f64 = 1.3;
 /// Rows of orders, and a table with a quarter of them.
 fn schemas(rows: u64) -> String {
     format!(
-        "CREATE SCHEMA here; CREATE SCHEMA there; CREATE SCHEMA native;
+        "CREATE SCHEMA native;
          CREATE TABLE here.orders (order_id bigint PRIMARY KEY, customer_name text NOT NULL, sku text NOT NULL, \
            qty bigint NOT NULL, unit_price double precision NOT NULL, currency text NOT NULL, status text NOT NULL, \
            internal_flag boolean, created_at timestamptz NOT NULL, note text);
@@ -111,7 +112,7 @@ fn deploy(host: &Host, server: &Postgres, folder: &Path) -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
     }
-    let secret = folder.join("secrets/warehouse");
+    let secret = folder.join("secrets").join(SECRET);
     std::fs::create_dir_all(folder.join("secrets"))?;
     std::fs::write(&secret, PASSWORD)?;
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600))?;
@@ -121,21 +122,14 @@ fn deploy(host: &Host, server: &Postgres, folder: &Path) -> Result<()> {
         folder.join("sluice.toml"),
         format!("[plugins]\ndir = '{plugins}'\n"),
     )?;
-    let stage = |schema: &str, more: &str| {
-        format!(
-            "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
-             config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
-            server.port
-        )
-    };
     for name in ["orders", "few"] {
         let tables = format!(", tables = {{ orders = {{ table = \"{name}\" }} }}");
         let pipeline = format!(
             "[pipeline]\nname = \"{name}\"\n\n[source]\n{}\n[[transform]]\nplugin = \"sluice/map@0.1\"\n\n\
              [transform.config]\nsteps = {}\n\n[[sink]]\n{}",
-            stage("here", &tables),
+            server.stage("here", &tables),
             STEPS.replace("\"email\", ", ""),
-            stage("there", ", create = true")
+            server.stage("there", ", create = true")
         );
         let file = format!("{name}.toml");
         std::fs::write(folder.join(&file), pipeline)?;

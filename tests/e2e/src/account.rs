@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Somebody who is not root.
-pub(crate) struct Account(Option<(u32, u32)>);
+pub struct Account(Option<(u32, u32)>);
 
 impl Account {
     pub(crate) fn find() -> Self {

@@ -7,10 +7,13 @@ pub mod checker;
 pub mod mysql;
 pub mod nats;
 pub mod postgres;
+mod process;
 pub mod progress;
 pub mod service;
+pub mod sql;
 pub mod storage;
 pub mod tls;
+pub mod writer;
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -219,7 +222,7 @@ impl TestHost {
     }
 
     /// The same, with trust in the authority of a database that listens there. Granted again where it was before.
-    pub fn grant_trusting(&self, pipeline: &str, server: &postgres::Postgres) {
+    pub fn grant_trusting<K>(&self, pipeline: &str, server: &sql::Server<K>) {
         self.grant_at(pipeline, server.port, &server.authority);
     }
 

@@ -1,13 +1,14 @@
 //! A NATS server of the tests' own, with JetStream: its streams in a temporary folder, on loopback at a port that was
 //! free, with TLS by a made-up authority for plugins, and without for the tests. Gone when it is dropped.
 
+use crate::process::{Process, program};
 use crate::tls::Tls;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Who reads and publishes: what the plugin's README asks for, and no more.
@@ -16,8 +17,8 @@ pub const USER: &str = "sluice";
 pub const PASSWORD: &str = "correct-horse-battery-staple-7";
 /// Who sets everything up.
 const ADMIN: &str = "admin";
-/// How often a port that was free and then is not is given up for another.
-const PORTS_TRIED_MAX: usize = 5;
+/// The signal that ends a server.
+const KILL: &str = "-KILL";
 /// How long the tests wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of one question, and before the answers to what was published are read.
@@ -29,8 +30,9 @@ pub struct Nats {
     pub port: u16,
     /// The authority behind its certificate, as PEM.
     pub authority: String,
-    server: Child,
-    folder: tempfile::TempDir,
+    // Over before its folder is gone.
+    process: Process,
+    _folder: tempfile::TempDir,
 }
 
 impl Nats {
@@ -46,45 +48,38 @@ impl Nats {
         for (name, text) in [("server.crt", &tls.certificate), ("server.key", &tls.key)] {
             std::fs::write(folder.path().join(name), text).expect("a file");
         }
-        for _ in 0..PORTS_TRIED_MAX {
-            let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let port = free.local_addr().expect("an address").port();
-            drop(free);
+        let (port, process) = Process::start("Server is ready", KILL, |port| {
             let configuration = configuration(folder.path(), port, more);
             std::fs::write(folder.path().join("server.conf"), configuration).expect("a file");
-            if let Some(server) = ready(folder.path()) {
-                return Self {
-                    port,
-                    authority: tls.authority,
-                    server,
-                    folder,
-                };
-            }
+            let mut server = Command::new(program("nats-server"));
+            server
+                .args(["-c", "server.conf"])
+                .current_dir(folder.path())
+                .env_clear();
+            server
+        });
+        Self {
+            port,
+            authority: tls.authority,
+            process,
+            _folder: folder,
         }
-        panic!("the NATS server did not start on {PORTS_TRIED_MAX} ports that were free");
     }
 
     /// Killed, and back on the same port.
     pub fn restart(&mut self) {
         self.stop();
-        self.server = ready(self.folder.path()).expect("its own port is free");
+        self.process.comes_back();
     }
 
     /// Killed.
     pub fn stop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
+        self.process.stop(KILL);
     }
 
     /// Somebody who may do anything.
     pub fn client(&self) -> Client {
         Client::connect(self.port)
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -102,44 +97,6 @@ fn configuration(folder: &Path, port: u16, more: &str) -> String {
          authorization {{ users = [\n  {{ user = {USER}, password = \"{PASSWORD}\", permissions = {permissions} }}\n  \
          {{ user = {ADMIN}, password = \"{PASSWORD}\" }}\n] }}\n{more}\n"
     )
-}
-
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let elsewhere = [PathBuf::from("/usr/sbin")];
-    let found = std::env::split_paths(&path)
-        .chain(elsewhere)
-        .map(|folder| folder.join("nats-server"))
-        .find(|program| program.is_file());
-    found.expect(
-        "there is no `nats-server` on this machine: run `cargo x test`, which installs it on Debian, or install it by hand",
-    )
-}
-
-/// The server once it says that it takes connections; none where its port was taken meanwhile.
-fn ready(folder: &Path) -> Option<Child> {
-    let mut server = Command::new(program())
-        .arg("-c")
-        .arg(folder.join("server.conf"))
-        .current_dir(folder)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut log = BufReader::new(server.stderr.take().expect("a pipe"));
-    let mut said = String::new();
-    while log.read_line(&mut said).expect("text") > 0 {
-        if said.contains("Server is ready") {
-            // It goes on to write there, and must not meet a closed pipe.
-            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return Some(server);
-        }
-    }
-    let _ = server.wait();
-    assert!(said.contains("address already in use"), "{said}");
-    None
 }
 
 /// Speaks to a server, in the clear.

@@ -1,152 +1,93 @@
-//! A PostgreSQL server of the tests' own: a fresh cluster in a temporary folder, on loopback at a port that was free,
-//! with TLS by a made-up authority, run by somebody who is not root. Gone when it is dropped.
+//! PostgreSQL: two schemas of one database, `here` and `there`.
 
 use crate::account::{Account, finish};
+use crate::sql::{self, Kind, PASSWORD, Server, USER};
 use sluice_sdk::net::NetError;
 use sluice_sdk::testing::{self, Event, Turn};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Bytes that ask a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// The one user who may log in over the network, by SCRAM.
-pub const USER: &str = "reader";
-/// Made up.
-pub const PASSWORD: &str = "correct-horse-battery-staple-7";
-/// How often a port that was free and then is not is given up for another.
-const PORTS_TRIED_MAX: usize = 5;
+/// As this kind goes.
+#[derive(Debug, Clone)]
+pub struct PostgresKind;
 
 /// A running server.
-pub struct Postgres {
-    /// On 127.0.0.1, by the name `localhost`.
-    pub port: u16,
-    /// The authority behind its certificate, as PEM.
-    pub authority: String,
-    server: Child,
-    folder: tempfile::TempDir,
-    settings: Vec<String>,
-}
+pub type Postgres = Server<PostgresKind>;
 
-impl Postgres {
-    /// A server whose one database, `postgres`, was made by this SQL.
-    pub fn start(sql: &str) -> Self {
-        Self::start_with(sql, &[])
+/// Speaks to a server.
+pub type Client = sql::Client<PostgresKind>;
+
+impl Kind for PostgresKind {
+    const PLUGIN: &'static str = "postgres";
+    const DATABASE: &'static str = "postgres";
+    const BETWEEN: char = '|';
+    const READY: &'static str = "ready to accept connections";
+    const KILL: &'static str = "-QUIT";
+    /// Disconnects everybody and ends: what a killed server leaves behind would outlive the test.
+    const END: &'static str = "-INT";
+    const PLACES: &'static str = "CREATE SCHEMA here; CREATE SCHEMA there; ";
+
+    fn place(name: &str) -> Vec<(&'static str, &str)> {
+        vec![("database", Self::DATABASE), ("schema", name)]
     }
 
-    /// The same, whose log tells of rows.
-    pub fn start_logical(sql: &str) -> Self {
-        Self::start_with(sql, &["wal_level=logical", "max_wal_senders=8"])
-    }
-
-    /// The same, with settings of its own, which come before all others.
-    pub fn start_with(sql: &str, settings: &[&str]) -> Self {
-        let account = Account::find();
-        let folder = tempfile::tempdir().expect("a folder");
-        account.own(folder.path());
-        let data = folder.path().join("data");
-        let password = folder.path().join("password");
+    fn make(account: &Account, folder: &Path) -> String {
+        let data = folder.join("data");
+        let password = folder.join("password");
         std::fs::write(&password, PASSWORD).expect("a file");
         account.own(&password);
-        let mut initdb = account.command(&programs().join("initdb"), folder.path());
+        let mut initdb = account.command(&programs().join("initdb"), folder);
         initdb
             .arg("-D")
             .arg(&data)
             .args(["-U", USER, "-E", "UTF8", "--locale=C", "--no-sync"]);
         initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
         finish(initdb.arg("--pwfile").arg(&password));
-        let authority = account.certify(&data);
-        for _ in 0..PORTS_TRIED_MAX {
-            let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let port = free.local_addr().expect("an address").port();
-            drop(free);
-            let mut arguments = vec![format!("port={port}")];
-            arguments.extend(
-                [
-                    "listen_addresses=127.0.0.1",
-                    "unix_socket_directories=",
-                    "ssl=on",
-                    "ssl_cert_file=server.crt",
-                    "ssl_key_file=server.key",
-                ]
-                .map(ToOwned::to_owned),
-            );
+        account.certify(&data)
+    }
+
+    fn serve(account: &Account, folder: &Path, port: u16, settings: &[&str]) -> Command {
+        let port = format!("port={port}");
+        let own = [
+            &*port,
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "ssl=on",
+            "ssl_cert_file=server.crt",
+            "ssl_key_file=server.key",
             // Of no use in a test that never cuts the power.
-            arguments.push("fsync=off".to_owned());
+            "fsync=off",
             // Who is restored looks for more of the log than there is.
-            arguments.push("restore_command=false".to_owned());
-            arguments.extend(settings.iter().map(ToString::to_string));
-            if let Some(server) = ready(&mut served(&account, folder.path(), &arguments)) {
-                let started = Self {
-                    port,
-                    authority,
-                    server,
-                    folder,
-                    settings: arguments,
-                };
-                started.sql(sql);
-                return started;
-            }
+            "restore_command=false",
+        ];
+        let mut server = account.command(&programs().join("postgres"), folder);
+        server.arg("-D").arg(folder.join("data"));
+        for setting in own.iter().chain(settings) {
+            server.args(["-c", setting]);
         }
-        panic!("PostgreSQL did not start on {PORTS_TRIED_MAX} ports that were free");
+        server
     }
 
-    /// Ends at once, as it would if it were killed, and comes back on the same port.
-    pub fn restart(&mut self) {
-        self.stop("-QUIT");
-        self.comes_back();
+    fn ask(client: &Client, sql: &str) -> Command {
+        let mut psql = Command::new("psql");
+        psql.env("PGPASSWORD", PASSWORD)
+            .env("PGSSLROOTCERT", &client.authority)
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d"])
+            .arg(format!(
+                "host=localhost port={} user={USER} dbname={} sslmode=verify-full",
+                client.port, client.database
+            ))
+            .stdin(Stdio::null());
+        psql
     }
 
-    /// Copies all of it away, for which it ends.
-    pub fn back_up(&mut self) {
-        self.stop("-INT");
-        let data = self.folder().join("data");
-        finish(
-            Command::new("cp")
-                .arg("-a")
-                .arg(&data)
-                .arg(self.folder().join("copy")),
-        );
-        self.comes_back();
-    }
-
-    /// Is again as it was when it was copied away, and goes on from there: in a timeline of its own, as PostgreSQL has it.
-    pub fn restore(&mut self) {
-        self.stop("-INT");
-        let data = self.folder().join("data");
-        std::fs::remove_dir_all(&data).expect("a folder");
-        std::fs::rename(self.folder().join("copy"), &data).expect("a copy");
-        std::fs::write(data.join("recovery.signal"), "").expect("a file");
-        self.comes_back();
-    }
-
-    fn comes_back(&mut self) {
-        let account = Account::find();
-        let mut server = served(&account, self.folder.path(), &self.settings);
-        self.server = ready(&mut server).expect("its own port is free");
-    }
-
-    fn stop(&mut self, signal: &str) {
-        let pid = self.server.id().to_string();
-        let asked = Command::new("kill").args([signal, &pid]).status();
-        if !asked.is_ok_and(|status| status.success()) {
-            let _ = self.server.kill();
-        }
-        let _ = self.server.wait();
-    }
-
-    /// What it says to this SQL, a row a line, its values between `|`. It must take it.
-    pub fn sql(&self, sql: &str) -> String {
-        let said = self.client().sql(sql);
-        said.unwrap_or_else(|said| panic!("{sql}: {said}"))
-    }
-
-    /// Plugins of this thread reach the server; what TLS is made of elsewhere stays in the clear here.
-    pub fn reach(&self) {
-        let port = self.port;
-        testing::secrets(&[("password", Some(PASSWORD))]);
+    /// What TLS is made of elsewhere stays in the clear here.
+    fn reach(port: u16, _: &str) {
         testing::net(move |_, _, _| {
             let stream = TcpStream::connect(("127.0.0.1", port));
             let mut stream = stream.map_err(|error| NetError::Unreachable(error.to_string()))?;
@@ -168,75 +109,39 @@ impl Postgres {
         });
     }
 
-    /// Settings of `sluice/postgres` for it, with more behind a comma.
-    pub fn settings(&self, more: &str) -> String {
-        format!(
-            "{{\"host\": \"localhost\", \"port\": {}, \"database\": \"postgres\", \"user\": \"{USER}\"{more}}}",
-            self.port
-        )
-    }
-
-    /// Whoever speaks to it, also while it is away.
-    pub fn client(&self) -> Client {
-        let authority = self.folder().join("authority.pem");
-        std::fs::write(&authority, &self.authority).expect("a file");
-        Client {
-            port: self.port,
-            authority,
-            database: "postgres".to_owned(),
-        }
-    }
-
-    /// Its folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Arrays arrive as JSON.
+    fn difference(client: &Client, one: &str, other: &str) -> Result<String, String> {
+        let rows = |table: &str| format!("SELECT to_jsonb(t)::text FROM {table} AS t");
+        let (one, other) = (rows(one), rows(other));
+        client.sql(&format!(
+            "({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one}) LIMIT 5"
+        ))
     }
 }
 
-/// Speaks to a server.
-#[derive(Debug, Clone)]
-pub struct Client {
-    port: u16,
-    authority: PathBuf,
-    database: String,
-}
-
-impl Client {
-    /// The same, in another database.
-    #[must_use]
-    pub fn to(&self, database: &str) -> Self {
-        Self {
-            database: database.to_owned(),
-            ..self.clone()
-        }
+impl Postgres {
+    /// A server whose log tells of rows.
+    pub fn start_logical(sql: &str) -> Self {
+        Self::start_with(sql, &["wal_level=logical", "max_wal_senders=8"])
     }
 
-    /// What the server says to this SQL, a row a line, its values between `|`; else why it did not take it.
-    pub fn sql(&self, sql: &str) -> Result<String, String> {
-        let output = Command::new("psql")
-            .env("PGPASSWORD", PASSWORD)
-            .env("PGSSLROOTCERT", &self.authority)
-            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d"])
-            .arg(format!(
-                "host=localhost port={} user={USER} dbname={} sslmode=verify-full",
-                self.port, self.database
-            ))
-            .stdin(Stdio::null())
-            .output()
-            .expect("`psql` runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if output.status.success() {
-            Ok(text(&output.stdout))
-        } else {
-            Err(text(&output.stderr))
-        }
+    /// Copies all of it away, for which it ends.
+    pub fn back_up(&mut self) {
+        self.process.stop(PostgresKind::END);
+        let mut copy = Command::new("cp");
+        copy.arg("-a").args(["data", "copy"]);
+        finish(copy.current_dir(self.folder()));
+        self.process.comes_back();
     }
-}
 
-impl Drop for Postgres {
-    /// Disconnects everybody and ends: what a killed server leaves behind would outlive the test.
-    fn drop(&mut self) {
-        self.stop("-INT");
+    /// Is again as it was when it was copied away, and goes on from there: in a timeline of its own, as PostgreSQL has it.
+    pub fn restore(&mut self) {
+        self.process.stop(PostgresKind::END);
+        let data = self.folder().join("data");
+        std::fs::remove_dir_all(&data).expect("a folder");
+        std::fs::rename(self.folder().join("copy"), &data).expect("a copy");
+        std::fs::write(data.join("recovery.signal"), "").expect("a file");
+        self.process.comes_back();
     }
 }
 
@@ -254,34 +159,4 @@ fn programs() -> PathBuf {
     versions.pop().or(found).expect(
         "there is no PostgreSQL on this machine: run `cargo x test`, which installs it on Debian, or install it by hand",
     )
-}
-
-fn served(account: &Account, folder: &Path, settings: &[String]) -> Command {
-    let mut server = account.command(&programs().join("postgres"), folder);
-    server.arg("-D").arg(folder.join("data"));
-    for setting in settings {
-        server.args(["-c", setting]);
-    }
-    server
-}
-
-/// The server once it says that it takes connections; none where its port was taken meanwhile.
-fn ready(command: &mut Command) -> Option<Child> {
-    let mut server = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut log = BufReader::new(server.stderr.take().expect("a pipe"));
-    let mut said = String::new();
-    while log.read_line(&mut said).expect("text") > 0 {
-        if said.contains("ready to accept connections") {
-            // It goes on to write there, and must not meet a closed pipe.
-            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return Some(server);
-        }
-    }
-    let _ = server.wait();
-    assert!(said.contains("Address already in use"), "{said}");
-    None
 }

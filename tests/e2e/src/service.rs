@@ -56,6 +56,13 @@ impl<'a> Service<'a> {
         service
     }
 
+    /// The same, waited for as long as so many rows may take, 60,000 or more.
+    #[must_use]
+    pub fn patient(mut self, rows: u64) -> Self {
+        self.patience *= u32::try_from(rows / 60_000).expect("not so many rows");
+        self
+    }
+
     /// Waits until this is so.
     pub fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let began = Instant::now();

@@ -3,11 +3,10 @@
 
 use serde_json::Value;
 use sluice_e2e::TestHost;
-use sluice_e2e::postgres::{Client, PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::{Client, Postgres};
 use sluice_e2e::service::{self, Service};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use sluice_e2e::sql::{PASSWORD, SECRET};
+use sluice_e2e::writer::Writer;
 use std::time::Duration;
 
 const PIPELINE: &str = "pipelines/copy.toml";
@@ -26,81 +25,36 @@ fn copied() -> u64 {
     rows().max(60_000)
 }
 
-/// Waits for as long as so many rows may take.
-fn patient(mut service: Service<'_>) -> Service<'_> {
-    service.patience *= u32::try_from(copied() / 60_000).expect("not so many rows");
-    service
-}
-
 fn ledger(rows: u64) -> String {
     format!(
-        "CREATE SCHEMA here;\nCREATE SCHEMA there;\n\
-         CREATE TABLE here.ledger (id bigint PRIMARY KEY, account int NOT NULL, amount numeric(14,2), note text, at timestamptz, tags text[]);\n\
+        "CREATE TABLE here.ledger (id bigint PRIMARY KEY, account int NOT NULL, amount numeric(14,2), note text, at timestamptz, tags text[]);\n\
          INSERT INTO here.ledger SELECT n, n % 1000, n / 7.0, 'entry ' || n, timestamptz '2026-01-01+00' + n * interval '1 s', ARRAY['a', n::text] \
          FROM generate_series(1, {rows}) AS n;\n\
          CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert, update, delete');\n"
     )
 }
 
-/// Somebody who changes, adds and deletes rows, also while the server comes and goes.
-struct Writer {
-    stop: Arc<AtomicBool>,
-    written: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
-}
-
-impl Writer {
-    fn start(client: Client, rows: u64) -> Self {
-        let (stop, written) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
+/// Somebody who changes, adds and deletes rows.
+fn changing(client: Client, rows: u64) -> Writer {
+    Writer::start(move |number| {
+        let sql = format!(
+            "SELECT setseed({seed}); BEGIN; \
+             UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' \
+             WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 60)); \
+             DELETE FROM here.ledger WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 6)); \
+             INSERT INTO here.ledger SELECT {rows} + {number} * 10 + n, n, n, NULL, now(), NULL FROM generate_series(1, 8) AS n; \
+             UPDATE here.ledger SET id = -id WHERE id = (SELECT 1 + floor(random() * {rows})::bigint); COMMIT",
+            seed = 1.0 / f64::from(number % 997 + 1)
         );
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&written));
-        let thread = std::thread::spawn(move || {
-            let mut number = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                number += 1;
-                let sql = format!(
-                    "SELECT setseed({seed}); BEGIN; \
-                     UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' \
-                     WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 60)); \
-                     DELETE FROM here.ledger WHERE id IN (SELECT 1 + floor(random() * {rows})::bigint FROM generate_series(1, 6)); \
-                     INSERT INTO here.ledger SELECT {rows} + {number} * 10 + n, n, n, NULL, now(), NULL FROM generate_series(1, 8) AS n; \
-                     UPDATE here.ledger SET id = -id WHERE id = (SELECT 1 + floor(random() * {rows})::bigint); COMMIT",
-                    seed = 1.0 / f64::from(number % 997 + 1)
-                );
-                if client.sql(&sql).is_ok() {
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        Self {
-            stop,
-            written,
-            thread,
-        }
-    }
-
-    fn stop(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("it ends");
-        self.written.load(Ordering::Relaxed)
-    }
-}
-
-fn stage(server: &Postgres, schema: &str, more: &str) -> String {
-    format!(
-        "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
-         config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
-        server.port
-    )
+        client.sql(&sql).is_ok()
+    })
 }
 
 const CHANGES: &str = ", changes = { publication = \"everything\", slot = \"sluice_copy\" }, tables = { ledger = { splits = 2 } }";
 
 fn deployment(server: &Postgres, source: &str, sink: &str) -> TestHost {
     let host = service::deployment();
-    host.secret("warehouse", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     host.write(
         PIPELINE,
         format!(
@@ -111,10 +65,6 @@ fn deployment(server: &Postgres, source: &str, sink: &str) -> TestHost {
     host.grant_trusting(PIPELINE, server);
     host
 }
-
-/// What stands in the one and not in the other, either way: some of it. Arrays arrive as JSON.
-const DIFFERENCE: &str = "(SELECT to_jsonb(t)::text FROM here.ledger AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM there.ledger AS t) UNION ALL \
-     (SELECT to_jsonb(t)::text FROM there.ledger AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM here.ledger AS t) LIMIT 5";
 
 /// Where the host is in the log; none before it is there.
 fn place(host: &TestHost) -> Option<u64> {
@@ -158,45 +108,37 @@ fn judged(server: &Client, host: &TestHost) -> bool {
     true
 }
 
-/// How many units the sink has: that something was delivered between two kills.
-fn units(client: &Client) -> u64 {
-    let sum = client.sql("SELECT coalesce(sum(sequence), 0) FROM there.sluice_commits");
-    sum.ok()
-        .and_then(|sum| sum.parse().ok())
-        .unwrap_or_default()
-}
-
 #[test]
 fn source_and_destination_are_equal_whatever_is_killed() {
     let rows = rows();
     let mut server = Postgres::start_logical(&ledger(rows));
     let host = deployment(
         &server,
-        &stage(&server, "here", CHANGES),
-        &stage(&server, "there", ", create = true"),
+        &server.stage("here", CHANGES),
+        &server.stage("there", ", create = true"),
     );
     let client = server.client();
-    let writer = Writer::start(client.clone(), rows);
+    let writer = changing(client.clone(), rows);
     let (mut judgements, mut before) = (0, 0);
     for kill in 0..KILLS {
-        let mut service = patient(Service::spawn(&host));
+        let mut service = Service::spawn(&host).patient(copied());
         if kill % (KILLS / RESTARTS) == 1 {
-            service.until("a unit", |_| units(&client) > before);
+            service.until("a unit", |_| client.units() > before);
             server.restart();
         }
-        service.until("a unit", |_| units(&client) > before);
+        service.until("a unit", |_| client.units() > before);
         // Anywhere in the next one.
         std::thread::sleep(Duration::from_millis(137 * kill % 1_000));
         judgements += u64::from(judged(&client, &host));
-        before = units(&client);
+        before = client.units();
         drop(service); // By SIGKILL.
     }
-    let mut service = patient(Service::start(&host));
+    let mut service = Service::start(&host).patient(copied());
     service.until("what was behind is read", |_| judged(&client, &host));
     let changes = writer.stop();
     service.until("source and destination are equal", |_| {
         judged(&client, &host);
-        client.sql(DIFFERENCE).as_deref() == Ok("")
+        client.difference("here.ledger", "there.ledger").as_deref() == Ok("")
     });
     service.stops();
     assert!(
@@ -213,8 +155,7 @@ fn source_and_destination_are_equal_whatever_is_killed() {
     );
 }
 
-const SHAPES: &str = r"CREATE SCHEMA here; CREATE SCHEMA there;
-CREATE TABLE here.docs (id int PRIMARY KEY, n int, body text);
+const SHAPES: &str = r"CREATE TABLE here.docs (id int PRIMARY KEY, n int, body text);
 ALTER TABLE here.docs ALTER COLUMN body SET STORAGE EXTERNAL;
 INSERT INTO here.docs SELECT g, 0, repeat(md5(g::text), 200) FROM generate_series(1, 2000) AS g;
 CREATE TABLE here.whole (id int PRIMARY KEY, n int NOT NULL, body text NOT NULL);
@@ -269,17 +210,17 @@ fn a_large_transaction_over_tables_of_every_kind_arrives_whole() {
     );
     let host = deployment(
         &server,
-        &stage(&server, "here", &changes),
-        &stage(&server, "there", ", create = true"),
+        &server.stage("here", &changes),
+        &server.stage("there", ", create = true"),
     );
     let client = server.client();
-    let mut service = patient(Service::start(&host));
+    let mut service = Service::start(&host).patient(copied());
     service.until("the snapshot", |_| differing(&client).is_empty());
     server.sql(TURNS);
-    let before = units(&client);
-    service.until("a part of it", |_| units(&client) > before);
+    let before = client.units();
+    service.until("a part of it", |_| client.units() > before);
     drop(service); // By SIGKILL.
-    let mut service = patient(Service::start(&host));
+    let mut service = Service::start(&host).patient(copied());
     service.until("all of it", |_| differing(&client).is_empty());
     judged(&client, &host);
     service.stops();
@@ -297,7 +238,7 @@ fn through_kills(host: &TestHost, server: &mut Postgres, what: &str, is_done: im
         std::thread::sleep(Duration::from_millis(350 * (kill % 5)));
         drop(service); // By SIGKILL.
     }
-    let mut service = patient(Service::start(host));
+    let mut service = Service::start(host).patient(copied());
     service.until(what, |_| is_done());
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
@@ -306,10 +247,10 @@ fn through_kills(host: &TestHost, server: &mut Postgres, what: &str, is_done: im
 #[test]
 fn files_arrive_in_a_table_once_whatever_is_killed() {
     let rows = copied();
-    let mut server = Postgres::start("CREATE SCHEMA there");
+    let mut server = Postgres::start("");
     let source = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"in\", format = \"csv\", stream = \"ledger\" }\n\n\
                   [schema.ledger]\nkey = [\"id\"]\nfields = { id = \"int64\", note = \"text\", amount = \"decimal(12,2)\" }\n";
-    let sink = stage(&server, "there", ", create = true, mode = \"append\"");
+    let sink = server.stage("there", ", create = true, mode = \"append\"");
     let host = deployment(&server, source, &sink);
     for file in 0..4 {
         let csv = (0..rows / 4).fold("id,note,amount\n".to_owned(), |csv, row| {
@@ -332,7 +273,7 @@ fn a_table_arrives_in_files_once_whatever_is_killed() {
     let rows = copied();
     let mut server = Postgres::start(&ledger(rows));
     let sink = "plugin = \"sluice/files@0.1\"\nconfig = { dir = \"out\", format = \"ndjson\" }\n";
-    let source = stage(&server, "here", ", tables = { ledger = { splits = 2 } }");
+    let source = server.stage("here", ", tables = { ledger = { splits = 2 } }");
     let host = deployment(&server, &source, sink);
     let all: Vec<u64> = (1..=rows).collect();
     through_kills(&host, &mut server, "every row", || {

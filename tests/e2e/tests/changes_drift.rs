@@ -2,35 +2,28 @@
 
 use serde_json::Value;
 use sluice_e2e::TestHost;
-use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::Postgres;
 use sluice_e2e::service::{self, Service};
+use sluice_e2e::sql::{PASSWORD, SECRET};
 
 const PIPELINE: &str = "pipelines/copy.toml";
 
-const THINGS: &str = "CREATE SCHEMA here; CREATE SCHEMA there; \
-    CREATE TABLE here.things (id int PRIMARY KEY, name text, count int, note text); \
+const THINGS: &str = "CREATE TABLE here.things (id int PRIMARY KEY, name text, count int, note text); \
     INSERT INTO here.things VALUES (1, 'one', 1, 'from before'); \
     CREATE PUBLICATION sound FOR TABLE here.things WITH (publish = 'insert, update, delete')";
 
 /// A pipeline with this contract, that has read the table and follows the log.
 fn following<'a>(server: &Postgres, host: &'a TestHost, drift: &str) -> Service<'a> {
-    let stage = |schema: &str, more: &str| {
-        format!(
-            "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
-             config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
-            server.port
-        )
-    };
-    host.secret("warehouse", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     host.write(
         PIPELINE,
         format!(
             "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{}\n[[sink]]\n{}\n[contract]\ndrift = \"{drift}\"\n",
-            stage(
+            server.stage(
                 "here",
                 ", changes = { publication = \"sound\", slot = \"s\" }, tables = { things = {} }"
             ),
-            stage("there", ", create = true")
+            server.stage("there", ", create = true")
         ),
     );
     host.grant_trusting(PIPELINE, server);

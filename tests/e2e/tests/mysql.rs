@@ -1,9 +1,10 @@
 //! `sluice/mysql` at work: tables of a real MariaDB, read, followed and written, by the real binary.
 
 use serde_json::Value;
-use sluice_e2e::mysql::{Mariadb, PASSWORD, USER};
-use sluice_e2e::postgres::{self, Postgres};
+use sluice_e2e::mysql::Mariadb;
+use sluice_e2e::postgres::Postgres;
 use sluice_e2e::service;
+use sluice_e2e::sql::{PASSWORD, SECRET, USER};
 use sluice_e2e::{Answer, TestHost};
 
 const PIPELINE: &str = "pipelines/copy.toml";
@@ -25,12 +26,12 @@ fn copying(server: &Mariadb, source: &str, sink: &str) -> TestHost {
 
 fn deployment(server: &Mariadb, stages: &str) -> TestHost {
     let host = service::deployment();
-    host.secret("shop", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     host.write(
         PIPELINE,
         format!("[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n{stages}"),
     );
-    host.grant_at(PIPELINE, server.port, &server.authority);
+    host.grant_trusting(PIPELINE, server);
     host
 }
 
@@ -97,7 +98,7 @@ fn tables_are_found_and_made_as_they_are_needed() {
     }
     assert_eq!(
         server.sql("SELECT `select`, `it's ``odd``` FROM there.`odd ``name```"),
-        "1\t2"
+        "1|2"
     );
     let loose = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'there' AND table_name = 'loose'";
     assert_eq!(server.sql(loose), "0", "it has no key");
@@ -177,7 +178,7 @@ fn rows_that_are_refused_are_dead_letters_and_the_others_arrive() {
     assert_eq!(count(&server, "there.things"), 1_000 - 6 + 1);
     assert_eq!(
         server.sql("SELECT id, price FROM there.things WHERE name = 'thing 7'"),
-        "-1\t1.00",
+        "-1|1.00",
         "another row's own"
     );
 }
@@ -226,7 +227,7 @@ fn what_cannot_work_is_told_before_a_record_moves() {
     host.edit(PIPELINE, "database = \"here\"", "database = \"hear\"");
     refused(host.sluice(&["check", PIPELINE]), &["hear"]);
     let host = copying(&server, THING, CREATE);
-    host.secret("shop", "something else");
+    host.secret(SECRET, "something else");
     refused(host.sluice(&["check", PIPELINE]), &["unauthorized"]);
     let host = copying(&server, THING, CREATE);
     host.write("ca.pem", sluice_e2e::tls::Tls::new().authority);
@@ -351,14 +352,15 @@ fn each_capability_is_needed() {
 fn lesser(server: &Mariadb, manifest: &str) -> TestHost {
     let host = service::deployment();
     drop(host.pack("mysql", manifest, "lesser.wasm").done());
-    host.secret("shop", PASSWORD);
+    host.secret(SECRET, PASSWORD);
+    let password = format!("secrets = {{ password = \"{SECRET}\" }}\n");
     let stage = |database: &str, more: &str| {
         let stage = server.stage(database, more);
         let stage = stage.replace("sluice/mysql@0.1", "lesser.wasm");
         if manifest.contains("[[secret]]") {
             stage
         } else {
-            stage.replace("secrets = { password = \"shop\" }\n", "")
+            stage.replace(&password, "")
         }
     };
     let (source, sink) = (stage("here", THING), stage("there", ""));
@@ -366,7 +368,7 @@ fn lesser(server: &Mariadb, manifest: &str) -> TestHost {
         PIPELINE,
         format!("[pipeline]\nname = \"copy\"\n\n[source]\n{source}\n[[sink]]\n{sink}"),
     );
-    host.grant_at(PIPELINE, server.port, &server.authority);
+    host.grant_trusting(PIPELINE, server);
     host
 }
 
@@ -396,7 +398,7 @@ fn the_example_of_the_readme_runs() {
     host.secret("shop-reader", PASSWORD);
     host.secret("warehouse-writer", PASSWORD);
     host.write(PIPELINE, pipeline);
-    host.grant_at(PIPELINE, server.port, &server.authority);
+    host.grant_trusting(PIPELINE, &server);
     drop(host.sluice(&["check", PIPELINE]).done());
     assert_eq!(host.run(PIPELINE)["written"], 2);
     server.sql("UPDATE shop.orders SET total = 3, updated_at = '2026-01-03' WHERE id = 1");
@@ -407,34 +409,30 @@ fn the_example_of_the_readme_runs() {
 #[test]
 fn a_table_of_postgres_arrives_in_mariadb_and_comes_back() {
     let postgres = Postgres::start(
-        "CREATE SCHEMA here; CREATE SCHEMA there; \
-         CREATE TABLE here.things (id bigint PRIMARY KEY, name text, price numeric(10,2), at timestamptz, yes boolean, raw bytea, doc jsonb, f double precision, d date); \
+        "CREATE TABLE here.things (id bigint PRIMARY KEY, name text, price numeric(10,2), at timestamptz, yes boolean, raw bytea, doc jsonb, f double precision, d date); \
          INSERT INTO here.things SELECT n, E'thing \\\\ \\' \" \\n\\t ' || n, n / 3.0, timestamptz '2026-11-27 08:00:00.123456+00' + n * interval '1 s', n % 2 = 0, \
            decode(md5(n::text), 'hex'), jsonb_build_object('n', n, 't', E'\\U0001F600 \"'), n / 7.0, date '2026-01-01' + n::int FROM generate_series(1, 1000) AS n; \
          INSERT INTO here.things (id, name) VALUES (0, ''), (-1, NULL);",
     );
     let server = Mariadb::start("");
-    let of_postgres = |schema: &str, more: &str| {
-        format!(
-            "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"shop\" }}\n\
-             config = {{ host = \"localhost\", port = {}, user = \"{}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
-            postgres.port,
-            postgres::USER
-        )
-    };
-    assert_eq!(postgres::PASSWORD, PASSWORD);
     let copy = |source: &str, sink: &str| {
         let host = deployment(&server, &format!("[source]\n{source}\n[[sink]]\n{sink}"));
         trust_also(&host, &postgres);
         assert_eq!(host.run(PIPELINE)["written"], 1_002);
     };
-    copy(&of_postgres("here", THING), &server.stage("there", CREATE));
+    copy(
+        &postgres.stage("here", THING),
+        &server.stage("there", CREATE),
+    );
     assert_eq!(
         server.sql("SELECT GROUP_CONCAT(column_name, ' ', column_type ORDER BY ordinal_position SEPARATOR ', ') \
                     FROM information_schema.columns WHERE table_schema = 'there' AND table_name = 'things'"),
         "id bigint(20), name longtext, price decimal(10,2), at datetime(6), yes tinyint(1), raw longblob, doc longtext, f double, d date"
     );
-    copy(&server.stage("there", THING), &of_postgres("there", CREATE));
+    copy(
+        &server.stage("there", THING),
+        &postgres.stage("there", CREATE),
+    );
     assert_eq!(
         postgres.sql(
             "(SELECT * FROM here.things EXCEPT SELECT * FROM there.things) UNION ALL \

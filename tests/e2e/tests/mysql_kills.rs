@@ -8,11 +8,10 @@
 
 use serde_json::Value;
 use sluice_e2e::TestHost;
-use sluice_e2e::mysql::{Client, Mariadb, PASSWORD};
+use sluice_e2e::mysql::{Client, Mariadb};
 use sluice_e2e::service::{self, Service};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use sluice_e2e::sql::{PASSWORD, SECRET};
+use sluice_e2e::writer::Writer;
 use std::time::Duration;
 
 const PIPELINE: &str = "pipelines/copy.toml";
@@ -51,7 +50,7 @@ fn deployment(server: &Mariadb, units: u64, source: &str, sink: &str) -> TestHos
     );
     let packed = host.pack("mysql", &manifest.replace(unit, &few), "few.wasm");
     drop(packed.done());
-    host.secret("shop", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     let pipeline = format!(
         "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{}\n[[sink]]\n{}\n\
          [delivery]\nretry = {{ for = \"2m\", max_delay = \"500ms\" }}\n",
@@ -59,22 +58,8 @@ fn deployment(server: &Mariadb, units: u64, source: &str, sink: &str) -> TestHos
         server.stage("there", sink)
     );
     host.write(PIPELINE, pipeline.replace("sluice/mysql@0.1", "few.wasm"));
-    host.grant_at(PIPELINE, server.port, &server.authority);
+    host.grant_trusting(PIPELINE, server);
     host
-}
-
-/// How many units the sink has: that something was delivered between two kills.
-fn units(client: &Client) -> u64 {
-    let sum = client.sql("SELECT COALESCE(SUM(sequence), 0) FROM there.sluice_commits");
-    sum.ok()
-        .and_then(|sum| sum.parse().ok())
-        .unwrap_or_default()
-}
-
-/// Waits for as long as so many rows may take.
-fn patient(mut service: Service<'_>) -> Service<'_> {
-    service.patience *= u32::try_from(rows() / 60_000).expect("not so many rows");
-    service
 }
 
 /// Kills the host again and again while it delivers, and the server now and then. How often there was still something to
@@ -83,16 +68,16 @@ fn through_kills(host: &TestHost, server: &mut Mariadb, is_done: impl Fn() -> bo
     let client = server.client();
     let (mut before, mut amidst) = (0, 0);
     for kill in 0..KILLS {
-        let mut service = patient(Service::spawn(host));
+        let mut service = Service::spawn(host).patient(rows());
         if kill % (KILLS / RESTARTS) == 1 {
-            service.until("a unit", |_| units(&client) > before || is_done());
+            service.until("a unit", |_| client.units() > before || is_done());
             server.restart();
-            before = units(&client);
+            before = client.units();
         }
-        service.until("a unit", |_| units(&client) > before || is_done());
+        service.until("a unit", |_| client.units() > before || is_done());
         // Anywhere in the next one.
         std::thread::sleep(Duration::from_millis(67 * kill % 400));
-        before = units(&client);
+        before = client.units();
         amidst += u64::from(!is_done());
         drop(service); // By SIGKILL.
     }
@@ -101,7 +86,7 @@ fn through_kills(host: &TestHost, server: &mut Mariadb, is_done: impl Fn() -> bo
 
 /// Lets the host end what it does.
 fn ends(host: &TestHost, what: &str, is_done: impl Fn() -> bool) {
-    let mut service = patient(Service::start(host));
+    let mut service = Service::start(host).patient(rows());
     service.until(what, |_| is_done());
     service.stops();
     assert_eq!(host.dead_letters(PIPELINE), Vec::<Value>::new());
@@ -119,7 +104,7 @@ fn a_table_arrives_once_whatever_is_killed() {
     );
     let host = deployment(&server, UNITS_ALONE, source, sink);
     let client = server.client();
-    let all = Ok(format!("{rows}\t{rows}"));
+    let all = Ok(format!("{rows}|{rows}"));
     let is_done = || client.sql("SELECT COUNT(*), COUNT(DISTINCT id) FROM there.ledger") == all;
     let amidst = through_kills(&host, &mut server, is_done);
     ends(&host, "every row", is_done);
@@ -137,7 +122,7 @@ fn rows_that_change_arrive_as_they_are_whatever_is_killed() {
     let source = ", tables = { ledger = { cursor = \"changed\" } }";
     let host = deployment(&server, UNITS, source, ", create = true");
     let client = server.client();
-    let writer = Writer::start(client.clone(), rows);
+    let writer = changing(client.clone(), rows);
     let amidst = through_kills(&host, &mut server, || false);
     let changes = writer.stop();
     let sum = |database: &str| {
@@ -159,50 +144,21 @@ fn rows_that_change_arrive_as_they_are_whatever_is_killed() {
     );
 }
 
-/// Somebody who changes and adds rows, many at the same time, also while the server comes and goes.
-struct Writer {
-    stop: Arc<AtomicBool>,
-    written: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
-}
-
-impl Writer {
-    fn start(client: Client, rows: u64) -> Self {
-        let (stop, written) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
+/// Somebody who changes and adds rows, many at the same time.
+fn changing(client: Client, rows: u64) -> Writer {
+    Writer::start(move |number| {
+        let number = u64::from(number);
+        let ids = (1..=60).map(|one| (number * 7_919 + one * one * 104_729) % rows + 1);
+        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+        let sql = format!(
+            "START TRANSACTION; \
+             UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' WHERE id IN ({}); \
+             INSERT INTO here.ledger (id, account, amount, note) \
+             SELECT {rows} + {number} * 10 + seq, seq, seq, NULL FROM here.seq_1_to_8; COMMIT;",
+            ids.join(", ")
         );
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&written));
-        let thread = std::thread::spawn(move || {
-            let mut number = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                number += 1;
-                let ids = (1..=60).map(|one| (number * 7_919 + one * one * 104_729) % rows + 1);
-                let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
-                let sql = format!(
-                    "START TRANSACTION; \
-                     UPDATE here.ledger SET amount = amount + 1, note = 'changed {number}' WHERE id IN ({}); \
-                     INSERT INTO here.ledger (id, account, amount, note) \
-                     SELECT {rows} + {number} * 10 + seq, seq, seq, NULL FROM here.seq_1_to_8; COMMIT;",
-                    ids.join(", ")
-                );
-                // The host and the server have work to do, too.
-                std::thread::sleep(Duration::from_millis(20));
-                if client.sql(&sql).is_ok() {
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        Self {
-            stop,
-            written,
-            thread,
-        }
-    }
-
-    fn stop(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("it ends");
-        self.written.load(Ordering::Relaxed)
-    }
+        // The host and the server have work to do, too.
+        std::thread::sleep(Duration::from_millis(20));
+        client.sql(&sql).is_ok()
+    })
 }

@@ -7,8 +7,9 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use sluice_e2e::TestHost;
-use sluice_e2e::mysql::{Mariadb, PASSWORD};
+use sluice_e2e::mysql::Mariadb;
 use sluice_e2e::service;
+use sluice_e2e::sql::{PASSWORD, SECRET};
 use std::fmt::Write as _;
 
 const PIPELINE: &str = "pipelines/copy.toml";
@@ -19,14 +20,14 @@ const SEED: &str = "SLUICE_SEED";
 
 fn copying(server: &Mariadb, sink: &str) -> TestHost {
     let host = service::deployment();
-    host.secret("shop", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     let source = server.stage("here", ", tables = { kinds = {} }");
     let sink = server.stage("there", sink);
     host.write(
         PIPELINE,
         format!("[pipeline]\nname = \"copy\"\n\n[source]\n{source}\n[[sink]]\n{sink}"),
     );
-    host.grant_at(PIPELINE, server.port, &server.authority);
+    host.grant_trusting(PIPELINE, server);
     host
 }
 

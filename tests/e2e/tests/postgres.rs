@@ -3,7 +3,8 @@
 
 use serde_json::json;
 use sluice_e2e::TestHost;
-use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::Postgres;
+use sluice_e2e::sql::{PASSWORD, USER};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;

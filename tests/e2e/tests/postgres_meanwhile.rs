@@ -29,7 +29,7 @@ fn a_column_that_comes_to_round_is_refused_by_the_next_unit() {
         schema: Price::schema(),
     }];
     let mut writer: Writer<PostgresSink> =
-        Writer::open(&server.settings(""), targets).expect("it opens");
+        Writer::open(&server.settings("", ""), targets).expect("it opens");
     let written = writer.write(unit(1)).expect("it writes");
     assert!(written.is_empty(), "{written:?}");
     writer.publish().expect("it publishes");
@@ -57,7 +57,7 @@ fn a_slot_is_made_and_nothing_is_left_of_how() {
          CREATE PUBLICATION p FOR TABLE t WITH (publish = 'insert, update, delete')",
     );
     server.reach();
-    let settings = server.settings(", \"changes\": {\"publication\": \"p\", \"slot\": \"s\"}");
+    let settings = server.settings("", ", \"changes\": {\"publication\": \"p\", \"slot\": \"s\"}");
     let config = sluice_sdk::parse_config(&settings).expect("settings");
     for _ in 0..2 {
         PostgresSource::prepare(&config, &["t".to_owned()]).expect("a slot");

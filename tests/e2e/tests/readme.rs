@@ -1,8 +1,9 @@
 //! The pipelines that the READMEs of plugins show, run as they are written: only hosts, ports and secrets are others.
 
 use serde_json::Value;
-use sluice_e2e::postgres::{PASSWORD, Postgres};
+use sluice_e2e::postgres::Postgres;
 use sluice_e2e::service::{self, Service};
+use sluice_e2e::sql::PASSWORD;
 use sluice_e2e::storage::{BUCKET, REGION, Storage};
 use sluice_e2e::{TestHost, examples};
 
@@ -14,7 +15,7 @@ fn with(text: &str, from: &str, to: &str) -> String {
 
 /// A server with the database `shop` and a few rows in it.
 fn shop() -> Postgres {
-    let server = Postgres::start_logical("SELECT 1");
+    let server = Postgres::start_logical("");
     for database in ["shop", "warehouse"] {
         server.sql(&format!("CREATE DATABASE {database}"));
     }

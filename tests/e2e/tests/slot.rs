@@ -3,35 +3,29 @@
 
 use serde_json::Value;
 use sluice_e2e::TestHost;
-use sluice_e2e::postgres::{Client, PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::{Client, Postgres};
 use sluice_e2e::service::{self, Service};
+use sluice_e2e::sql::{PASSWORD, SECRET};
 
 /// What the server keeps of its log for a slot, in MiB: two of its files.
 const KEPT_MIB: u64 = 32;
 const MIB: u64 = 1 << 20;
 
-const LEDGER: &str = "CREATE SCHEMA here; CREATE SCHEMA there; CREATE SCHEMA elsewhere; \
+const LEDGER: &str = "CREATE SCHEMA elsewhere; \
     CREATE TABLE here.ledger (id bigint PRIMARY KEY, note text NOT NULL); \
     INSERT INTO here.ledger SELECT n, 'from before' FROM generate_series(1, 500) AS n; \
     CREATE PUBLICATION sound FOR TABLE here.ledger WITH (publish = 'insert, update, delete')";
-
-fn stage(port: u16, schema: &str, more: &str) -> String {
-    format!(
-        "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
-         config = {{ host = \"localhost\", port = {port}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n"
-    )
-}
 
 fn file(name: &str) -> String {
     format!("pipelines/{name}.toml")
 }
 
 /// A pipeline from the ledger, its slot called like it.
-fn write(host: &TestHost, name: &str, port: u16, sink: &str) {
+fn write(host: &TestHost, name: &str, from: &Postgres, sink: &str) {
     let changes = format!(
         ", changes = {{ publication = \"sound\", slot = \"{name}\" }}, tables = {{ ledger = {{}} }}"
     );
-    let source = stage(port, "here", &changes);
+    let source = from.stage("here", &changes);
     host.write(
         &file(name),
         format!(
@@ -43,9 +37,9 @@ fn write(host: &TestHost, name: &str, port: u16, sink: &str) {
 /// A deployment with one such pipeline, from the one server into a schema of the other.
 fn deployment(from: &Postgres, to: &Postgres, name: &str, schema: &str, more: &str) -> TestHost {
     let host = service::deployment();
-    host.secret("warehouse", PASSWORD);
-    let sink = stage(to.port, schema, &format!(", create = true{more}"));
-    write(&host, name, from.port, &sink);
+    host.secret(SECRET, PASSWORD);
+    let sink = to.stage(schema, &format!(", create = true{more}"));
+    write(&host, name, from, &sink);
     grant(&host, name, &[from, to]);
     host
 }
@@ -221,7 +215,7 @@ fn another_server_is_not_taken_for_the_old_one() {
     let (server, other, warehouse) = (
         Postgres::start_logical(LEDGER),
         Postgres::start_logical(LEDGER),
-        Postgres::start("CREATE SCHEMA there"),
+        Postgres::start(""),
     );
     let (client, to) = (server.client(), warehouse.client());
     other.sql("SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
@@ -235,8 +229,8 @@ fn another_server_is_not_taken_for_the_old_one() {
     until_equal(&mut service, &client, &to, "the log");
     service.stops();
     overtake(&other.client(), &end(&client));
-    let sink = stage(warehouse.port, "there", ", create = true");
-    write(&host, "s", other.port, &sink);
+    let sink = warehouse.stage("there", ", create = true");
+    write(&host, "s", &other, &sink);
     grant(&host, "s", &[&other, &warehouse]);
     let before = rows(&to, "there");
     let mut service = Service::start(&host);
@@ -246,7 +240,7 @@ fn another_server_is_not_taken_for_the_old_one() {
     service.stops();
     assert_eq!(rows(&to, "there"), before);
     // Led back, it goes on.
-    write(&host, "s", server.port, &sink);
+    write(&host, "s", &server, &sink);
     grant(&host, "s", &[&server, &warehouse]);
     client
         .sql("DELETE FROM here.ledger WHERE id < 20")
@@ -260,10 +254,7 @@ fn another_server_is_not_taken_for_the_old_one() {
 /// however far its log is by now.
 #[test]
 fn a_server_that_was_restored_is_read_on_from_a_place_that_it_has() {
-    let (mut server, warehouse) = (
-        Postgres::start_logical(LEDGER),
-        Postgres::start("CREATE SCHEMA there"),
-    );
+    let (mut server, warehouse) = (Postgres::start_logical(LEDGER), Postgres::start(""));
     let (client, to) = (server.client(), warehouse.client());
     let host = deployment(&server, &warehouse, "s", "there", "");
     let mut service = Service::start(&host);

@@ -1,26 +1,17 @@
 //! `sluice/postgres` at work: tables of a real server, read, followed and written, by the real binary.
 
 use sluice_e2e::TestHost;
-use sluice_e2e::postgres::{PASSWORD, Postgres, USER};
+use sluice_e2e::postgres::Postgres;
 use sluice_e2e::service::{self, Service};
+use sluice_e2e::sql::{PASSWORD, SECRET};
 use std::collections::BTreeSet;
 
 const PIPELINE: &str = "pipelines/copy.toml";
 
-/// Two schemas, and a table of a few rows in the first.
-const THINGS: &str = "CREATE SCHEMA here;\nCREATE SCHEMA there;\n\
-    CREATE TABLE here.things (id bigint PRIMARY KEY, name text, price numeric(10,2), at timestamptz);\n\
+/// A table of a few rows.
+const THINGS: &str = "CREATE TABLE here.things (id bigint PRIMARY KEY, name text, price numeric(10,2), at timestamptz);\n\
     INSERT INTO here.things SELECT n, 'thing ' || n, n / 3.0, timestamptz '2026-11-27 08:00:00.123456+00' + n * interval '1 s' \
     FROM generate_series(1, 1000) AS n;\n";
-
-/// Where they are, and how they are reached.
-fn reach(server: &Postgres, schema: &str, more: &str) -> String {
-    format!(
-        "plugin = \"sluice/postgres@0.1\"\nsecrets = {{ password = \"warehouse\" }}\n\
-         config = {{ host = \"localhost\", port = {}, user = \"{USER}\", database = \"postgres\", schema = \"{schema}\"{more} }}\n",
-        server.port
-    )
-}
 
 /// A deployment that copies what is here to there, granted this machine's own addresses and trust in the server.
 fn copying(server: &Postgres, source: &str, sink: &str) -> TestHost {
@@ -28,32 +19,18 @@ fn copying(server: &Postgres, source: &str, sink: &str) -> TestHost {
         server,
         &format!(
             "[pipeline]\nname = \"copy\"\nschedule = \"continuous\"\n\n[source]\n{}\n[[sink]]\n{}",
-            reach(server, "here", source),
-            reach(server, "there", sink)
+            server.stage("here", source),
+            server.stage("there", sink)
         ),
     )
 }
 
 fn deployment(server: &Postgres, pipeline: &str) -> TestHost {
     let host = service::deployment();
-    host.secret("warehouse", PASSWORD);
+    host.secret(SECRET, PASSWORD);
     host.write(PIPELINE, pipeline);
     host.grant_trusting(PIPELINE, server);
     host
-}
-
-/// What of one table the other does not have, either way.
-fn difference(server: &Postgres, table: &str) -> String {
-    let one = |from: &str, to: &str| {
-        format!(
-            "(SELECT to_jsonb(t)::text FROM {from}.{table} AS t EXCEPT ALL SELECT to_jsonb(t)::text FROM {to}.{table} AS t)"
-        )
-    };
-    server.sql(&format!(
-        "{} UNION ALL {} LIMIT 5",
-        one("here", "there"),
-        one("there", "here")
-    ))
 }
 
 fn count(server: &Postgres, table: &str) -> u64 {
@@ -76,11 +53,11 @@ fn a_table_is_copied_in_ranges_and_again_only_what_is_new() {
     assert_eq!(server.sql(made), "0", "a check makes nothing");
     let report = host.run(PIPELINE);
     assert_eq!(report["written"], 1_000);
-    assert_eq!(difference(&server, "things"), "");
+    assert_eq!(server.difference("here.things", "there.things"), "");
     assert_eq!(host.run(PIPELINE)["read"], 0);
     server.sql("INSERT INTO here.things VALUES (1001, NULL, NULL, NULL)");
     assert_eq!(host.run(PIPELINE)["written"], 1);
-    assert_eq!(difference(&server, "things"), "");
+    assert_eq!(server.difference("here.things", "there.things"), "");
     // The place stands beside the rows, and not in a file of the host's alone.
     let places = server
         .sql("SELECT count(DISTINCT split) FROM there.sluice_commits WHERE pipeline = 'copy'");
@@ -139,9 +116,11 @@ fn a_snapshot_is_followed_by_what_changes() {
     let is_equal = |_: &Service<'_>| {
         let is_there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'there' AND table_name IN ('things', 'tags')";
         server.sql(is_there) == "2"
-            && ["things", "tags"]
-                .iter()
-                .all(|table| difference(&server, table).is_empty())
+            && ["things", "tags"].iter().all(|table| {
+                server
+                    .difference(&format!("here.{table}"), &format!("there.{table}"))
+                    .is_empty()
+            })
     };
     service.until("the snapshot", is_equal);
     server.sql(
@@ -234,7 +213,7 @@ fn a_slot_that_is_lost_is_told_and_a_new_snapshot_mends_it() {
     );
     let is_equal = |_: &Service<'_>| {
         let is_there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'there' AND table_name = 'things'";
-        server.sql(is_there) == "1" && difference(&server, "things").is_empty()
+        server.sql(is_there) == "1" && server.difference("here.things", "there.things").is_empty()
     };
     let is_logged = "SELECT count(*) FROM there.sluice_commits WHERE split = 'log/s'";
     let mut service = Service::start(&host);
@@ -321,14 +300,16 @@ fn each_capability_is_needed() {
 fn lesser(server: &Postgres, manifest: &str) -> TestHost {
     let host = service::deployment();
     drop(host.pack("postgres", manifest, "lesser.wasm").done());
-    host.secret("warehouse", PASSWORD);
-    let password = "secrets = { password = \"warehouse\" }\n";
+    host.secret(SECRET, PASSWORD);
+    let password = format!("secrets = {{ password = \"{SECRET}\" }}\n");
     let stage = |schema: &str| {
-        let stage = reach(server, schema, "").replace("sluice/postgres@0.1", "lesser.wasm");
+        let stage = server
+            .stage(schema, "")
+            .replace("sluice/postgres@0.1", "lesser.wasm");
         if manifest.contains("[[secret]]") {
             stage
         } else {
-            stage.replace(password, "")
+            stage.replace(&password, "")
         }
     };
     host.write(
@@ -400,8 +381,7 @@ fn id_in(rejection: &serde_json::Value) -> String {
     digits
 }
 
-const KINDS: &str = r#"CREATE SCHEMA here; CREATE SCHEMA there;
-CREATE DOMAIN money2 AS numeric(12,2);
+const KINDS: &str = r#"CREATE DOMAIN money2 AS numeric(12,2);
 CREATE DOMAIN money3 AS money2 NOT NULL DEFAULT 1;
 CREATE DOMAIN tags AS text[];
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
