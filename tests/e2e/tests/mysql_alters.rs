@@ -46,7 +46,7 @@ fn a_unique_index_that_is_added_between_two_units_guards_the_next() {
     let refused = deliver(&mut writer, &[(3, 10), (4, 40)]).expect("it writes");
     let refused: Vec<_> = refused.iter().map(|one| (one.row, &*one.code)).collect();
     assert_eq!(refused, [(0, "unique")]);
-    assert_eq!(server.sql(ALL), "1\t10\n2\t20\n4\t40", "no row of another");
+    assert_eq!(server.sql(ALL), "1|10\n2|20\n4|40", "no row of another");
 }
 
 #[test]
@@ -61,6 +61,6 @@ fn a_table_that_no_longer_fits_between_two_units_takes_no_more() {
         server.sql(&format!("ALTER TABLE there.orders {change}"));
         let fault = deliver(&mut writer, &[(3, 30)]).expect_err(change);
         assert!(fault.message().contains(told), "{change}: {fault}");
-        assert_eq!(server.sql(ALL), "1\t10\n2\t20", "{change}");
+        assert_eq!(server.sql(ALL), "1|10\n2|20", "{change}");
     }
 }

@@ -57,7 +57,10 @@ fn a_slot_is_made_and_nothing_is_left_of_how() {
          CREATE PUBLICATION p FOR TABLE t WITH (publish = 'insert, update, delete')",
     );
     server.reach();
-    let settings = server.settings("", ", \"changes\": {\"publication\": \"p\", \"slot\": \"s\"}");
+    let settings = server.settings(
+        "",
+        ", \"changes\": {\"publication\": \"p\", \"slot\": \"s\"}",
+    );
     let config = sluice_sdk::parse_config(&settings).expect("settings");
     for _ in 0..2 {
         PostgresSource::prepare(&config, &["t".to_owned()]).expect("a slot");
