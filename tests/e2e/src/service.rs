@@ -86,6 +86,14 @@ impl<'a> Service<'a> {
         });
     }
 
+    /// Kills it, by SIGKILL. Until then no pipeline stood still: what went down was met again within a run, and not because
+    /// a budget was spent.
+    pub fn kill(self) {
+        let log = self.host.read("serve.log");
+        let stood = ["stalled", "paused"].map(|state| log.contains(&format!("state=\"{state}\"")));
+        assert_eq!(stood, [false; 2], "{log}");
+    }
+
     /// Sends it a signal, `-TERM` or another.
     pub fn signal(&self, signal: &str) {
         let told = Command::new("kill")

@@ -125,13 +125,14 @@ fn source_and_destination_are_equal_whatever_is_killed() {
         if kill % (KILLS / RESTARTS) == 1 {
             service.until("a unit", |_| client.units() > before);
             server.restart();
+            before = client.units();
         }
         service.until("a unit", |_| client.units() > before);
         // Anywhere in the next one.
         std::thread::sleep(Duration::from_millis(137 * kill % 1_000));
         judgements += u64::from(judged(&client, &host));
         before = client.units();
-        drop(service); // By SIGKILL.
+        service.kill();
     }
     let mut service = Service::start(&host).patient(copied());
     service.until("what was behind is read", |_| judged(&client, &host));
@@ -219,7 +220,7 @@ fn a_large_transaction_over_tables_of_every_kind_arrives_whole() {
     server.sql(TURNS);
     let before = client.units();
     service.until("a part of it", |_| client.units() > before);
-    drop(service); // By SIGKILL.
+    service.kill();
     let mut service = Service::start(&host).patient(copied());
     service.until("all of it", |_| differing(&client).is_empty());
     judged(&client, &host);
@@ -236,7 +237,7 @@ fn through_kills(host: &TestHost, server: &mut Postgres, what: &str, is_done: im
             server.restart();
         }
         std::thread::sleep(Duration::from_millis(350 * (kill % 5)));
-        drop(service); // By SIGKILL.
+        service.kill();
     }
     let mut service = Service::start(host).patient(copied());
     service.until(what, |_| is_done());

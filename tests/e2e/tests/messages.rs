@@ -182,7 +182,7 @@ fn each_message_arrives_once_whatever_is_killed() {
         // Anywhere in what comes next.
         std::thread::sleep(Duration::from_millis(67 * kill % 500));
         before = client.count("THERE").min(count - count / KILLS);
-        drop(service); // By SIGKILL.
+        service.kill();
     }
     let mut service = patient(Service::start(&host));
     let shared = std::cell::RefCell::new(&mut client);

@@ -79,7 +79,7 @@ fn through_kills(host: &TestHost, server: &mut Mariadb, is_done: impl Fn() -> bo
         std::thread::sleep(Duration::from_millis(67 * kill % 400));
         before = client.units();
         amidst += u64::from(!is_done());
-        drop(service); // By SIGKILL.
+        service.kill();
     }
     amidst
 }

@@ -179,18 +179,17 @@ impl Transforming {
     ) -> Result<Result<Batch, Fault>, Fault> {
         let transform = &self.stages.plan.transforms[at];
         let open = self.open(instances, at, batch).await?;
-        let applied = match open.stage.apply(batch).await {
-            Ok(applied) => applied,
-            Err(fault) => {
-                instances.remove(&(at, batch.stream.clone()));
-                return Ok(Err(transform.told(fault)));
+        let applied = open.stage.apply(batch).await.map_err(|fault| {
+            instances.remove(&(at, batch.stream.clone()));
+            transform.told(fault)
+        });
+        Ok(applied.map(|applied| {
+            for refused in applied.rejected {
+                let (code, message) = (refused.code, refused.message);
+                fate.reject(batch, refused.row, transform.id, code, message);
             }
-        };
-        for refused in applied.rejected {
-            let (code, message) = (refused.code, refused.message);
-            fate.reject(batch, refused.row, transform.id, code, message);
-        }
-        Ok(Ok(applied.batch))
+            applied.batch
+        }))
     }
 
     async fn open<'a>(
