@@ -28,6 +28,12 @@ pub(crate) fn row(values: &[Option<&str>]) -> Turn {
     Turn::Send([row, done, message(READY.0, READY.1)].concat())
 }
 
+/// The answer to a statement: a refusal by this code.
+pub(crate) fn refusal(code: &str) -> Turn {
+    let refusal = message(b'E', format!("SERROR\0C{code}\0Mno\0\0").as_bytes());
+    Turn::Send([refusal, message(READY.0, READY.1)].concat())
+}
+
 /// Has the plugins of this thread meet such a server; gives all that is said to it.
 pub(crate) fn server(answer: impl FnMut(&str) -> Turn + 'static) -> Rc<RefCell<Vec<String>>> {
     let said = Rc::new(RefCell::new(Vec::new()));

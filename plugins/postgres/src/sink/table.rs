@@ -160,8 +160,11 @@ impl Held {
 
 fn made(session: &mut Session, sql: &str, table: &str) -> Result<(), Fault> {
     match session.run(sql) {
-        // Another split made it at the same time: it is made now, or the next look says what is wrong.
-        Err(Error::Refused(refusal)) if matches!(&*refusal.code, "42P07" | "23505" | "42701") => {
+        // Another split made it at the same time, which PostgreSQL tells in one of these ways: it is there now.
+        Err(Error::Refused(refusal))
+            if matches!(&*refusal.code, "42P07" | "42710" | "23505" | "42701")
+                && is_there(session, table)? =>
+        {
             Ok(())
         }
         Err(Error::Refused(refusal)) => {
@@ -227,6 +230,27 @@ fn type_of(kind: FieldType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake;
+
+    /// A refusal by one of these codes may as well be of something else of that name.
+    #[test]
+    fn a_table_that_another_split_makes_at_the_same_time_is_looked_for() {
+        for code in ["42P07", "42710", "23505", "42701"] {
+            for is_there in [true, false] {
+                let answer = if is_there { "t" } else { "f" };
+                drop(fake::server(move |asked| {
+                    if asked.contains("CREATE TABLE") {
+                        fake::refusal(code)
+                    } else {
+                        fake::row(&[Some(answer)])
+                    }
+                }));
+                let mut session = Session::open(&fake::config()).expect("a session");
+                let made = made(&mut session, "CREATE TABLE t ()", "t");
+                assert_eq!(made.is_ok(), is_there, "{code}: {made:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_column_that_would_round_is_told_from_one_that_refuses() {
