@@ -69,5 +69,6 @@ fn a_slot_is_made_and_nothing_is_left_of_how() {
                     WHERE slot_name = 's'";
     assert_eq!(server.sql(standing), "s|f|f");
     // What it was made of goes with the session, which the server may end a little later.
-    while server.sql("SELECT count(*) FROM pg_replication_slots") != "1" {}
+    let is_alone = |_| server.sql("SELECT count(*) FROM pg_replication_slots") == "1";
+    assert!((0..500).any(is_alone), "a slot is left over");
 }
