@@ -133,7 +133,7 @@ impl Refusal {
             | 1020 | 1180 | 1412 | 3100
             // No room, no file.
             | 1021 | 1026 | 1030 | 1114
-            // It goes down, takes no connections for now, or the session was ended.
+            // It goes down, is offline, or the session was ended.
             | 1053 | 1077 | 1927 | 3032 | 4031
             // A proxy that reaches no server, or lost the one it had: in a client's own numbers, or in ProxySQL's.
             | 2002 | 2003 | 2006 | 2013 | 9001
